@@ -1,0 +1,10 @@
+//! Neargate: AWS Fargate on your own machine.
+//!
+//! [`api`] is the wire and knows neither Docker nor SQL; [`engine`] makes tasks live; [`runtime`] is where containers
+//! run; [`store`] keeps everything in SQLite. Dependencies point one way: `api → engine → {runtime, store}`.
+
+pub mod api;
+pub mod clock;
+pub mod engine;
+pub mod runtime;
+pub mod store;

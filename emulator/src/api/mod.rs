@@ -1,0 +1,1 @@
+//! The wire: AWS JSON 1.1 over HTTP.

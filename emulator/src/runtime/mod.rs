@@ -1,0 +1,307 @@
+//! Where containers run: one trait, [`Runtime`], whole on this page.
+//!
+//! An implementation knows containers, networks and cgroups. It knows no ECS state, makes no decision about a
+//! task and keeps nothing that a restart would lose: what must outlive the process is read back by
+//! [`Runtime::inventory`].
+//!
+//! ```text
+//! create_sandbox ─▶ (claimed by a task) ─▶ prepare_task ─▶ resolve_image ─▶ create_container ─▶ start_container
+//!                                                                              │ events: started, health, exited
+//! remove_sandbox ◀─ release_task ◀─ remove_container ◀─ follow_logs to its end ◀┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+/// Runs sandboxes and containers of one Neargate instance. Every call may be repeated: what is there already is
+/// not an error, and neither is removing what is gone.
+#[async_trait]
+pub trait Runtime: Send + Sync + Debug + 'static {
+    /// What runs here. Fails with [`Error::Unreachable`] where no engine answers.
+    async fn info(&self) -> Result<Info, Error>;
+
+    /// Makes the network of a VPC, or finds the one that an earlier process of this instance made. Answers the
+    /// CIDR block it really has: the first of `candidates` that no other network of the host overlaps.
+    async fn ensure_network(&self, vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error>;
+
+    /// Makes and starts an idle sandbox: a network namespace with the address, route and hostname of its spec.
+    async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error>;
+
+    /// Removes a sandbox and so its address from the network.
+    async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error>;
+
+    /// Makes what the containers of a task share: the cgroup with the task's limits, the volumes.
+    async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error>;
+
+    /// Removes what [`Runtime::prepare_task`] made. Legal once the task's containers are removed.
+    async fn release_task(&self, task_id: &str) -> Result<(), Error>;
+
+    /// Finds the image on the engine, else pulls it.
+    async fn resolve_image(&self, image: &str) -> Result<Image, Error>;
+
+    /// Creates a container joined to the task's sandbox. Answers its id.
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error>;
+
+    /// Starts a created container. [`Event::Started`] follows from the engine's own event.
+    async fn start_container(&self, container_id: &str) -> Result<(), Error>;
+
+    /// Sends the image's STOPSIGNAL, then SIGKILL after `timeout`. Returns when the container has stopped.
+    async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error>;
+
+    /// Removes a container, running or not, with its log.
+    async fn remove_container(&self, container_id: &str) -> Result<(), Error>;
+
+    /// The state of one container now; `None` where it is gone.
+    async fn inspect_container(&self, container_id: &str) -> Result<Option<Observed>, Error>;
+
+    /// Everything of this instance that the runtime holds, for adoption after a restart.
+    async fn inventory(&self) -> Result<Inventory, Error>;
+
+    /// What happens to this instance's containers from now on. The stream does not end while the runtime lives:
+    /// it reconnects, and then says [`Event::Resync`], for events may have been missed.
+    fn events(&self) -> BoxStream<'static, Event>;
+
+    /// The container's output in the order in which the engine keeps it, from the first frame whose timestamp is
+    /// not before `since` (whole seconds since the epoch; 0 for all). With `follow` it ends when the container
+    /// has stopped and its output is read. The order of frames is the same on every call.
+    fn logs(&self, container_id: &str, since: i64, follow: bool) -> BoxStream<'static, Result<Frame, Error>>;
+
+    /// Ends everything that this instance holds on the runtime: containers, sandboxes, volumes, cgroups, networks.
+    async fn remove_everything(&self) -> Result<(), Error>;
+}
+
+/// What the runtime is, for `doctor`, `health` and the log.
+#[derive(Clone, Debug, Serialize)]
+pub struct Info {
+    /// Engine and version, such as `Docker 20.10.24`.
+    pub name: String,
+    /// In ECS's spelling: `X86_64` or `ARM64`.
+    pub cpu_architecture: String,
+    /// How a task's limits are held: `cgroupfs`, `systemd` or `per container`.
+    pub limits: String,
+}
+
+/// An IPv4 block, such as `172.31.0.0/16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cidr {
+    pub base: Ipv4Addr,
+    pub prefix: u8,
+}
+
+impl std::fmt::Display for Cidr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+impl std::str::FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(base, prefix)| {
+            Some(Self { base: base.parse().ok()?, prefix: prefix.parse().ok().filter(|p| *p <= 32)? })
+        });
+        parsed.ok_or_else(|| format!("{text:?} is not an IPv4 CIDR block such as 172.31.0.0/16"))
+    }
+}
+
+/// A sandbox to make.
+#[derive(Clone, Debug)]
+pub struct SandboxSpec {
+    /// Neargate's id of the sandbox, a UUID; on the engine it becomes part of the name and a label.
+    pub sandbox_id: String,
+    pub vpc_id: String,
+    pub address: Ipv4Addr,
+    pub hostname: String,
+}
+
+/// A sandbox as it came to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    pub sandbox_id: String,
+    /// As the engine wired it in: `02:42:ac:1f:00:04`.
+    pub mac_address: String,
+}
+
+/// What the containers of one task share.
+#[derive(Clone, Debug)]
+pub struct TaskSpec {
+    /// 32 hexadecimal digits.
+    pub task_id: String,
+    /// CPU units; 1024 are a vCPU.
+    pub cpu: u32,
+    /// MiB.
+    pub memory: u32,
+    /// Names of the bind-mount volumes, empty at the start, gone with the task.
+    pub volumes: Vec<String>,
+}
+
+/// A container to create. What ECS leaves to the image is `None` or empty.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerSpec {
+    pub task_id: String,
+    pub sandbox_id: String,
+    /// The name in the task definition.
+    pub name: String,
+    pub image: String,
+    pub entry_point: Option<Vec<String>>,
+    pub command: Option<Vec<String>>,
+    pub environment: Vec<(String, String)>,
+    pub user: Option<String>,
+    pub working_directory: Option<String>,
+    pub readonly_root_filesystem: bool,
+    pub interactive: bool,
+    pub pseudo_terminal: bool,
+    pub init_process: bool,
+    /// The containers of the task share one PID namespace (`pidMode: task`): the name of the one that holds it,
+    /// `None` in that one itself.
+    pub share_pid_with: Option<String>,
+    pub add_capabilities: Vec<String>,
+    pub drop_capabilities: Vec<String>,
+    pub ulimits: Vec<Ulimit>,
+    pub sysctls: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    pub health_check: Option<HealthCheck>,
+    pub mounts: Vec<Mount>,
+    /// Names of containers of the same task whose volumes are mounted too, and whether read-only.
+    pub volumes_from: Vec<(String, bool)>,
+    /// CPU units reserved for the container: its share of the task when the task is busy.
+    pub cpu: u32,
+    /// MiB; the container's own hard limit.
+    pub memory: Option<u32>,
+    /// MiB; the container's own soft limit.
+    pub memory_reservation: Option<u32>,
+    /// The task's limits, which a container without its own also gets, so that a JVM or a Go program sizes
+    /// itself by them.
+    pub task_cpu: u32,
+    pub task_memory: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+/// A container health check. Durations in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// `["CMD", …]` or `["CMD-SHELL", line]`.
+    pub command: Vec<String>,
+    pub interval: u32,
+    pub timeout: u32,
+    pub retries: u32,
+    pub start_period: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// A name in [`TaskSpec::volumes`].
+    pub volume: String,
+    pub path: String,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// `sha256:…`, of the manifest where the engine knows it, else of the image.
+    pub digest: String,
+}
+
+/// Something that happened to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Started {
+        container_id: String,
+        at: Timestamp,
+    },
+    Health {
+        container_id: String,
+        healthy: bool,
+    },
+    Exited {
+        container_id: String,
+        exit: Exit,
+    },
+    /// Events may have been missed: look at the containers again.
+    Resync,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// 128 + the signal where one ended it.
+    pub code: i64,
+    /// The kernel killed it for memory: exit 137 and an OOM count of its own, never the engine's mark alone.
+    pub oom_killed: bool,
+    pub at: Timestamp,
+}
+
+/// One container as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub container_id: String,
+    pub task_id: String,
+    pub name: String,
+    pub state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Created,
+    Running { since: Timestamp, healthy: Option<bool> },
+    Exited { started_at: Option<Timestamp>, exit: Exit },
+}
+
+/// What the runtime holds of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    pub containers: Vec<Observed>,
+    /// Ids of the sandboxes that still run.
+    pub sandboxes: Vec<String>,
+    /// Ids of the tasks that have shared parts (cgroup, volumes).
+    pub tasks: Vec<String>,
+}
+
+/// A piece of output: a line, or a part of a long one that has no newline at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub stream: Stream,
+    /// Nanoseconds since the epoch, as the engine stamped it.
+    pub timestamp: i64,
+    pub bytes: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Why the runtime could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No engine answers: start it, or say where it is by `--docker-host`.
+    #[error("no container engine answers at {host}: {reason}")]
+    Unreachable { host: String, reason: String },
+    /// The image is not on the engine, and the pull failed for good (not found, access denied).
+    #[error("{reason}")]
+    ImageNotFound { image: String, reason: String },
+    /// The image is not on the engine, and its registry could not be reached.
+    #[error("{reason}")]
+    ImageUnreachable { image: String, reason: String },
+    #[error("no free IPv4 block for the VPC's network among {tried}: {reason}")]
+    NoFreeNetwork { tried: String, reason: String },
+    /// The engine refused or failed; `reason` is its own message.
+    #[error("{attempted}: {reason}")]
+    Failed { attempted: String, reason: String },
+}

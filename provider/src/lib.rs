@@ -1,1 +1,24 @@
+//! Pods in, Fargate tasks out: one virtual node whose pods run as ECS tasks.
+//!
+//! ```text
+//! Kubernetes API --watch--> pods::Controller --decide--> act --RunTask, StopTask--> ECS
+//!        ^                        ^   |                              (fargate::Client)
+//!        |                        |   +--> probes::Prober --verdicts--+
+//!        +----- pod status -------+---------- DescribeTasks ----------+
+//!        +----- node, lease ------ node::Service <-- fargate::Health
+//! kubectl logs --> API server --> kubelet::Service --GetLogEvents--> CloudWatch Logs
+//! ```
+//!
+//! The crate knows the public interfaces of AWS and of Kubernetes alone: it runs against the real AWS
+//! as it runs against an emulator of it. It keeps no state of its own: everything it must remember is
+//! on the pod, on the task, or in both.
 
+pub mod clock;
+pub mod config;
+pub mod fargate;
+pub mod kubelet;
+pub mod node;
+pub mod options;
+pub mod pods;
+pub mod probes;
+pub mod translate;

@@ -1,0 +1,79 @@
+//! The SDK's clients, made once from the usual configuration chain.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::tls;
+
+use super::Health;
+
+/// How long one attempt of a call may take. RunTask of ten pods answers within a second; a page of logs within two.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a call may take with its retries.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// How long the connection may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// AWS as the provider sees it; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    ecs: aws_sdk_ecs::Client,
+    logs: aws_sdk_cloudwatchlogs::Client,
+    region: String,
+    health: Health,
+}
+
+impl Client {
+    /// Makes the clients from AWS's usual chain: environment, profile, web identity, container and instance
+    /// credentials, `AWS_ENDPOINT_URL`. `region` wins over the chain's where it is given.
+    pub async fn connect(region: Option<String>, health: Health) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts);
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        let config = loader.load().await;
+        Self {
+            ecs: aws_sdk_ecs::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            region: config.region().map(|region| region.as_ref().to_owned()).unwrap_or_default(),
+            health,
+        }
+    }
+
+    /// The client of ECS.
+    #[must_use]
+    pub fn ecs(&self) -> &aws_sdk_ecs::Client {
+        &self.ecs
+    }
+
+    /// The client of CloudWatch Logs.
+    #[must_use]
+    pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {
+        &self.logs
+    }
+
+    /// The region that the calls go to; empty where the chain knows none.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The record of how calls ended.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+}

@@ -1,0 +1,1 @@
+//! Reading a container's lines back from CloudWatch Logs.

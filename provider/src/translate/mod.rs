@@ -1,0 +1,3 @@
+//! Pod to task definition and RunTask.
+
+pub mod quantity;

@@ -1,13 +1,24 @@
-//! A task and its lifecycle.
+//! A task and its lifecycle, as functions of values: no I/O, no clock, no await.
 //!
-//! [`model`] is what a task *is*, in ECS's words; [`spec`] is what its containers are to run, already merged
-//! from the task definition and RunTask's overrides.
+//! ```text
+//! spec ── what its containers are to run, merged from the task definition and RunTask's overrides
+//! model ─ what it is, in ECS's words
+//! next ── task × event → task          plan ── task → what should be under way
+//! ```
 
+mod depends;
 mod model;
+mod next;
+mod plan;
+pub mod reason;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 pub use model::{
     Attachment, AttachmentStatus, Connectivity, Container, ContainerStatus, Desired, Health, Status,
     StopCode, Tag, Task,
 };
+pub use next::{Claim, Event, Illegal, next};
+pub use plan::{Action, deadline, plan};
 pub use spec::{AwsLogs, Condition, ContainerSpec, Dependency, RestartPolicy, Spec};

@@ -120,10 +120,25 @@ pub struct Task {
     pub execution_stopped_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
 
+    /// The task's shared parts are made and its log streams exist.
+    pub initialized: bool,
+    /// ACTIVATING is shown between PENDING and RUNNING.
+    pub shows_activating: bool,
     pub attachment: Attachment,
     /// In the order of `spec.containers`.
     pub containers: Vec<Container>,
     pub spec: Spec,
+}
+
+impl Task {
+    /// The index of the container of that name.
+    pub fn container(&self, name: &str) -> Option<usize> {
+        self.containers.iter().position(|container| container.name == name)
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.last_status == Status::Stopped
+    }
 }
 
 /// The ENI attachment.
@@ -173,6 +188,17 @@ pub struct Container {
     pub health: Health,
     /// Restarts by its own restart policy.
     pub restart_count: u32,
+}
+
+impl Container {
+    /// Running or stopped: it has had its start.
+    pub fn has_started(&self) -> bool {
+        self.last_status >= ContainerStatus::Running
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.last_status == ContainerStatus::Stopped
+    }
 }
 
 /// `lastStatus` of a container.

@@ -1,0 +1,366 @@
+//! The lifecycle: a task and an event give the next task. A function of values.
+//!
+//! Every event first changes what it speaks of ([`apply`]), then its consequences are drawn ([`settle`]), and where
+//! a client could see the difference the version grows by one.
+
+use std::net::Ipv4Addr;
+
+use super::model::{AttachmentStatus, Connectivity, Health, Status, StopCode, Tag, Task};
+use super::{ContainerStatus, Desired, depends, reason};
+use crate::clock::Timestamp;
+use crate::runtime::Exit;
+
+/// Something that happened to a task. Containers are named by their index.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A sandbox is claimed: the task's ENI has its address.
+    Connected(Claim),
+    /// The shared parts are made and the log streams exist.
+    Initialized,
+    /// The first image is being resolved.
+    PullStarted,
+    Pulled {
+        container: usize,
+        digest: String,
+    },
+    Created {
+        container: usize,
+        container_id: String,
+        runtime_id: String,
+    },
+    Started {
+        container: usize,
+        at: Timestamp,
+    },
+    Health {
+        container: usize,
+        healthy: bool,
+    },
+    Exited {
+        container: usize,
+        exit: Exit,
+    },
+    /// The runtime holds the container no more, or never started it.
+    Gone {
+        container: usize,
+    },
+    /// Something without which the task can't start failed, in ECS's words; `container` where it was one's own.
+    StartFailed {
+        container: Option<usize>,
+        reason: String,
+    },
+    /// Somebody wants the task to stop.
+    Stop {
+        code: StopCode,
+        reason: String,
+    },
+    /// SIGTERM is on its way to the containers.
+    Stopping,
+    /// Logs are committed, containers and sandbox are removed.
+    Released,
+    Tagged(Vec<Tag>),
+    /// Nothing but time passed.
+    Tick,
+}
+
+/// The sandbox that a task got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub sandbox_id: String,
+    pub network_interface_id: String,
+    pub mac_address: String,
+    pub private_dns_name: String,
+    pub address: Ipv4Addr,
+}
+
+/// An event that cannot happen to a task in its state: a fault of the caller.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{event} cannot happen to a task that is {status:?}")]
+pub struct Illegal {
+    pub event: String,
+    pub status: Status,
+}
+
+/// The task after `event`. Repeated news changes nothing: an exit of a stopped container, a stop of a stopping task.
+pub fn next(task: &Task, event: &Event, now: Timestamp) -> Result<Task, Illegal> {
+    let mut after = task.clone();
+    apply(&mut after, event, now)?;
+    settle(&mut after, now);
+    if published(task) != published(&after) {
+        after.version += 1;
+    }
+    Ok(after)
+}
+
+/// What a published change is a change of.
+fn published(task: &Task) -> (Status, Desired, Health, Option<Connectivity>) {
+    (task.last_status, task.desired_status, task.health, task.connectivity)
+}
+
+fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> {
+    let illegal = |task: &Task| Illegal { event: format!("{event:?}"), status: task.last_status };
+    if task.is_stopped() && !matches!(event, Event::Tagged(_) | Event::Tick | Event::Stop { .. }) {
+        return Err(illegal(task));
+    }
+    if let Some(index) = container_of(event)
+        && index >= task.containers.len()
+    {
+        return Err(illegal(task));
+    }
+    match event {
+        Event::Connected(claim) => {
+            if task.attachment.sandbox_id.is_some() {
+                return Err(illegal(task));
+            }
+            let attachment = &mut task.attachment;
+            attachment.status = AttachmentStatus::Attached;
+            attachment.sandbox_id = Some(claim.sandbox_id.clone());
+            attachment.network_interface_id = Some(claim.network_interface_id.clone());
+            attachment.mac_address = Some(claim.mac_address.clone());
+            attachment.private_dns_name = Some(claim.private_dns_name.clone());
+            attachment.private_ipv4_address = Some(claim.address);
+            task.connectivity = Some(Connectivity::Connected);
+            task.connectivity_at = Some(now);
+            if task.last_status == Status::Provisioning {
+                task.last_status = Status::Pending;
+            }
+        }
+        Event::Initialized => task.initialized = true,
+        Event::PullStarted => {
+            task.pull_started_at.get_or_insert(now);
+        }
+        Event::Pulled { container, digest } => {
+            task.containers[*container].image_digest = Some(digest.clone())
+        }
+        Event::Created { container, container_id, runtime_id } => {
+            let container = &mut task.containers[*container];
+            container.container_id = Some(container_id.clone());
+            container.runtime_id = Some(runtime_id.clone());
+        }
+        Event::Started { container, at } => {
+            let container = &mut task.containers[*container];
+            if container.last_status == ContainerStatus::Pending {
+                container.last_status = ContainerStatus::Running;
+                container.started_at = Some(*at);
+                container.stopped_at = None;
+            }
+        }
+        Event::Health { container, healthy } => {
+            let container = &mut task.containers[*container];
+            if container.last_status == ContainerStatus::Running {
+                container.health = if *healthy { Health::Healthy } else { Health::Unhealthy };
+            }
+        }
+        Event::Exited { container, exit } => exited(task, *container, *exit),
+        Event::Gone { container } => {
+            let container = &mut task.containers[*container];
+            if container.last_status == ContainerStatus::Running {
+                container.reason.get_or_insert_with(|| reason::LOST.to_owned());
+            }
+            if !container.is_stopped() {
+                container.last_status = ContainerStatus::Stopped;
+                container.stopped_at = Some(now);
+            }
+        }
+        Event::StartFailed { container, reason } => {
+            if let Some(index) = container {
+                let container = &mut task.containers[*index];
+                container.last_status = ContainerStatus::Stopped;
+                container.stopped_at = Some(now);
+                container.reason = Some(reason.clone());
+            }
+            stop(task, StopCode::TaskFailedToStart, reason, now);
+        }
+        Event::Stop { code, reason } => {
+            if !task.is_stopped() {
+                stop(task, *code, reason, now);
+            }
+        }
+        Event::Stopping => {
+            if task.desired_status != Desired::Stopped {
+                return Err(illegal(task));
+            }
+            task.last_status = task.last_status.max(Status::Stopping);
+        }
+        Event::Released => {
+            if task.last_status != Status::Deprovisioning {
+                return Err(illegal(task));
+            }
+            task.last_status = Status::Stopped;
+            task.stopped_at = Some(now);
+            task.attachment.status = AttachmentStatus::Deleted;
+        }
+        Event::Tagged(tags) => task.tags.clone_from(tags),
+        Event::Tick => {}
+    }
+    Ok(())
+}
+
+fn container_of(event: &Event) -> Option<usize> {
+    match event {
+        Event::Pulled { container, .. }
+        | Event::Created { container, .. }
+        | Event::Started { container, .. }
+        | Event::Health { container, .. }
+        | Event::Exited { container, .. }
+        | Event::Gone { container } => Some(*container),
+        Event::StartFailed { container, .. } => *container,
+        _ => None,
+    }
+}
+
+/// The first cause of a stop stands; later ones change nothing.
+fn stop(task: &mut Task, code: StopCode, reason: &str, now: Timestamp) {
+    if task.desired_status == Desired::Stopped {
+        return;
+    }
+    task.desired_status = Desired::Stopped;
+    task.stop_code = Some(code);
+    task.stopped_reason = Some(reason.to_owned());
+    task.stopping_at = Some(now);
+}
+
+fn exited(task: &mut Task, index: usize, exit: Exit) {
+    let wanted = task.desired_status == Desired::Running;
+    let policy = task.spec.containers[index].restart_policy.as_ref();
+    let container = &mut task.containers[index];
+    if container.is_stopped() {
+        return;
+    }
+    let started_at = *container.started_at.get_or_insert(exit.at);
+    container.stopped_at = Some(exit.at);
+    let restarts = wanted
+        && policy.is_some_and(|policy| {
+            !policy.ignored_exit_codes.contains(&exit.code)
+                && exit.at.since(started_at).as_secs() >= u64::from(policy.restart_attempt_period)
+        });
+    if restarts {
+        container.last_status = ContainerStatus::Pending;
+        container.restart_count += 1;
+        container.health = Health::Unknown;
+        return;
+    }
+    container.last_status = ContainerStatus::Stopped;
+    container.exit_code = Some(exit.code);
+    if exit.oom_killed {
+        container.reason = Some(reason::OUT_OF_MEMORY.to_owned());
+    }
+}
+
+/// Draws the consequences until none is left.
+fn settle(task: &mut Task, now: Timestamp) {
+    if task.is_stopped() {
+        return;
+    }
+    if task.pull_started_at.is_some()
+        && task.containers.iter().all(|container| container.image_digest.is_some())
+    {
+        task.pull_stopped_at.get_or_insert(now);
+    }
+    if task.desired_status == Desired::Running {
+        give_up_on_dependencies(task, now);
+        stop_without_essential(task, now);
+    }
+    record_end_of_execution(task);
+    match task.desired_status {
+        Desired::Running => advance(task, now),
+        Desired::Stopped => retreat(task, now),
+    }
+    task.health = health(task);
+}
+
+/// A container whose dependency can never be satisfied is stopped without a start. It is given exit code 143,
+/// as amazon-ecs-agent gives it (`handleTerminalDependencyError`).
+fn give_up_on_dependencies(task: &mut Task, now: Timestamp) {
+    while let Some((index, reason)) = depends::hopeless(task, now) {
+        let container = &mut task.containers[index];
+        container.last_status = ContainerStatus::Stopped;
+        container.stopped_at = Some(now);
+        container.exit_code = Some(143);
+        container.reason = Some(reason);
+    }
+}
+
+/// Any essential container that stops ends the task.
+fn stop_without_essential(task: &mut Task, now: Timestamp) {
+    let ended = task
+        .containers
+        .iter()
+        .zip(&task.spec.containers)
+        .find(|(container, spec)| spec.essential && container.is_stopped())
+        .map(|(container, _)| container.started_at.is_some());
+    match ended {
+        Some(true) => stop(task, StopCode::EssentialContainerExited, reason::ESSENTIAL_CONTAINER_EXITED, now),
+        Some(false) => stop(task, StopCode::TaskFailedToStart, reason::FAILED_TO_START, now),
+        None => {}
+    }
+}
+
+/// `executionStoppedAt`: when the first essential container that ever ran stopped.
+fn record_end_of_execution(task: &mut Task) {
+    if task.execution_stopped_at.is_none() {
+        task.execution_stopped_at = task
+            .containers
+            .iter()
+            .zip(&task.spec.containers)
+            .filter(|(container, spec)| {
+                spec.essential && container.is_stopped() && container.started_at.is_some()
+            })
+            .filter_map(|(container, _)| container.stopped_at)
+            .min();
+    }
+}
+
+fn advance(task: &mut Task, now: Timestamp) {
+    if task.last_status == Status::Pending
+        && task.shows_activating
+        && task.initialized
+        && task.pull_stopped_at.is_some()
+    {
+        task.last_status = Status::Activating;
+    }
+    if matches!(task.last_status, Status::Pending | Status::Activating)
+        && task.containers.iter().all(super::Container::has_started)
+    {
+        task.last_status = Status::Running;
+        task.started_at = Some(now);
+    }
+}
+
+fn retreat(task: &mut Task, now: Timestamp) {
+    for container in &mut task.containers {
+        // Never created: there is nothing to stop and no exit code to tell.
+        if container.last_status == ContainerStatus::Pending && container.container_id.is_none() {
+            container.last_status = ContainerStatus::Stopped;
+            container.stopped_at = Some(now);
+        }
+    }
+    if task.containers.iter().all(super::Container::is_stopped) && task.last_status < Status::Deprovisioning {
+        task.last_status = Status::Deprovisioning;
+        if task.attachment.sandbox_id.is_some() {
+            task.attachment.status = AttachmentStatus::Detaching;
+        }
+    }
+}
+
+/// The health of a task is that of its essential containers with a health check.
+fn health(task: &Task) -> Health {
+    let mut checked = task
+        .containers
+        .iter()
+        .zip(&task.spec.containers)
+        .filter(|(_, spec)| spec.essential && spec.health_check.is_some())
+        .map(|(container, _)| container.health)
+        .peekable();
+    if checked.peek().is_none() {
+        return Health::Unknown;
+    }
+    let all: Vec<Health> = checked.collect();
+    if all.contains(&Health::Unhealthy) {
+        Health::Unhealthy
+    } else if all.contains(&Health::Unknown) {
+        Health::Unknown
+    } else {
+        Health::Healthy
+    }
+}

@@ -1,0 +1,89 @@
+//! What is to be done for a task now: computed from its state alone, before any I/O.
+//!
+//! The plan is level-triggered: it names all that should be under way, each time anew. So a restart of the process
+//! needs no memory of what was begun, and whoever carries it out only has to leave out what is in flight.
+
+use super::{ContainerStatus, Desired, Status, Task, depends};
+
+/// One thing to do. Containers are named by their index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Claim a sandbox of the task's subnet. PROVISIONING.
+    Claim,
+    /// Make the shared parts and the log streams.
+    Initialize,
+    /// Resolve the container's image.
+    Pull(usize),
+    /// Create and start the container, or start it again.
+    Start(usize),
+    /// Say STOPPING before the first signal is sent.
+    AnnounceStop,
+    /// Stop the container within its `stopTimeout`.
+    Stop(usize),
+    /// Commit the last of the logs, then remove containers, sandbox and shared parts. DEPROVISIONING.
+    Release,
+}
+
+impl Action {
+    /// The container that it works on.
+    pub fn container(self) -> Option<usize> {
+        match self {
+            Self::Pull(index) | Self::Start(index) | Self::Stop(index) => Some(index),
+            Self::Claim | Self::Initialize | Self::AnnounceStop | Self::Release => None,
+        }
+    }
+}
+
+/// All that should be under way for `task`.
+pub fn plan(task: &Task) -> Vec<Action> {
+    match task.desired_status {
+        _ if task.is_stopped() => Vec::new(),
+        Desired::Running => start(task),
+        Desired::Stopped => stop(task),
+    }
+}
+
+/// When the task must be looked at again though nothing happens to it.
+pub fn deadline(task: &Task) -> Option<crate::clock::Timestamp> {
+    (task.desired_status == Desired::Running).then(|| depends::next_deadline(task)).flatten()
+}
+
+fn start(task: &Task) -> Vec<Action> {
+    if task.attachment.sandbox_id.is_none() {
+        return vec![Action::Claim];
+    }
+    let mut actions: Vec<Action> = indices(task)
+        .filter(|index| task.containers[*index].image_digest.is_none())
+        .map(Action::Pull)
+        .collect();
+    if !task.initialized {
+        actions.push(Action::Initialize);
+    }
+    if !actions.is_empty() {
+        return actions;
+    }
+    // One that was created before starts again by its restart policy: dependencies count for the first start alone.
+    indices(task)
+        .filter(|index| task.containers[*index].last_status == ContainerStatus::Pending)
+        .filter(|index| task.containers[*index].container_id.is_some() || depends::satisfied(task, *index))
+        .map(Action::Start)
+        .collect()
+}
+
+fn stop(task: &Task) -> Vec<Action> {
+    if task.last_status == Status::Deprovisioning {
+        return vec![Action::Release];
+    }
+    if task.last_status < Status::Stopping {
+        return vec![Action::AnnounceStop];
+    }
+    indices(task)
+        .filter(|index| !task.containers[*index].is_stopped())
+        .filter(|index| !depends::has_live_dependents(task, *index))
+        .map(Action::Stop)
+        .collect()
+}
+
+fn indices(task: &Task) -> std::ops::Range<usize> {
+    0..task.containers.len()
+}

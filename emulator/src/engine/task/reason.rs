@@ -1,0 +1,66 @@
+//! The sentences that ECS gives as `stoppedReason` and `reason`.
+//!
+//! Source: Amazon ECS developer guide, "Stopped task error messages", and amazon-ecs-agent `agent/dockerapi/errors.go`
+//! and `agent/engine/dependencygraph/graph.go`.
+
+use crate::runtime;
+
+pub const ESSENTIAL_CONTAINER_EXITED: &str = "Essential container in task exited";
+pub const STOPPED_BY_USER: &str = "Task stopped by user";
+pub const FAILED_TO_START: &str = "Task failed to start";
+pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+/// The container vanished from the runtime while nobody watched, and took its exit code along.
+pub const LOST: &str = "InternalError: The container is no longer known to the container runtime";
+
+/// The log group of a container is not there, and it does not ask for it to be made.
+pub fn log_group_missing() -> String {
+    "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to \
+     create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
+        .to_owned()
+}
+
+/// Why an image could not be had.
+pub fn cannot_pull(error: &runtime::Error) -> String {
+    let attempts = match error {
+        runtime::Error::ImageUnreachable { .. } => 5,
+        _ => 1,
+    };
+    let image = match error {
+        runtime::Error::ImageNotFound { image, .. } | runtime::Error::ImageUnreachable { image, .. } => {
+            image.as_str()
+        }
+        _ => "",
+    };
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried {attempts} time(s): failed to resolve ref \
+         {image}: {error}"
+    )
+}
+
+/// The container could not be created.
+pub fn cannot_create(error: &runtime::Error) -> String {
+    format!("CannotCreateContainerError: {error}")
+}
+
+/// The container could not be started.
+pub fn cannot_start(error: &runtime::Error) -> String {
+    format!("CannotStartContainerError: {error}")
+}
+
+/// What the task's containers share could not be made.
+pub fn cannot_initialize(error: &runtime::Error) -> String {
+    format!("ResourceInitializationError: failed to set up the task: {error}")
+}
+
+/// No sandbox could be made for the task.
+pub fn cannot_provision(error: &dyn std::error::Error) -> String {
+    format!("ResourceInitializationError: failed to configure ENI: {error}")
+}
+
+/// A dependency can never reach its condition.
+pub fn dependency_failed(dependency: &str, target: &str, because: &str) -> String {
+    format!(
+        "CannotStartContainerError: dependency graph: failed to resolve container ordering dependency [{dependency}] \
+         for target [{target}] {because}"
+    )
+}

@@ -1,0 +1,255 @@
+//! The lifecycle, a case a rule.
+
+use super::*;
+use crate::runtime::HealthCheck;
+
+#[test]
+fn a_natural_exit_ends_at_version_5() {
+    let mut drive = Drive::new(vec![container("app")]);
+    drive.settle().exit("app", 3).settle();
+    assert_eq!(
+        drive.statuses(),
+        [
+            (1, Status::Provisioning),
+            (2, Status::Pending),
+            (3, Status::Running),
+            (4, Status::Deprovisioning),
+            (5, Status::Stopped)
+        ]
+    );
+    assert_eq!(drive.task.stop_code, Some(StopCode::EssentialContainerExited));
+    assert_eq!(drive.task.stopped_reason.as_deref(), Some("Essential container in task exited"));
+    assert_eq!(drive.exit_codes(), [Some(3)]);
+    assert!(drive.task.execution_stopped_at.is_some() && drive.task.stopped_at.is_some());
+    assert_eq!(drive.task.attachment.status, AttachmentStatus::Deleted);
+}
+
+#[test]
+fn a_stop_is_published_before_the_first_signal_and_keeps_its_cause() {
+    let mut drive = Drive::new(vec![container("app")]);
+    drive.settle().event(Event::Stop { code: StopCode::UserInitiated, reason: "enough".into() });
+    assert_eq!(drive.published.last(), Some(&(4, Status::Running, Desired::Stopped)));
+    drive.event(Event::Stop { code: StopCode::SpotInterruption, reason: "later".into() }).settle();
+    let statuses: Vec<Status> = drive.statuses().into_iter().map(|(_, status)| status).collect();
+    assert_eq!(
+        statuses[3..],
+        [Status::Running, Status::Stopping, Status::Deprovisioning, Status::Stopped],
+        "a stop passes STOPPING"
+    );
+    assert_eq!(drive.task.stop_code, Some(StopCode::UserInitiated));
+    assert_eq!(drive.task.stopped_reason.as_deref(), Some("enough"));
+    assert_eq!(drive.exit_codes(), [Some(143)]);
+}
+
+#[test]
+fn activating_shows_between_pending_and_running_when_it_is_asked_for() {
+    let mut drive = Drive::new(vec![container("app")]);
+    drive.task.shows_activating = true;
+    drive.settle();
+    let statuses: Vec<Status> = drive.statuses().into_iter().map(|(_, status)| status).collect();
+    assert_eq!(statuses, [Status::Provisioning, Status::Pending, Status::Activating, Status::Running]);
+}
+
+#[test]
+fn an_image_that_cannot_be_had_fails_the_start_and_no_container_has_an_exit_code() {
+    let mut drive = Drive::new(vec![container("app"), container("side")]);
+    drive
+        .succeed(Action::Claim)
+        .event(Event::PullStarted)
+        .event(Event::StartFailed { container: Some(0), reason: "CannotPullContainerError: x".into() });
+    drive.settle();
+    assert_eq!(drive.task.last_status, Status::Stopped);
+    assert_eq!(drive.task.stop_code, Some(StopCode::TaskFailedToStart));
+    assert_eq!(drive.task.stopped_reason.as_deref(), Some("CannotPullContainerError: x"));
+    assert_eq!(drive.exit_codes(), [None, None]);
+    assert_eq!(drive.task.containers[0].reason.as_deref(), Some("CannotPullContainerError: x"));
+    assert_eq!(drive.task.containers[1].reason, None);
+    assert_eq!(drive.task.started_at, None);
+}
+
+#[test]
+fn a_stop_before_the_claim_takes_no_sandbox() {
+    let mut drive = Drive::new(vec![container("app")]);
+    drive.event(Event::Stop { code: StopCode::UserInitiated, reason: reason::STOPPED_BY_USER.into() });
+    assert_eq!(plan(&drive.task), [Action::Release]);
+    drive.settle();
+    assert_eq!(drive.task.last_status, Status::Stopped);
+    assert_eq!(drive.exit_codes(), [None]);
+}
+
+#[test]
+fn a_sandbox_that_comes_after_the_stop_is_kept_for_release() {
+    let mut drive = Drive::new(vec![container("app")]);
+    drive.event(Event::Stop { code: StopCode::UserInitiated, reason: String::new() });
+    drive.event(Event::Connected(claim()));
+    assert_eq!(drive.task.last_status, Status::Deprovisioning);
+    assert_eq!(drive.task.attachment.sandbox_id.as_deref(), Some("s"));
+}
+
+#[test]
+fn containers_start_in_the_order_of_their_dependencies_and_stop_in_reverse() {
+    let mut drive = Drive::new(vec![
+        depends_on("app", &[("db", Condition::Start), ("init", Condition::Success)]),
+        container("db"),
+        helper("init"),
+    ]);
+    for action in [Action::Claim, Action::Pull(0), Action::Pull(1), Action::Pull(2), Action::Initialize] {
+        assert!(plan(&drive.task).contains(&action), "{action:?} is planned");
+        drive.succeed(action);
+    }
+    assert_eq!(plan(&drive.task), [Action::Start(1), Action::Start(2)]);
+    drive.succeed(Action::Start(1)).succeed(Action::Start(2));
+    assert_eq!(plan(&drive.task), []);
+    assert_eq!(drive.task.last_status, Status::Pending, "not RUNNING before every container started");
+    drive.exit("init", 0);
+    assert_eq!(plan(&drive.task), [Action::Start(0)]);
+    drive.succeed(Action::Start(0));
+    assert_eq!(drive.task.last_status, Status::Running);
+    drive.event(Event::Stop { code: StopCode::UserInitiated, reason: String::new() });
+    drive.succeed(Action::AnnounceStop);
+    assert_eq!(plan(&drive.task), [Action::Stop(0)]);
+    drive.succeed(Action::Stop(0));
+    assert_eq!(plan(&drive.task), [Action::Stop(1)]);
+}
+
+#[test]
+fn each_condition_is_satisfied_by_its_own_event() {
+    for (condition, exit, start) in [
+        (Condition::Start, None, true),
+        (Condition::Complete, None, false),
+        (Condition::Complete, Some(7), true),
+        (Condition::Success, Some(0), true),
+        (Condition::Healthy, None, false),
+    ] {
+        let mut drive = Drive::new(vec![depends_on("app", &[("dep", condition)]), helper("dep")]);
+        for action in [Action::Claim, Action::Pull(0), Action::Pull(1), Action::Initialize, Action::Start(1)]
+        {
+            drive.succeed(action);
+        }
+        if let Some(code) = exit {
+            drive.exit("dep", code);
+        }
+        assert_eq!(plan(&drive.task).contains(&Action::Start(0)), start, "{condition:?} after exit {exit:?}");
+        if condition == Condition::Healthy {
+            drive.event(Event::Health { container: 1, healthy: true });
+            assert_eq!(plan(&drive.task), [Action::Start(0)]);
+        }
+    }
+}
+
+#[test]
+fn a_dependency_that_fails_stops_the_task_and_the_dependent_never_starts() {
+    let mut drive = Drive::new(vec![depends_on("app", &[("init", Condition::Success)]), helper("init")]);
+    drive.settle().exit("init", 2).settle();
+    assert_eq!(drive.task.last_status, Status::Stopped);
+    assert_eq!(drive.task.stop_code, Some(StopCode::TaskFailedToStart));
+    assert_eq!(drive.task.containers[0].started_at, None);
+    let reason = drive.task.containers[0].reason.clone().unwrap_or_default();
+    assert!(reason.contains("[init] for target [app] as dependency did not exit successfully."), "{reason}");
+    assert_eq!(drive.exit_codes(), [Some(143), Some(2)]);
+}
+
+#[test]
+fn start_timeout_counts_from_the_start_of_the_dependency() {
+    let dependency = ContainerSpec { start_timeout: Some(60), ..helper("dep") };
+    let mut drive = Drive::new(vec![depends_on("app", &[("dep", Condition::Complete)]), dependency]);
+    drive.settle();
+    let started = drive.task.containers[1].started_at.expect("it runs");
+    let deadline = deadline(&drive.task).expect("a deadline");
+    assert_eq!(deadline.since(started).as_secs(), 60);
+    drive.now = deadline.millis();
+    drive.event(Event::Tick);
+    assert_eq!(drive.task.desired_status, Desired::Stopped);
+    assert!(
+        drive.task.containers[0].reason.as_deref().is_some_and(|reason| reason.ends_with("has timed out."))
+    );
+}
+
+#[test]
+fn a_container_that_is_not_essential_leaves_the_task_running() {
+    let mut drive = Drive::new(vec![container("app"), helper("side")]);
+    drive.settle().exit("side", 1);
+    assert_eq!((drive.task.last_status, drive.task.desired_status), (Status::Running, Desired::Running));
+    assert_eq!(drive.task.execution_stopped_at, None);
+}
+
+#[test]
+fn an_essential_exit_stops_the_siblings_and_keeps_each_exit_code() {
+    let mut drive = Drive::new(vec![container("app"), helper("side")]);
+    drive.settle().exit("app", 5);
+    assert_eq!((drive.task.last_status, drive.task.desired_status), (Status::Running, Desired::Stopped));
+    assert!(drive.task.execution_stopped_at.is_some());
+    drive.settle();
+    assert_eq!(drive.exit_codes(), [Some(5), Some(143)]);
+    assert_eq!(drive.task.stop_code, Some(StopCode::EssentialContainerExited));
+}
+
+#[test]
+fn only_the_container_killed_for_memory_has_the_reason() {
+    let mut drive = Drive::new(vec![container("app"), helper("side")]);
+    drive.settle();
+    let at = Timestamp(drive.now);
+    drive.event(Event::Exited { container: 0, exit: Exit { code: 137, oom_killed: true, at } }).settle();
+    assert_eq!(drive.task.containers[0].reason.as_deref(), Some(reason::OUT_OF_MEMORY));
+    assert_eq!(drive.task.containers[1].reason, None);
+}
+
+#[test]
+fn the_health_of_a_task_is_that_of_its_essential_containers_with_a_check() {
+    let checked = |name: &str, essential| ContainerSpec {
+        essential,
+        health_check: Some(HealthCheck {
+            command: vec!["CMD".into(), "true".into()],
+            interval: 30,
+            timeout: 5,
+            retries: 3,
+            start_period: 0,
+        }),
+        ..container(name)
+    };
+    let mut drive =
+        Drive::new(vec![checked("a", true), checked("b", true), checked("side", false), container("plain")]);
+    drive.settle();
+    let mut health = |container, healthy| drive.event(Event::Health { container, healthy }).task.health;
+    assert_eq!(health(2, false), Health::Unknown);
+    assert_eq!(health(0, true), Health::Unknown);
+    assert_eq!(health(1, true), Health::Healthy);
+    assert_eq!(health(0, false), Health::Unhealthy);
+}
+
+#[test]
+fn a_restart_policy_restarts_a_container_that_ran_long_enough_and_no_other() {
+    let policy = RestartPolicy { ignored_exit_codes: vec![42], restart_attempt_period: 60 };
+    let spec = ContainerSpec { restart_policy: Some(policy), ..container("app") };
+    for (ran, code, restarts) in [(61, 1, true), (61, 0, true), (59, 1, false), (61, 42, false)] {
+        let mut drive = Drive::new(vec![spec.clone()]);
+        drive.settle();
+        let at =
+            drive.task.containers[0].started_at.expect("it runs").plus(std::time::Duration::from_secs(ran));
+        drive.event(Event::Exited { container: 0, exit: Exit { code, oom_killed: false, at } });
+        assert_eq!(plan(&drive.task) == [Action::Start(0)], restarts, "after {ran} s with exit code {code}");
+        assert_eq!(drive.task.containers[0].restart_count, u32::from(restarts));
+    }
+}
+
+#[test]
+fn events_that_cannot_happen_are_refused_and_change_nothing() {
+    let mut drive = Drive::new(vec![container("app")]);
+    let now = Timestamp(0);
+    assert!(next(&drive.task, &Event::Released, now).is_err());
+    assert!(next(&drive.task, &Event::Stopping, now).is_err());
+    assert!(next(&drive.task, &Event::Started { container: 9, at: now }, now).is_err());
+    drive.settle();
+    assert!(next(&drive.task, &Event::Connected(claim()), now).is_err());
+    drive.exit("app", 0).settle();
+    assert!(next(&drive.task, &Event::Initialized, now).is_err());
+}
+
+#[test]
+fn a_container_that_vanished_has_a_reason_and_no_exit_code() {
+    let mut drive = Drive::new(vec![container("app")]);
+    drive.settle().event(Event::Gone { container: 0 }).settle();
+    assert_eq!(drive.exit_codes(), [None]);
+    assert_eq!(drive.task.containers[0].reason.as_deref(), Some(reason::LOST));
+    assert_eq!(drive.task.last_status, Status::Stopped);
+}

@@ -1,0 +1,57 @@
+# The only commands that a newcomer needs. `make` alone prints them.
+
+scripts := integration-tests/scripts
+# The same flags everywhere: another value of RUSTFLAGS would build everything twice.
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test run lint bench clean prepare tools engine images controlplane python
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: prepare ## show a Deployment run as Fargate tasks: scaled, logged, cleaned up (KEEP=1 leaves it up until Ctrl-C)
+	cargo build --workspace --bins
+	./target/debug/demo $(if $(KEEP),--keep)
+
+test: prepare ## run every test: the crates' own, then the suites with real containers, AWS clients and Kubernetes
+	cargo build --workspace --all-targets
+	cargo test --workspace --no-fail-fast
+	"$$($(scripts)/venv.sh --path)/bin/python" -m unittest discover --start-directory integration-tests/python --verbose
+
+run: tools engine images ## run the emulator alone, on http://127.0.0.1:4566 (ARGS="--help" and others are passed on)
+	cargo run --bin neargate -- serve $(ARGS)
+
+lint: tools python ## check format, lints, each crate alone, the generated code, the scripts and the dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	for crate in $$(cargo tree --workspace --depth 0 --prefix none | sed -n 's, v[0-9].*,,p' | sort -u); do \
+		cargo check --quiet --package $$crate || exit; done
+	cargo run --quiet --package neargate-generator -- --check --python "$$($(scripts)/venv.sh --path)/bin/python"
+	if command -v shellcheck >/dev/null; then shellcheck --external-sources $(scripts)/*.sh .ci/run; else echo "skipped: shellcheck is not installed"; fi
+	if command -v cargo-deny >/dev/null; then cargo deny --all-features check bans licenses sources; else echo "skipped: cargo-deny is not installed"; fi
+
+bench: prepare ## measure every budget of the design beside its reference, in the same run
+	cargo run --release --example bench
+
+clean: ## remove what was built here and what dead instances left in Docker (the cache stays: ~/.cache/neargate)
+	if [ -x target/debug/neargate ]; then ./target/debug/neargate clean; fi
+	cargo clean
+
+# What demo and test need on a fresh machine. Each does nothing where it is done.
+prepare: tools engine images controlplane python
+
+tools:
+	@$(scripts)/tools.sh
+
+engine:
+	@$(scripts)/engine.sh
+
+images: engine
+	@$(scripts)/images.sh
+
+controlplane:
+	@$(scripts)/controlplane.sh >/dev/null
+
+python:
+	@$(scripts)/venv.sh >/dev/null

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Makes sure that the compilers are there: a C compiler from Debian where it is missing (SQLite and ring are compiled,
+# and Rust links with it); Rust and Go are the user's to install, and are asked for in one line each.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+command -v cargo >/dev/null || die "Rust is missing: install it from https://rustup.rs/ (rust-toolchain.toml picks the version)"
+command -v go >/dev/null || die "Go is missing (1.24 or newer): install it from https://go.dev/dl/ and put its bin folder into PATH"
+command -v cc >/dev/null || apt_install gcc libc6-dev || die "a C compiler is missing: as root, apt-get install gcc libc6-dev"

@@ -1,14 +1,28 @@
 //! SQLite through sqlx. All SQL is here.
+//!
+//! ```text
+//! write(work) ──▶ one writer: BEGIN IMMEDIATE, each work in its SAVEPOINT, COMMIT ──▶ the answers
+//! readers()   ──▶ a pool of read-only connections: WAL, so nobody waits for the writer
+//! ```
+//!
+//! One file a table family: plain functions over a connection, so that one [`Store::write`] can join several of them.
+//! A row holds the columns that a query needs and a `body` whose shape is its owner's business: the store knows nobody.
+//!
+//! `synchronous=NORMAL`: an acknowledged write outlives `kill -9`, not a power cut.
 
-/// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("the data directory {dir} is in use by another neargate (pid {pid})")]
-    Locked { dir: String, pid: String },
-    #[error("{attempted}")]
-    Sqlite {
-        attempted: &'static str,
-        #[source]
-        source: sqlx::Error,
-    },
-}
+pub mod client_tokens;
+pub mod clusters;
+mod error;
+mod lock;
+pub mod meta;
+mod open;
+pub mod reset;
+pub mod sandboxes;
+pub mod task_definitions;
+pub mod tasks;
+mod writer;
+
+pub use error::Error;
+pub use futures::future::BoxFuture;
+pub use open::Store;
+pub use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};

@@ -1,0 +1,88 @@
+//! RunTask's client tokens: what each was used for, so that the same token gets the same tasks.
+
+use std::time::Duration;
+
+use sqlx::{SqliteConnection, SqliteExecutor};
+
+use super::Error;
+use crate::clock::Timestamp;
+
+/// How long a token is remembered.
+///
+/// Source: Amazon ECS API reference, "Ensuring idempotency": a token is good for 24 hours.
+pub const LIFETIME: Duration = Duration::from_hours(24);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Within which the token is unique: the cluster's ARN.
+    pub scope: String,
+    pub token: String,
+    /// Of the request: another request with the same token is a conflict.
+    pub digest: String,
+    pub task_arns: Vec<String>,
+    pub created_at: Timestamp,
+}
+
+/// Remembers the token, in place of an expired one.
+pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
+    let task_arns = serde_json::Value::from(row.task_arns.clone()).to_string();
+    sqlx::query(
+        "INSERT INTO client_tokens (scope, token, digest, task_arns, created_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET digest = excluded.digest, task_arns = excluded.task_arns,
+             created_at = excluded.created_at",
+    )
+    .bind(&row.scope)
+    .bind(&row.token)
+    .bind(&row.digest)
+    .bind(task_arns)
+    .bind(row.created_at.millis())
+    .execute(connection)
+    .await
+    .map_err(Error::attempting("put a client token"))?;
+    Ok(())
+}
+
+/// The token, unless it has expired by `now`.
+pub async fn get(
+    executor: impl SqliteExecutor<'_>,
+    scope: &str,
+    token: &str,
+    now: Timestamp,
+) -> Result<Option<Row>, Error> {
+    let found: Option<(String, String, i64)> = sqlx::query_as(
+        "SELECT digest, task_arns, created_at FROM client_tokens WHERE scope = ? AND token = ? AND created_at > ?",
+    )
+    .bind(scope)
+    .bind(token)
+    .bind(oldest(now))
+    .fetch_optional(executor)
+    .await
+    .map_err(Error::attempting("get a client token"))?;
+    found
+        .map(|(digest, task_arns, created_at)| {
+            Ok(Row {
+                scope: scope.to_owned(),
+                token: token.to_owned(),
+                digest,
+                task_arns: serde_json::from_str(&task_arns)
+                    .map_err(Error::corrupt("a client token's tasks"))?,
+                created_at: Timestamp(created_at),
+            })
+        })
+        .transpose()
+}
+
+/// Forgets the tokens that have expired by `now`; answers how many.
+pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -> Result<u64, Error> {
+    sqlx::query("DELETE FROM client_tokens WHERE created_at <= ?")
+        .bind(oldest(now))
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected())
+        .map_err(Error::attempting("delete expired client tokens"))
+}
+
+/// Tokens made at this millisecond or earlier have expired by `now`.
+fn oldest(now: Timestamp) -> i64 {
+    now.millis().saturating_sub(i64::try_from(LIFETIME.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,11 +1,12 @@
 //! The SDK's clients, made once from the usual configuration chain.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::tls;
 
-use super::Health;
+use super::{Health, quota::Quotas};
+use crate::options;
 
 /// How long one attempt of a call may take. RunTask of ten pods answers within a second; a page of logs within two.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,13 +23,15 @@ pub struct Client {
     ecs: aws_sdk_ecs::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
     region: String,
+    cluster: String,
+    quotas: Arc<Quotas>,
     health: Health,
 }
 
 impl Client {
     /// Makes the clients from AWS's usual chain: environment, profile, web identity, container and instance
-    /// credentials, `AWS_ENDPOINT_URL`. `region` wins over the chain's where it is given.
-    pub async fn connect(region: Option<String>, health: Health) -> Self {
+    /// credentials, `AWS_ENDPOINT_URL`. The options' region wins over the chain's where it is given.
+    pub async fn connect(options: &options::Fargate, health: Health) -> Self {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
@@ -41,14 +44,16 @@ impl Client {
             .http_client(http)
             .retry_config(RetryConfig::standard())
             .timeout_config(timeouts);
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region));
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
         }
         let config = loader.load().await;
         Self {
             ecs: aws_sdk_ecs::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             region: config.region().map(|region| region.as_ref().to_owned()).unwrap_or_default(),
+            cluster: options.cluster.clone(),
+            quotas: Arc::default(),
             health,
         }
     }
@@ -69,6 +74,17 @@ impl Client {
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// The ECS cluster, name or ARN.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// The buckets that requests to ECS wait at.
+    pub(super) fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// The record of how calls ended.

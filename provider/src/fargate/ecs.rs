@@ -1,0 +1,244 @@
+//! The six calls of ECS that running pods takes, and what their errors mean.
+//!
+//! The distinction that everything above rests on is made here: [`Error::Trouble`] is AWS's (or the configuration's) and touches no pod;
+//! [`Error::Refused`] is about the one request, and so about the pod.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use aws_sdk_ecs::{
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    operation::run_task::RunTaskError,
+    types::{DesiredStatus, Task, TaskField},
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use super::{Client, Outcome};
+use crate::translate::{definition::Definition, run::Run};
+
+/// Most ids of one DescribeTasks (ECS API).
+pub const MOST_IDS: usize = 100;
+
+/// Most characters of StopTask's reason (ECS API).
+const MOST_REASON: usize = 1024;
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// AWS did not answer, or answered that it cannot: throttled, 5xx, no credentials, no such cluster. No pod's fault.
+    #[error("calling ECS {operation}: {message}")]
+    Trouble {
+        /// The operation.
+        operation: &'static str,
+        /// What was seen, in one line.
+        message: String,
+    },
+    /// AWS refused this one request.
+    #[error("ECS {operation} was refused: {code}: {message}")]
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// AWS's name of the error.
+        code: String,
+        /// AWS's words.
+        message: String,
+    },
+    /// The client token has run tasks before, with other parameters.
+    #[error("the client token has run {resource_ids:?}")]
+    Conflict {
+        /// Those tasks.
+        resource_ids: Vec<String>,
+    },
+    /// RunTask was answered with failures and no task.
+    #[error("Fargate has no capacity: {reason}")]
+    NoCapacity {
+        /// AWS's words.
+        reason: String,
+    },
+}
+
+/// DescribeTasks's answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Described {
+    /// Tasks that are there.
+    pub tasks: Vec<Task>,
+    /// ARNs that ECS calls MISSING.
+    pub missing: Vec<String>,
+}
+
+/// ECS as the pod controller sees it.
+#[async_trait]
+pub trait Ecs: Debug + Send + Sync + 'static {
+    /// DescribeTaskDefinition of the family: its latest active revision's ARN, `None` where it has none.
+    async fn describe_definition(&self, family: &str) -> Result<Option<String>, Error>;
+
+    /// RegisterTaskDefinition: the new revision's ARN.
+    async fn register_definition(&self, definition: &Definition) -> Result<String, Error>;
+
+    /// RunTask of one task of the revision. Legal at any time: the client token makes it idempotent.
+    async fn run_task(&self, definition_arn: &str, run: &Run) -> Result<Task, Error>;
+
+    /// StopTask; `None` where ECS no longer knows the task. Idempotent.
+    async fn stop_task(&self, arn: &str, reason: &str) -> Result<Option<Task>, Error>;
+
+    /// DescribeTasks with tags, of at most [`MOST_IDS`] ARNs.
+    async fn describe_tasks(&self, arns: &[String]) -> Result<Described, Error>;
+
+    /// ListTasks of all pages. `startedBy` is its only filter beside the desired status: ECS takes no other with it.
+    async fn list_tasks(&self, started_by: &str, desired: DesiredStatus) -> Result<Vec<String>, Error>;
+}
+
+#[async_trait]
+impl Ecs for Client {
+    async fn describe_definition(&self, family: &str) -> Result<Option<String>, Error> {
+        self.quotas().read_definition.take().await;
+        let answer = self.ecs().describe_task_definition().task_definition(family).send().await;
+        match self.heard("DescribeTaskDefinition", answer) {
+            Ok(output) => Ok(output.task_definition.and_then(|definition| definition.task_definition_arn)),
+            // "Unable to describe task definition.": the family has no active revision.
+            Err(Error::Refused { code, .. }) if code == "ClientException" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn register_definition(&self, definition: &Definition) -> Result<String, Error> {
+        const OPERATION: &str = "RegisterTaskDefinition";
+        self.quotas().modify_definition.take().await;
+        let answer = super::convert::register(self.ecs(), definition).send().await;
+        let output = self.heard(OPERATION, answer)?;
+        output.task_definition.and_then(|definition| definition.task_definition_arn).ok_or_else(|| {
+            Error::Trouble { operation: OPERATION, message: "the answer holds no task definition".to_owned() }
+        })
+    }
+
+    async fn run_task(&self, definition_arn: &str, run: &Run) -> Result<Task, Error> {
+        const OPERATION: &str = "RunTask";
+        self.quotas().modify.take().await;
+        let answer = super::convert::run(self.ecs(), definition_arn, run).send().await;
+        if let Some(RunTaskError::ConflictException(conflict)) =
+            answer.as_ref().err().and_then(SdkError::as_service_error)
+        {
+            self.health().record(Outcome::Answered);
+            return Err(Error::Conflict { resource_ids: conflict.resource_ids().to_vec() });
+        }
+        let output = self.heard(OPERATION, answer)?;
+        if let Some(task) = output.tasks.unwrap_or_default().pop() {
+            return Ok(task);
+        }
+        let reasons = output.failures.unwrap_or_default().into_iter().map(|failure| {
+            [failure.reason, failure.detail].into_iter().flatten().collect::<Vec<_>>().join(": ")
+        });
+        Err(Error::NoCapacity { reason: reasons.collect::<Vec<_>>().join(", ") })
+    }
+
+    async fn stop_task(&self, arn: &str, reason: &str) -> Result<Option<Task>, Error> {
+        self.quotas().modify.take().await;
+        let reason: String = reason.chars().take(MOST_REASON).collect();
+        let answer = self.ecs().stop_task().cluster(self.cluster()).task(arn).reason(reason).send().await;
+        match self.heard("StopTask", answer) {
+            Ok(output) => Ok(output.task),
+            // "The referenced task was not found.": stopped long ago.
+            Err(Error::Refused { code, message, .. })
+                if code == "InvalidParameterException" && message.contains("not found") =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn describe_tasks(&self, arns: &[String]) -> Result<Described, Error> {
+        const OPERATION: &str = "DescribeTasks";
+        self.quotas().read.take().await;
+        let request = self.ecs().describe_tasks().cluster(self.cluster());
+        let answer = request.set_tasks(Some(arns.to_vec())).include(TaskField::Tags).send().await;
+        let output = self.heard(OPERATION, answer)?;
+        let mut missing = Vec::new();
+        for failure in output.failures.unwrap_or_default() {
+            match (failure.reason.as_deref(), failure.arn) {
+                (Some("MISSING"), Some(arn)) => missing.push(arn),
+                // Anything else says nothing of whether the task is there; the next round asks again.
+                (reason, arn) => tracing::warn!(?arn, ?reason, "DescribeTasks failed for a task"),
+            }
+        }
+        Ok(Described { tasks: output.tasks.unwrap_or_default(), missing })
+    }
+
+    async fn list_tasks(&self, started_by: &str, desired: DesiredStatus) -> Result<Vec<String>, Error> {
+        let mut arns = Vec::new();
+        let mut token = None;
+        loop {
+            self.quotas().read.take().await;
+            let request = self.ecs().list_tasks().cluster(self.cluster()).started_by(started_by);
+            let answer = request.desired_status(desired.clone()).set_next_token(token).send().await;
+            let output = self.heard("ListTasks", answer)?;
+            arns.extend(output.task_arns.unwrap_or_default());
+            match output.next_token.filter(|token| !token.is_empty()) {
+                Some(next) => token = Some(next),
+                None => return Ok(arns),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Records how the call ended and sorts its error.
+    fn heard<T, E>(
+        &self,
+        operation: &'static str,
+        answer: Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<T, Error>
+    where
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let result = answer.map_err(|error| sort(operation, &error));
+        self.health().record(match &result {
+            Err(Error::Trouble { message, .. }) => Outcome::Trouble(format!("{operation}: {message}")),
+            _ => Outcome::Answered,
+        });
+        result
+    }
+}
+
+/// Whose trouble an error is.
+fn sort<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    match error.as_service_error().and_then(|service| service.code()) {
+        Some(code) if status.is_some_and(|status| status < 500) && !is_everybodys(code) => Error::Refused {
+            operation,
+            code: code.to_owned(),
+            message: error.message().unwrap_or_default().to_owned(),
+        },
+        Some(code) => {
+            let message = error.message().unwrap_or_default();
+            Error::Trouble { operation, message: format!("{code}: {message}") }
+        }
+        None => Error::Trouble { operation, message: DisplayErrorContext(error).to_string() },
+    }
+}
+
+/// Errors with a 4xx that any request would meet: throttling, credentials, rights, the cluster of the configuration.
+fn is_everybodys(code: &str) -> bool {
+    const CODES: [&str; 16] = [
+        "ThrottlingException",
+        "Throttling",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "ServerException",
+        "ClusterNotFoundException",
+        "AccessDeniedException",
+        "BlockedException",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "IncompleteSignature",
+        "MissingAuthenticationToken",
+        "ExpiredTokenException",
+        "ExpiredToken",
+        "RequestExpired",
+    ];
+    CODES.contains(&code)
+}

@@ -1,0 +1,204 @@
+//! What a pod asks for that a Fargate task cannot give: every reason at once, in EKS Fargate's words where it has some.
+//!
+//! A field that changes what runs and cannot be carried is a reason. A field that only says where or when
+//! a pod is scheduled, or that has no meaning on a node without host, is not; `provider/README.md` lists both.
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
+
+use super::{definition, env, health, size};
+
+/// Most containers of a task definition (ECS quotas).
+const CONTAINERS: usize = 10;
+
+/// Every reason why the pod cannot run as a Fargate task; none where it can.
+#[must_use]
+pub fn reasons(pod: &Pod) -> Vec<String> {
+    let Some(spec) = &pod.spec else { return vec!["it has no spec".to_owned()] };
+    let mut reasons = Vec::new();
+    if pod.metadata.owner_references.iter().flatten().any(|owner| owner.kind == "DaemonSet") {
+        reasons.push("DaemonSets not supported: every pod has a node of its own on Fargate".to_owned());
+    }
+    let fields = fields(spec);
+    if !fields.is_empty() {
+        reasons.push(format!("fields not supported: {}", fields.join(", ")));
+    }
+    let security = security_fields(spec);
+    if !security.is_empty() {
+        reasons.push(format!("invalid SecurityContext fields: {}", security.join(", ")));
+    }
+    let added = added_capabilities(spec);
+    if !added.is_empty() {
+        reasons.push(format!("Capabilities added: {}", added.join(", ")));
+    }
+    let ports = || spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
+    let given = |ip: &Option<String>| ip.as_ref().is_some_and(|ip| !ip.is_empty());
+    if ports().any(|port| port.host_port.is_some_and(|port| port > 0) || given(&port.host_ip)) {
+        reasons.push("port contains HostIP or HostPort".to_owned());
+    }
+    if ports().any(|port| port.protocol.as_deref() == Some("SCTP")) {
+        reasons.push("ports not supported: protocol SCTP".to_owned());
+    }
+    reasons.extend(volumes(spec));
+    reasons.extend(lifecycle(spec));
+    if spec.containers.len() > CONTAINERS {
+        reasons.push(format!("{} containers: a task definition holds {CONTAINERS}", spec.containers.len()));
+    }
+    let policy = spec.restart_policy.as_deref().unwrap_or("Always");
+    if spec.containers.len() > 1 && policy != "Always" {
+        reasons.push(format!(
+            "restartPolicy {policy} not supported with several containers: the first exit ends a task"
+        ));
+    }
+    for container in &spec.containers {
+        if container.image.as_deref().unwrap_or_default().is_empty() {
+            reasons.push(format!("no image (container {})", container.name));
+        }
+        reasons.extend(env::unsupported(container));
+        reasons.extend(health::check(container).err().into_iter().flatten());
+    }
+    reasons.extend(size::plan(spec).err().into_iter().flatten());
+    reasons
+}
+
+/// Fields of the spec and of its containers, each named once.
+fn fields(spec: &PodSpec) -> Vec<&'static str> {
+    let yes = |flag: Option<bool>| flag == Some(true);
+    let any = |has: fn(&Container) -> bool| spec.containers.iter().any(has);
+    let linux = spec.os.as_ref().is_none_or(|os| os.name == "linux");
+    let fields = [
+        ("HostNetwork", yes(spec.host_network)),
+        ("HostPID", yes(spec.host_pid)),
+        ("HostIPC", yes(spec.host_ipc)),
+        ("HostUsers", spec.host_users == Some(false)),
+        ("HostAliases", spec.host_aliases.as_ref().is_some_and(|aliases| !aliases.is_empty())),
+        ("HostnameOverride", spec.hostname_override.is_some()),
+        ("SetHostnameAsFQDN", yes(spec.set_hostname_as_fqdn)),
+        ("ShareProcessNamespace", yes(spec.share_process_namespace)),
+        ("DNSConfig", spec.dns_config.is_some() || spec.dns_policy.as_deref() == Some("None")),
+        ("ImagePullSecrets", spec.image_pull_secrets.as_ref().is_some_and(|secrets| !secrets.is_empty())),
+        ("InitContainers", spec.init_containers.as_ref().is_some_and(|containers| !containers.is_empty())),
+        ("ResourceClaims", spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty())),
+        ("RuntimeClassName", spec.runtime_class_name.as_ref().is_some_and(|class| !class.is_empty())),
+        ("OS", !linux),
+        ("VolumeDevices", any(|c| c.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()))),
+        ("RestartPolicy of a container", any(|c| c.restart_policy.is_some())),
+        (
+            "RestartPolicyRules",
+            any(|c| c.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty())),
+        ),
+    ];
+    fields.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect()
+}
+
+fn security_fields(spec: &PodSpec) -> Vec<&'static str> {
+    let pod = spec.security_context.as_ref();
+    let own = || spec.containers.iter().filter_map(|container| container.security_context.as_ref());
+    let default_only = |kind: &str| kind == "RuntimeDefault";
+    let user = |container: &Container| {
+        let own = container.security_context.as_ref();
+        own.and_then(|own| own.run_as_user).or_else(|| pod.and_then(|pod| pod.run_as_user))
+    };
+    let non_root = |container: &Container| {
+        let own = container.security_context.as_ref();
+        own.and_then(|own| own.run_as_non_root).or_else(|| pod.and_then(|pod| pod.run_as_non_root))
+            == Some(true)
+    };
+    let group = |container: &Container| {
+        let own = container.security_context.as_ref();
+        own.and_then(|own| own.run_as_group).or_else(|| pod.and_then(|pod| pod.run_as_group))
+    };
+    let profiles = pod.and_then(|pod| pod.seccomp_profile.as_ref()).into_iter();
+    let armor = pod.and_then(|pod| pod.app_armor_profile.as_ref()).into_iter();
+    let fields = [
+        ("Privileged", own().any(|own| own.privileged == Some(true))),
+        // Fargate rejects dockerSecurityOptions, and with them no-new-privileges.
+        ("AllowPrivilegeEscalation: false", own().any(|own| own.allow_privilege_escalation == Some(false))),
+        // Whom the image runs as is not known before it runs.
+        (
+            "RunAsNonRoot without RunAsUser",
+            spec.containers.iter().any(|c| non_root(c) && !user(c).is_some_and(|user| user > 0)),
+        ),
+        (
+            "RunAsGroup without RunAsUser",
+            spec.containers.iter().any(|c| group(c).is_some() && user(c).is_none()),
+        ),
+        ("FSGroup", pod.is_some_and(|pod| pod.fs_group.is_some())),
+        (
+            "SupplementalGroups",
+            pod.and_then(|pod| pod.supplemental_groups.as_ref()).is_some_and(|groups| !groups.is_empty()),
+        ),
+        ("Sysctls", pod.and_then(|pod| pod.sysctls.as_ref()).is_some_and(|sysctls| !sysctls.is_empty())),
+        (
+            "SELinuxOptions",
+            pod.is_some_and(|pod| pod.se_linux_options.is_some())
+                || own().any(|own| own.se_linux_options.is_some()),
+        ),
+        (
+            "SeccompProfile",
+            profiles
+                .chain(own().filter_map(|own| own.seccomp_profile.as_ref()))
+                .any(|profile| !default_only(&profile.type_)),
+        ),
+        (
+            "AppArmorProfile",
+            armor
+                .chain(own().filter_map(|own| own.app_armor_profile.as_ref()))
+                .any(|profile| !default_only(&profile.type_)),
+        ),
+        (
+            "WindowsOptions",
+            pod.is_some_and(|pod| pod.windows_options.is_some())
+                || own().any(|own| own.windows_options.is_some()),
+        ),
+        ("ProcMount", own().any(|own| own.proc_mount.as_deref().is_some_and(|mount| mount != "Default"))),
+    ];
+    fields.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect()
+}
+
+fn added_capabilities(spec: &PodSpec) -> Vec<String> {
+    let mut added: Vec<String> = spec
+        .containers
+        .iter()
+        .filter_map(|container| container.security_context.as_ref()?.capabilities.as_ref()?.add.as_ref())
+        .flatten()
+        .map(|name| definition::bare(name))
+        .filter(|name| name != "SYS_PTRACE")
+        .collect();
+    added.sort();
+    added.dedup();
+    added
+}
+
+fn volumes(spec: &PodSpec) -> Vec<String> {
+    let refused = spec.volumes.iter().flatten().filter(|volume| !is_service_account_volume(volume));
+    refused
+        .map(|volume| format!("volumes not supported: {} is of an unsupported volume Type", volume.name))
+        .collect()
+}
+
+/// The volume that the ServiceAccount admission adds to every pod (`plugin/pkg/admission/serviceaccount`): a projected
+/// volume of that name with the account's token. It is left out.
+fn is_service_account_volume(volume: &Volume) -> bool {
+    let token = volume
+        .projected
+        .as_ref()
+        .and_then(|projected| projected.sources.as_ref())
+        .is_some_and(|sources| sources.iter().any(|source| source.service_account_token.is_some()));
+    volume.name.starts_with("kube-api-access-") && token
+}
+
+fn lifecycle(spec: &PodSpec) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for container in &spec.containers {
+        let Some(lifecycle) = &container.lifecycle else { continue };
+        let hooks = [
+            ("postStart", lifecycle.post_start.is_some()),
+            ("preStop", lifecycle.pre_stop.is_some()),
+            ("stopSignal", lifecycle.stop_signal.is_some()),
+        ];
+        for (hook, _) in hooks.into_iter().filter(|(_, asked)| *asked) {
+            reasons.push(format!("lifecycle not supported: {hook} (container {})", container.name));
+        }
+    }
+    reasons
+}

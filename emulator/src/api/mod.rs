@@ -1,1 +1,31 @@
-//! The wire: AWS JSON 1.1 over HTTP.
+//! The wire: AWS's protocols over HTTP. It knows JSON and HTTP, never Docker or SQL.
+//!
+//! ```text
+//! HTTP ─▶ router (guard, request id, body) ─▶ aws_json (target, codec, errors)
+//!            └▶ operation::Table ─▶ ecs::…, logs::… (an `Operation` each) ─▶ engine, store
+//! ```
+//!
+//! [`model`] holds the wire types, generated from the services' public models; [`shape`] is what they are made of.
+
+mod aws_json;
+mod context;
+mod ecs;
+mod error;
+mod guard;
+mod logs;
+pub mod model;
+mod operation;
+mod router;
+pub mod shape;
+mod signature;
+
+pub use context::{Context, Emulator};
+pub use error::Error;
+pub use guard::Guard;
+pub use operation::{Operation, Rule, Service, Table};
+pub use router::router;
+
+/// Every operation of every service.
+fn table() -> Table {
+    Table::new(vec![ecs::service(), logs::service()])
+}

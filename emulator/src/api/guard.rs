@@ -1,0 +1,126 @@
+//! Who may ask: programs on this machine, and no web page.
+//!
+//! A page in a browser can send requests to loopback: of its own origin by rebinding its name to 127.0.0.1 (then
+//! `Host` is foreign), or across origins (then `Origin` is). An emulator that starts containers refuses both.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use http::header::{HOST, ORIGIN};
+use http::uri::{Authority, Uri};
+
+/// The names under which this server may be asked.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    /// Beside loopback: the address that it listens on and what the user allowed, in lower case.
+    hosts: Vec<String>,
+}
+
+/// Why a request was refused, for a person to read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(
+        "the Host header names '{0}', which is not this server: it answers to localhost, to the address that it listens on, and to each --allow-host"
+    )]
+    Host(String),
+    #[error("requests from the web origin '{0}' are refused")]
+    Origin(String),
+}
+
+impl Guard {
+    /// `listen` is the address that the server is bound to; on an unspecified one (0.0.0.0) any IP address will
+    /// do as `Host`, for the machine's own are not known, but still no foreign name.
+    pub fn new(listen: Option<SocketAddr>, allowed: &[String]) -> Self {
+        let mut hosts: Vec<String> = allowed.iter().map(|host| host.to_ascii_lowercase()).collect();
+        hosts.extend(listen.map(|listen| listen.ip().to_string()));
+        Self { hosts }
+    }
+
+    /// `target` is the request's, which names the host in HTTP/2 and in absolute form.
+    pub(super) fn check(&self, target: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        let host = match target.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => headers.get(HOST).map(|host| host.to_str().unwrap_or("?")),
+        };
+        if let Some(host) = host.filter(|host| !self.knows(host)) {
+            return Err(Refused::Host(host.to_owned()));
+        }
+        for origin in headers.get_all(ORIGIN) {
+            let origin = origin.to_str().unwrap_or("?");
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            // Another port of this machine is another origin: some other program's page.
+            let own = authority.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host));
+            if !own {
+                return Err(Refused::Origin(origin.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else { return false };
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if let Ok(address) = name.parse::<IpAddr>() {
+            let unspecified = self.hosts.iter().filter_map(|host| host.parse().ok());
+            return address.is_loopback()
+                || self.hosts.contains(&name)
+                || unspecified.into_iter().any(|ip: IpAddr| ip.is_unspecified());
+        }
+        name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn check(guard: &Guard, host: &str, origin: Option<&str>) -> Result<(), Refused> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_str(host).unwrap());
+        headers.extend(origin.map(|origin| (ORIGIN, HeaderValue::from_str(origin).unwrap())));
+        guard.check(&Uri::from_static("/"), &headers)
+    }
+
+    #[test]
+    fn loopback_the_listening_address_and_allowed_names_are_hosts_and_no_other() {
+        let guard = Guard::new(Some(([192, 0, 2, 7], 4566).into()), &["Neargate.Test".to_owned()]);
+        for host in [
+            "localhost",
+            "localhost:4566",
+            "LOCALHOST:80",
+            "ecs.localhost:4566",
+            "127.0.0.1:4566",
+            "127.0.0.9",
+            "[::1]",
+            "[::1]:4566",
+            "192.0.2.7:4566",
+            "neargate.test",
+        ] {
+            assert_eq!(check(&guard, host, None), Ok(()), "{host}");
+        }
+        for host in
+            ["evil.example", "evil.example:4566", "localhost.evil.example", "192.0.2.8", "[::2]:1", "a b", ""]
+        {
+            assert_eq!(check(&guard, host, None), Err(Refused::Host(host.to_owned())), "{host}");
+        }
+    }
+
+    #[test]
+    fn on_every_address_any_ip_is_a_host_but_no_foreign_name() {
+        let guard = Guard::new(Some(([0, 0, 0, 0], 4566).into()), &[]);
+        assert_eq!(check(&guard, "192.0.2.8:4566", None), Ok(()));
+        assert!(check(&guard, "evil.example", None).is_err());
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_refused() {
+        let guard = Guard::new(None, &[]);
+        assert_eq!(check(&guard, "localhost:4566", Some("http://localhost:4566")), Ok(()));
+        for origin in ["https://evil.example", "http://localhost:3000", "null"] {
+            let refused = check(&guard, "localhost:4566", Some(origin));
+            assert_eq!(refused, Err(Refused::Origin(origin.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the generated wire types are made of: open enumerations, timestamps, blobs and the constraints of the
+//! service models with AWS's wording for each.
+
+mod enumeration;
+mod pattern;
+mod scalar;
+mod violations;
+
+pub use enumeration::Enumeration;
+pub(crate) use enumeration::enumeration;
+pub use pattern::Pattern;
+pub use scalar::{Blob, EpochSeconds};
+pub use violations::{Validate, Violations};

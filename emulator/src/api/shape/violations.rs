@@ -1,0 +1,211 @@
+//! The constraints of a service model, checked on a decoded request.
+//!
+//! The wording is that of AWS's own service framework: `2 validation errors detected: Value null at
+//! 'logGroupName' failed to satisfy constraint: Member must not be null; Value '' at 'logEvents.1.member.message'
+//! failed to satisfy constraint: Member must have length greater than or equal to 1`.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use super::{Enumeration, Pattern};
+
+/// A structure that a request can carry.
+pub trait Validate {
+    /// Tells every constraint of the model that the value breaks.
+    fn validate(&self, _found: &mut Violations) {}
+}
+
+/// So many are told at most: a batch of 10,000 events may break 10,000 constraints.
+const MOST: usize = 10;
+
+/// What a request breaks, and where.
+#[derive(Debug, Default)]
+pub struct Violations {
+    at: Vec<Segment>,
+    told: Vec<String>,
+    /// Within a list or a map of scalars only the constraints are collected; the list tells them.
+    constraints: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Segment {
+    Member(&'static str),
+    /// Counted from 1.
+    Element(usize),
+}
+
+impl Violations {
+    /// What `request` breaks, in AWS's words; `None` where it is fine.
+    pub fn of(request: &impl Validate) -> Option<String> {
+        let mut found = Self::default();
+        request.validate(&mut found);
+        let count = found.told.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        (count > 0).then(|| format!("{count} validation {errors} detected: {}", found.told.join("; ")))
+    }
+
+    /// A member that must be there and has constraints of its own.
+    pub fn required<T: Borrow<B>, B: ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &Option<T>,
+        check: fn(&B, &mut Self),
+    ) {
+        self.present(name, value);
+        self.optional(name, value, check);
+    }
+
+    /// A member that must be there.
+    pub fn present<T>(&mut self, name: &'static str, value: &Option<T>) {
+        if value.is_none() {
+            self.at.push(Segment::Member(name));
+            self.tell(Some("null"), "Member must not be null");
+            self.at.pop();
+        }
+    }
+
+    /// A member that has constraints where it is there.
+    pub fn optional<T: Borrow<B>, B: ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &Option<T>,
+        check: fn(&B, &mut Self),
+    ) {
+        if let Some(value) = value {
+            self.at.push(Segment::Member(name));
+            check(value.borrow(), self);
+            self.at.pop();
+        }
+    }
+
+    /// The structures of a list.
+    pub fn each<T>(&mut self, list: &[T], check: fn(&T, &mut Self)) {
+        for (at, element) in list.iter().enumerate() {
+            if self.told.len() >= MOST {
+                return;
+            }
+            self.at.push(Segment::Element(at + 1));
+            check(element, self);
+            self.at.pop();
+        }
+    }
+
+    /// The scalars of a list: told of the list as a whole.
+    pub fn members<T: Borrow<B> + Display, B: ?Sized>(&mut self, list: &[T], check: fn(&B, &mut Self)) {
+        let broken = self.collect(list.iter().map(Borrow::borrow), check);
+        if !broken.is_empty() {
+            let shown = list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let constraint = format!("Member must satisfy constraint: [{}]", broken.join(", "));
+            self.tell(Some(&format!("'[{shown}]'")), &constraint);
+        }
+    }
+
+    /// The keys of a map.
+    pub fn keys<V>(&mut self, map: &BTreeMap<String, V>, check: fn(&str, &mut Self)) {
+        let broken = self.collect(map.keys().map(String::as_str), check);
+        if !broken.is_empty() {
+            self.tell(None, &format!("Map keys must satisfy constraint: [{}]", broken.join(", ")));
+        }
+    }
+
+    /// The values of a map.
+    pub fn values<V: Borrow<B>, B: ?Sized>(&mut self, map: &BTreeMap<String, V>, check: fn(&B, &mut Self)) {
+        let broken = self.collect(map.values().map(Borrow::borrow), check);
+        if !broken.is_empty() {
+            self.tell(None, &format!("Map value must satisfy constraint: [{}]", broken.join(", ")));
+        }
+    }
+
+    /// Characters of a string.
+    pub fn length(&mut self, value: &str, min: Option<usize>, max: Option<usize>) {
+        let length = value.chars().count();
+        self.limits(length, min, max, || Some(format!("'{value}'")), "length");
+    }
+
+    /// Elements of a list or map.
+    pub fn size(&mut self, length: usize, min: Option<usize>, max: Option<usize>) {
+        self.limits(length, min, max, || (length == 0).then(|| "'[]'".to_owned()), "length");
+    }
+
+    pub fn range(&mut self, value: i64, min: Option<i64>, max: Option<i64>) {
+        self.limits(value, min, max, || Some(format!("'{value}'")), "value");
+    }
+
+    pub fn range_of_doubles(&mut self, value: f64, min: Option<f64>, max: Option<f64>) {
+        self.limits(value, min, max, || Some(format!("'{value}'")), "value");
+    }
+
+    pub fn pattern(&mut self, value: &str, pattern: &Pattern) {
+        if !pattern.matches(value) {
+            let constraint = format!("Member must satisfy regular expression pattern: {}", pattern.shown());
+            self.tell(Some(&format!("'{value}'")), &constraint);
+        }
+    }
+
+    /// A value of an enumeration.
+    pub fn value_set<E: Enumeration>(value: &E, found: &mut Self) {
+        if !value.is_known() {
+            let constraint = format!("Member must satisfy enum value set: [{}]", E::VALUES.join(", "));
+            found.tell(Some(&format!("'{value}'")), &constraint);
+        }
+    }
+
+    fn limits<N: PartialOrd + Display>(
+        &mut self,
+        value: N,
+        min: Option<N>,
+        max: Option<N>,
+        shown: impl Fn() -> Option<String>,
+        what: &str,
+    ) {
+        if let Some(min) = min.filter(|min| value < *min) {
+            self.tell(shown().as_deref(), &format!("Member must have {what} greater than or equal to {min}"));
+        }
+        if let Some(max) = max.filter(|max| value > *max) {
+            self.tell(shown().as_deref(), &format!("Member must have {what} less than or equal to {max}"));
+        }
+    }
+
+    /// The constraints that any of `values` breaks, each once.
+    fn collect<'v, B: ?Sized + 'v>(
+        &mut self,
+        values: impl Iterator<Item = &'v B>,
+        check: fn(&B, &mut Self),
+    ) -> Vec<String> {
+        let outer = self.constraints.replace(Vec::new());
+        for value in values {
+            check(value, self);
+        }
+        let mut broken = std::mem::replace(&mut self.constraints, outer).unwrap_or_default();
+        broken.dedup();
+        broken
+    }
+
+    fn tell(&mut self, value: Option<&str>, constraint: &str) {
+        if let Some(constraints) = &mut self.constraints {
+            constraints.push(constraint.to_owned());
+            return;
+        }
+        if self.told.len() >= MOST {
+            return;
+        }
+        let mut text = String::from("Value ");
+        if let Some(value) = value {
+            text.push_str(value);
+            text.push(' ');
+        }
+        text.push_str("at '");
+        for (depth, segment) in self.at.iter().enumerate() {
+            let dot = if depth == 0 { "" } else { "." };
+            // Writing into a String cannot fail.
+            let _ = match segment {
+                Segment::Member(name) => write!(text, "{dot}{name}"),
+                Segment::Element(number) => write!(text, "{dot}{number}.member"),
+            };
+        }
+        text.push_str("' failed to satisfy constraint: ");
+        text.push_str(constraint);
+        self.told.push(text);
+    }
+}

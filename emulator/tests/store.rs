@@ -1,6 +1,8 @@
 //! The store's promises: isolation of writes that share a transaction, answers after the commit, one process a
 //! directory, and nothing acknowledged lost to a kill.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -14,6 +14,7 @@ pub mod client_tokens;
 pub mod clusters;
 mod error;
 mod lock;
+pub mod logs;
 pub mod meta;
 mod open;
 pub mod reset;

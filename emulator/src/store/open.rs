@@ -19,6 +19,9 @@ const READERS: u32 = 4;
 /// For how long a connection waits for another's lock. Only a checkpoint or a migration ever holds one against us.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// Rows that a reader fetches before they are asked for. Few: a row may be a block of log events.
+const READ_AHEAD: usize = 8;
+
 /// Page caches in KiB, negative as `cache_size` wants them.
 const WRITER_CACHE: &str = "-8192";
 const READER_CACHE: &str = "-2048";
@@ -74,6 +77,7 @@ impl Store {
             .filename(&database)
             .read_only(true)
             .busy_timeout(BUSY)
+            .row_buffer_size(READ_AHEAD)
             .pragma("cache_size", READER_CACHE)
             .pragma("temp_store", "memory")
             .disable_statement_logging();

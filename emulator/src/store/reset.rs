@@ -13,6 +13,10 @@ pub async fn everything(connection: &mut SqliteConnection) -> Result<(), Error> 
         "DELETE FROM tasks",
         "DELETE FROM client_tokens",
         "DELETE FROM sandboxes",
+        "DELETE FROM log_cursors",
+        "DELETE FROM log_blocks",
+        "DELETE FROM log_streams",
+        "DELETE FROM log_groups",
     ] {
         sqlx::query(statement)
             .execute(&mut *connection)

@@ -1,0 +1,27 @@
+//! CloudWatch Logs: groups, their streams, and the events of a stream.
+//!
+//! ```text
+//! append ──▶ log_streams (sums, next number) ──▶ the block where the first event belongs ──▶ merged, split, put back
+//! page   ──▶ the blocks of a span, in order  ──▶ events in (timestamp, sequence) order
+//! ```
+//!
+//! Events are packed into blocks of some tens of kilobytes, because a row an event costs more in its row than in its
+//! message, writing and reading. What is in a block is [`block`]'s business; which block an event belongs to is
+//! [`events`]'s.
+
+mod block;
+mod cursors;
+mod events;
+mod groups;
+mod streams;
+
+pub use block::{Event, OVERHEAD, Position, Stored};
+pub use cursors::{cursor, delete_cursor, put_cursor};
+pub use events::{Appended, Page, Span, append, delete_expired, page};
+pub use groups::{
+    Group, GroupFilter, GroupId, create_group, delete_group, group, groups, set_retention, set_tags,
+};
+pub use streams::{
+    Created, Stream, StreamFilter, StreamId, StreamOrder, create_stream, delete_stream, ensure_stream,
+    stream, streams, streams_within,
+};

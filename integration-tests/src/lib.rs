@@ -1,1 +1,49 @@
+//! The harness of the end-to-end suites and of the demo: the emulator, a control plane and the provider as real
+//! processes on free ports, waits on states, what the world looked like where a test fails, nothing left behind.
+//!
+//! ```text
+//! suite::run ─▶ needs (engine, images, control plane) ─▶ Context::start ─▶ the tests, each on a thread ─▶ Context::close
+//!                                                            │
+//!                Work (one folder) ◀─ Process (one group, ends with us) ◀─ Emulator, ControlPlane, Provider
+//! ```
+//!
+//! Environment variables:
+//! - `KUBECONFIG`: another cluster in place of our own control plane. Its API server must reach this machine at
+//!   `NEARGATE_NODE_IP` (default 127.0.0.1); a test that needs a control plane of its own says so and starts it.
+//! - `CI`: what is missing is then a failure, where a laptop skips.
+//! - `NEARGATE_KEEP_LOGS`: a folder that gets every process's log.
 
+pub mod aws;
+pub mod cluster;
+pub mod control_plane;
+pub mod docker;
+pub mod emulator;
+pub mod kubeconfig;
+pub mod kubectl;
+pub mod namespace;
+pub mod need;
+pub mod process;
+pub mod provider;
+pub mod suite;
+pub mod wait;
+pub mod work;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+}
+
+/// A file under `fixtures/`.
+#[must_use]
+pub fn fixture(path: &str) -> PathBuf {
+    repository().join("fixtures").join(path)
+}
+
+/// The whole chain of an error in one line.
+#[must_use]
+pub fn chain(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}

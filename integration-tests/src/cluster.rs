@@ -1,0 +1,122 @@
+//! The Kubernetes cluster of a suite: a control plane of our own, or the one that `KUBECONFIG` names.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+
+use crate::control_plane::ControlPlane;
+use crate::kubeconfig::{self, User};
+use crate::kubectl::kubectl;
+use crate::work::Work;
+
+/// The provider's identity, made by `provider/deploy/rbac.yaml`.
+pub const PROVIDER_ACCOUNT: (&str, &str) = ("kube-system", "neargate-provider");
+
+/// A cluster, seen with its administrator's eyes.
+pub struct Cluster {
+    /// A client with all rights.
+    pub client: Client,
+    /// The same rights, for kubectl.
+    pub kubeconfig: PathBuf,
+    control_plane: Option<ControlPlane>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("kubeconfig", &self.kubeconfig).finish_non_exhaustive()
+    }
+}
+
+/// A client of the kubeconfig's current context.
+pub async fn client(path: &Path) -> anyhow::Result<Client> {
+    Client::try_from(config(path).await?).context("making a Kubernetes client")
+}
+
+async fn config(path: &Path) -> anyhow::Result<Config> {
+    let file = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.context("reading a kubeconfig")
+}
+
+impl Cluster {
+    /// The cluster of `KUBECONFIG`, else a control plane of our own.
+    pub async fn start(work: &Work) -> anyhow::Result<Self> {
+        match std::env::var_os("KUBECONFIG") {
+            Some(path) => Self::of(PathBuf::from(path), None).await,
+            None => Self::own(work, "control-plane").await,
+        }
+    }
+
+    /// A control plane of our own, whatever `KUBECONFIG` says.
+    pub async fn own(work: &Work, name: &str) -> anyhow::Result<Self> {
+        let control_plane = ControlPlane::start(work, name).await?;
+        let cluster = Self::of(control_plane.admin().to_owned(), Some(control_plane)).await?;
+        // What kubeadm grants by a group of its own: the API server reads logs at kubelets as this user.
+        cluster
+            .kubectl(&[
+                "create",
+                "clusterrolebinding",
+                "kube-apiserver-kubelet-client",
+                "--clusterrole=system:kubelet-api-admin",
+                "--user=kube-apiserver-kubelet-client",
+            ])
+            .await?;
+        Ok(cluster)
+    }
+
+    async fn of(kubeconfig: PathBuf, control_plane: Option<ControlPlane>) -> anyhow::Result<Self> {
+        let client = client(&kubeconfig).await?;
+        let cluster = Self { client, kubeconfig, control_plane };
+        let rbac = crate::repository().join("provider/deploy/rbac.yaml");
+        cluster.kubectl(&["apply", "-f", &rbac.to_string_lossy()]).await?;
+        Ok(cluster)
+    }
+
+    /// `kubectl ARGS…` as the administrator.
+    pub async fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
+        kubectl(&self.kubeconfig, args).await
+    }
+
+    /// Writes the kubeconfig of a service account: a token of an hour, no other right.
+    pub async fn act_as(&self, namespace: &str, account: &str, path: &Path) -> anyhow::Result<()> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let request = TokenRequest {
+            spec: TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() },
+            ..TokenRequest::default()
+        };
+        let token = accounts
+            .create_token_request(account, &PostParams::default(), &request)
+            .await
+            .with_context(|| format!("asking for a token of {namespace}/{account}"))?;
+        let token = token.status.context("the token request has no status")?.token;
+        let config = config(&self.kubeconfig).await?;
+        let authority: String = config.root_cert.iter().flatten().map(|der| pem(der)).collect();
+        kubeconfig::write(path, &config.cluster_url.to_string(), authority.as_bytes(), &User::Token(&token))
+    }
+
+    /// The ends of the control plane's logs, if it is our own.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        self.control_plane.as_ref().map(ControlPlane::dump).unwrap_or_default()
+    }
+
+    /// Ends it, if it is our own.
+    pub fn close(self) {
+        if let Some(control_plane) = self.control_plane {
+            control_plane.close();
+        }
+    }
+}
+
+/// A certificate's PEM: base64 in lines of 64.
+fn pem(der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}

@@ -1,0 +1,67 @@
+//! What a suite cannot do without. Missing on a laptop, its tests are skipped with one clear line; in CI they fail.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::repository;
+
+/// A thing that `make test` prepares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A Docker engine that answers, and the fixture images on it.
+    Images,
+    /// Kubernetes and etcd, built, unless `KUBECONFIG` names a cluster.
+    ControlPlane,
+}
+
+impl Need {
+    /// Says what is missing and how to get it.
+    pub fn check(self) -> anyhow::Result<()> {
+        match self {
+            Self::Images => images(),
+            Self::ControlPlane if std::env::var_os("KUBECONFIG").is_some() => Ok(()),
+            Self::ControlPlane => control_plane().map(drop),
+        }
+    }
+}
+
+/// Whether this is CI, where nothing may be skipped.
+#[must_use]
+pub fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+fn images() -> anyhow::Result<()> {
+    for image in ["neargate/fixture:latest", "neargate/busybox:latest"] {
+        let output = Command::new("docker")
+            .args(["image", "inspect", "--format", "{{.Id}}", image])
+            .output()
+            .context("Docker is not installed: make images")?;
+        ensure!(
+            output.status.success(),
+            "no image {image} ({}): make images",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
+/// The folder of the control plane's programs.
+pub fn control_plane() -> anyhow::Result<PathBuf> {
+    script("controlplane.sh")
+}
+
+/// The folder of the Python environment with the AWS clients.
+pub fn python() -> anyhow::Result<PathBuf> {
+    script("venv.sh")
+}
+
+fn script(name: &str) -> anyhow::Result<PathBuf> {
+    let path = repository().join("integration-tests/scripts").join(name);
+    let output =
+        Command::new(&path).arg("--path").output().with_context(|| format!("running {}", path.display()))?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}

@@ -1,0 +1,51 @@
+//! Waits: level-triggered ("has reached X"), each with a deadline, and the last status in the error.
+
+use std::time::{Duration, Instant};
+
+/// Between two looks. Short enough that no test is slow by it, long enough to leave two cores to what is looked at.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Looks until `look` answers `Ok`. Its `Err` is a status, "what is instead": the last one is reported where
+/// `within` passes first.
+pub async fn until<T>(
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> anyhow::Result<T> {
+    let began = Instant::now();
+    loop {
+        let status = match look().await {
+            Ok(found) => return Ok(found),
+            Err(status) => status,
+        };
+        if began.elapsed() >= within {
+            anyhow::bail!("not within {} s: {what}; last seen: {status}", within.as_secs());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Looks again and again for as long as `period`: what must not change does not, at any look.
+pub async fn throughout(
+    what: &str,
+    period: Duration,
+    mut look: impl AsyncFnMut() -> Result<(), String>,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < period {
+        if let Err(status) = look().await {
+            anyhow::bail!(
+                "after {:.1} s no longer so: {what}; seen: {status}",
+                began.elapsed().as_secs_f32()
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Seconds, for deadlines that read as prose.
+#[must_use]
+pub const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

@@ -10,6 +10,8 @@
 //! remove_sandbox ◀─ release_task ◀─ remove_container ◀─ follow_logs to its end ◀┘
 //! ```
 
+pub mod simulated;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::Ipv4Addr;

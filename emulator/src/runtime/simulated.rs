@@ -1,0 +1,311 @@
+//! A runtime without containers: scripted exits and logs, for tests and for tens of thousands of tasks.
+//!
+//! A container's script stands in its environment, so that any ECS client can write one:
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `SIMULATED_EXIT_CODE` | exits with this code; without it the container runs until it is stopped |
+//! | `SIMULATED_EXIT_AFTER_MS` | how long it runs before that exit (0) |
+//! | `SIMULATED_LINES` | lines it writes at its start, `line 1` to `line N` |
+//! | `SIMULATED_OOM` | any value: its exit is an OOM kill |
+//! | `SIMULATED_IGNORE_SIGTERM` | any value: a stop ends it only by SIGKILL |
+//! | `SIMULATED_HEALTHY` | `true` or `false`: what its health check says |
+//!
+//! An image whose name begins with `missing` is not there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+use super::{
+    Cidr, ContainerSpec, Error, Event, Exit, Frame, Image, Info, Inventory, Observed, Sandbox, SandboxSpec,
+    State, Stream, TaskSpec,
+};
+use crate::clock::Clock;
+
+/// Events that a slow reader may lag behind before it is told to look again.
+const EVENTS: usize = 65_536;
+
+/// Exit codes of a stop: 128 and the signal.
+const TERMINATED: i64 = 143;
+const KILLED: i64 = 137;
+
+/// Cheap to clone; all clones are one runtime, which outlives the engines that use it, as Docker does.
+#[derive(Clone, Debug)]
+pub struct Runtime(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    clock: Clock,
+    events: broadcast::Sender<Event>,
+    world: Mutex<World>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    sandboxes: HashSet<String>,
+    tasks: HashSet<String>,
+    containers: HashMap<String, Container>,
+}
+
+#[derive(Debug)]
+struct Container {
+    task_id: String,
+    name: String,
+    script: Script,
+    state: State,
+    frames: Vec<Frame>,
+    /// Whether it has stopped: ends those who follow its log.
+    stopped: watch::Sender<bool>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Script {
+    exit_code: Option<i64>,
+    exit_after: Duration,
+    lines: u64,
+    oom: bool,
+    ignores_sigterm: bool,
+    healthy: Option<bool>,
+}
+
+impl Script {
+    fn read(environment: &[(String, String)]) -> Self {
+        let variables: BTreeMap<&str, &str> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let number = |name: &str| variables.get(name).and_then(|value| value.parse::<u64>().ok());
+        Self {
+            exit_code: variables.get("SIMULATED_EXIT_CODE").and_then(|code| code.parse().ok()),
+            exit_after: Duration::from_millis(number("SIMULATED_EXIT_AFTER_MS").unwrap_or(0)),
+            lines: number("SIMULATED_LINES").unwrap_or(0),
+            oom: variables.contains_key("SIMULATED_OOM"),
+            ignores_sigterm: variables.contains_key("SIMULATED_IGNORE_SIGTERM"),
+            healthy: variables.get("SIMULATED_HEALTHY").and_then(|healthy| healthy.parse().ok()),
+        }
+    }
+}
+
+impl Runtime {
+    pub fn new(clock: Clock) -> Self {
+        Self(Arc::new(Inner { clock, events: broadcast::Sender::new(EVENTS), world: Mutex::default() }))
+    }
+
+    /// Ends a running container, as if its process had.
+    pub fn exit(&self, container_id: &str, code: i64, oom_killed: bool) {
+        let exit = Exit { code, oom_killed, at: self.0.clock.now() };
+        {
+            let mut world = self.0.world.lock();
+            let Some(container) = world.containers.get_mut(container_id) else { return };
+            let State::Running { since, .. } = container.state else { return };
+            container.state = State::Exited { started_at: Some(since), exit };
+            container.stopped.send_replace(true);
+        }
+        self.tell(Event::Exited { container_id: container_id.to_owned(), exit });
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens between two engines; the next one looks for itself.
+        let _ = self.0.events.send(event);
+    }
+
+    fn frames(&self, lines: u64) -> Vec<Frame> {
+        let timestamp = self.0.clock.now().millis().saturating_mul(1_000_000);
+        let frame =
+            |line| Frame { stream: Stream::Stdout, timestamp, bytes: format!("line {line}\n").into() };
+        (1..=lines).map(frame).collect()
+    }
+
+    /// Lets the script run: its health, then its exit.
+    fn play(&self, container_id: &str, script: &Script) {
+        if let Some(healthy) = script.healthy {
+            self.tell(Event::Health { container_id: container_id.to_owned(), healthy });
+        }
+        if let Some(code) = script.exit_code {
+            let (runtime, container_id, script) = (self.clone(), container_id.to_owned(), script.clone());
+            tokio::spawn(async move {
+                if !script.exit_after.is_zero() {
+                    runtime.0.clock.sleep(script.exit_after).await;
+                }
+                runtime.exit(&container_id, code, script.oom);
+            });
+        }
+    }
+}
+
+#[async_trait]
+impl super::Runtime for Runtime {
+    async fn info(&self) -> Result<Info, Error> {
+        let cpu_architecture = if cfg!(target_arch = "aarch64") { "ARM64" } else { "X86_64" };
+        Ok(Info {
+            name: "simulated".to_owned(),
+            cpu_architecture: cpu_architecture.to_owned(),
+            limits: "none".to_owned(),
+        })
+    }
+
+    async fn ensure_network(&self, _vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error> {
+        let none = || Error::NoFreeNetwork { tried: String::new(), reason: "none was given".to_owned() };
+        candidates.first().copied().ok_or_else(none)
+    }
+
+    async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
+        self.0.world.lock().sandboxes.insert(spec.sandbox_id.clone());
+        let [a, b, c, d] = spec.address.octets();
+        let mac_address = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
+        Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), mac_address })
+    }
+
+    async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
+        self.0.world.lock().sandboxes.remove(sandbox_id);
+        Ok(())
+    }
+
+    async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
+        self.0.world.lock().tasks.insert(task.task_id.clone());
+        Ok(())
+    }
+
+    async fn release_task(&self, task_id: &str) -> Result<(), Error> {
+        self.0.world.lock().tasks.remove(task_id);
+        Ok(())
+    }
+
+    async fn resolve_image(&self, image: &str) -> Result<Image, Error> {
+        if image.starts_with("missing") {
+            let reason =
+                "pull access denied, repository does not exist or may require authorization".to_owned();
+            return Err(Error::ImageNotFound { image: image.to_owned(), reason });
+        }
+        Ok(Image { digest: format!("sha256:{:x}", Sha256::digest(image)) })
+    }
+
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error> {
+        let container_id = Uuid::new_v4().simple().to_string();
+        let container = Container {
+            task_id: spec.task_id.clone(),
+            name: spec.name.clone(),
+            script: Script::read(&spec.environment),
+            state: State::Created,
+            frames: Vec::new(),
+            stopped: watch::Sender::new(true),
+        };
+        let mut world = self.0.world.lock();
+        // As on Docker, where a container's name carries its task's and its own.
+        if world.containers.values().any(|other| other.task_id == spec.task_id && other.name == spec.name) {
+            return Err(Error::Failed {
+                attempted: format!("create container {}", spec.name),
+                reason: "the name is already in use".to_owned(),
+            });
+        }
+        world.containers.insert(container_id.clone(), container);
+        Ok(container_id)
+    }
+
+    async fn start_container(&self, container_id: &str) -> Result<(), Error> {
+        let since = self.0.clock.now();
+        let script = {
+            let mut world = self.0.world.lock();
+            let Some(container) = world.containers.get_mut(container_id) else {
+                return Err(Error::Failed {
+                    attempted: format!("start container {container_id}"),
+                    reason: "no such container".to_owned(),
+                });
+            };
+            let script = container.script.clone();
+            container.state = State::Running { since, healthy: script.healthy };
+            container.frames.extend(self.frames(script.lines));
+            container.stopped.send_replace(false);
+            script
+        };
+        self.tell(Event::Started { container_id: container_id.to_owned(), at: since });
+        self.play(container_id, &script);
+        Ok(())
+    }
+
+    async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error> {
+        let ignores = self
+            .0
+            .world
+            .lock()
+            .containers
+            .get(container_id)
+            .map(|container| container.script.ignores_sigterm);
+        if ignores == Some(true) {
+            self.0.clock.sleep(timeout).await;
+        }
+        self.exit(container_id, if ignores == Some(true) { KILLED } else { TERMINATED }, false);
+        Ok(())
+    }
+
+    async fn remove_container(&self, container_id: &str) -> Result<(), Error> {
+        self.exit(container_id, KILLED, false);
+        self.0.world.lock().containers.remove(container_id);
+        Ok(())
+    }
+
+    async fn inspect_container(&self, container_id: &str) -> Result<Option<Observed>, Error> {
+        Ok(self.0.world.lock().containers.get(container_id).map(|container| container.observed(container_id)))
+    }
+
+    async fn inventory(&self) -> Result<Inventory, Error> {
+        let world = self.0.world.lock();
+        Ok(Inventory {
+            containers: world.containers.iter().map(|(id, container)| container.observed(id)).collect(),
+            sandboxes: world.sandboxes.iter().cloned().collect(),
+            tasks: world.tasks.iter().cloned().collect(),
+        })
+    }
+
+    fn events(&self) -> BoxStream<'static, Event> {
+        let events = self.0.events.subscribe();
+        stream::unfold(events, |mut events| async move {
+            match events.recv().await {
+                Ok(event) => Some((event, events)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((Event::Resync, events)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        })
+        .boxed()
+    }
+
+    fn logs(&self, container_id: &str, since: i64, follow: bool) -> BoxStream<'static, Result<Frame, Error>> {
+        let (frames, stopped) = match self.0.world.lock().containers.get(container_id) {
+            Some(container) => (container.frames.clone(), container.stopped.subscribe()),
+            None => return stream::empty().boxed(),
+        };
+        let frames =
+            frames.into_iter().filter(move |frame| frame.timestamp.div_euclid(1_000_000_000) >= since);
+        let end = stream::once(async move {
+            let mut stopped = stopped;
+            if follow {
+                // A container that is removed drops its sender: that is an end as well.
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            }
+        });
+        stream::iter(frames.map(Ok)).chain(end.filter_map(|()| std::future::ready(None))).boxed()
+    }
+
+    async fn remove_everything(&self) -> Result<(), Error> {
+        *self.0.world.lock() = World::default();
+        Ok(())
+    }
+}
+
+impl Container {
+    fn observed(&self, container_id: &str) -> Observed {
+        Observed {
+            container_id: container_id.to_owned(),
+            task_id: self.task_id.clone(),
+            name: self.name.clone(),
+            state: self.state.clone(),
+        }
+    }
+}

@@ -7,7 +7,26 @@
 //!                      store (committed, then published to readers)
 //! ```
 //!
-//! [`task`] decides and nothing else: no I/O, no clock, no await.
+//! [`task`] and [`network`] decide and nothing else: no I/O, no clock, no await. Rules: a change is committed before
+//! anybody sees it; the process may be killed between any two lines.
 
+mod awslogs;
+mod boot;
+mod context;
+#[expect(clippy::module_inception, reason = "the engine's handle is the noun of this folder")]
+mod engine;
+pub mod network;
+mod place;
+mod record;
+mod registry;
 pub mod run;
+mod sandbox;
+mod supervisor;
 pub mod task;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use context::Options;
+pub use engine::{Engine, Error};
+pub use registry::Counts;

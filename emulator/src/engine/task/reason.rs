@@ -12,6 +12,9 @@ pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memor
 /// The container vanished from the runtime while nobody watched, and took its exit code along.
 pub const LOST: &str = "InternalError: The container is no longer known to the container runtime";
 
+/// The task's network namespace vanished while nobody watched.
+pub const SANDBOX_LOST: &str = "InternalError: The network interface of the task is no longer there";
+
 /// The log group of a container is not there, and it does not ask for it to be made.
 pub fn log_group_missing() -> String {
     "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to \

@@ -1,0 +1,238 @@
+//! Follows one container's output into the log store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use regex::Regex;
+use tokio::task::JoinHandle;
+use tracing::{Instrument, debug, info_span, warn};
+
+use super::assembler::{self, Assembler};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::task::AwsLogs;
+use crate::runtime::Runtime;
+use crate::store::{self, Store, logs};
+
+/// Frames that are committed together at the most.
+const BATCH: usize = 4096;
+
+/// How long lines of a multiline event may wait for the next one.
+const MULTILINE_WAIT: Duration = Duration::from_secs(1);
+
+/// Between two looks at a log that the runtime could not give.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Whose output it is, and where it goes.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Source {
+    pub(in crate::engine) container_id: String,
+    /// Account of the task: its log group lives there.
+    pub(in crate::engine) account: String,
+    /// `prefix/container/task-id`.
+    pub(in crate::engine) stream: String,
+    pub(in crate::engine) options: AwsLogs,
+}
+
+/// A follower at work. It ends by itself once the container has stopped and its last line is committed.
+#[derive(Debug)]
+pub(in crate::engine) struct Follower(JoinHandle<()>);
+
+impl Follower {
+    /// Begins to follow, where the last one of this container stopped. Waits for `after` first: a container that is
+    /// started again has one log.
+    pub(in crate::engine) fn spawn(
+        store: Store,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+        source: Source,
+        after: Option<Self>,
+    ) -> Self {
+        let span = info_span!("awslogs", container = %source.container_id, stream = %source.stream);
+        let follow = async move {
+            if let Some(after) = after {
+                after.finished().await;
+            }
+            let mut worker = Worker { store, runtime, clock, source, stream: None };
+            worker.run().await;
+        };
+        Self(tokio::spawn(follow.instrument(span)))
+    }
+
+    /// Returns once the last line is committed.
+    pub(in crate::engine) async fn finished(self) {
+        // A follower that panicked has said so; there is nothing more to wait for.
+        let _ = self.0.await;
+    }
+
+    /// Ends it where it is. What it has read and not committed is read again by the next.
+    pub(in crate::engine) fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+/// Makes the container's log stream. `false`: its log group is not there and was not asked to be made.
+pub(in crate::engine) async fn ensure_stream(
+    store: &Store,
+    clock: &Clock,
+    source: &Source,
+) -> Result<bool, store::Error> {
+    let (source, now) = (source.clone(), clock.now());
+    store
+        .write(move |connection| {
+            Box::pin(async move { stream(connection, &source, now).await.map(|stream| stream.is_some()) })
+        })
+        .await
+}
+
+async fn stream(
+    connection: &mut store::SqliteConnection,
+    source: &Source,
+    now: Timestamp,
+) -> Result<Option<logs::StreamId>, store::Error> {
+    let AwsLogs { group, region, create_group, .. } = &source.options;
+    logs::ensure_stream(connection, &source.account, region, group, &source.stream, *create_group, now).await
+}
+
+struct Worker {
+    store: Store,
+    runtime: Arc<dyn Runtime>,
+    clock: Clock,
+    source: Source,
+    /// The log stream, once it was looked up.
+    stream: Option<logs::StreamId>,
+}
+
+impl Worker {
+    async fn run(&mut self) {
+        let mut assembler = self.resume().await;
+        // Read while it runs, then once more without following: the end of a followed log can come before its last line.
+        for follow in [true, false] {
+            while !self.read(&mut assembler, follow).await {
+                assembler = self.resume().await;
+                self.clock.sleep(RETRY).await;
+            }
+            assembler.rewind();
+        }
+        assembler.finish();
+        self.commit(&mut assembler).await;
+    }
+
+    async fn resume(&self) -> Assembler {
+        let stored = loop {
+            match logs::cursor(self.store.readers(), &self.source.container_id).await {
+                Ok(stored) => break stored,
+                Err(error) => self.trouble("read the log cursor", &error).await,
+            }
+        };
+        let progress = stored.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        Assembler::resume(progress, self.multiline())
+    }
+
+    fn multiline(&self) -> Option<Regex> {
+        let pattern = self.source.options.multiline_pattern.as_deref()?;
+        Regex::new(pattern)
+            .inspect_err(
+                |error| warn!(pattern, %error, "the multiline pattern is left out: it cannot be read"),
+            )
+            .ok()
+    }
+
+    /// Reads to the end of the log. `false` where it broke off and must be read again.
+    async fn read(&mut self, assembler: &mut Assembler, follow: bool) -> bool {
+        let mut frames =
+            self.runtime.logs(&self.source.container_id, assembler.since(), follow).ready_chunks(BATCH);
+        loop {
+            let chunk = tokio::select! {
+                chunk = frames.next() => chunk,
+                () = self.clock.sleep(MULTILINE_WAIT), if assembler.holds_multiline() => {
+                    assembler.flush_multiline();
+                    self.commit(assembler).await;
+                    continue;
+                }
+            };
+            let Some(chunk) = chunk else { return true };
+            let mut whole = true;
+            for frame in chunk {
+                match frame {
+                    Ok(frame) => assembler.push(&frame),
+                    Err(error) => {
+                        debug!(%error, "the log broke off");
+                        whole = false;
+                    }
+                }
+            }
+            self.commit(assembler).await;
+            if !whole {
+                return !self.still_there().await;
+            }
+        }
+    }
+
+    async fn still_there(&self) -> bool {
+        !matches!(self.runtime.inspect_container(&self.source.container_id).await, Ok(None))
+    }
+
+    /// Commits the complete events together with how far we are.
+    async fn commit(&mut self, assembler: &mut Assembler) {
+        let event =
+            |event: assembler::Event| logs::Event { timestamp: event.timestamp, message: event.message };
+        let events: Arc<[logs::Event]> = assembler.take().into_iter().map(event).collect();
+        // Plain data with string keys: there is nothing in it that JSON could not say.
+        let progress = serde_json::to_string(assembler.progress()).unwrap_or_default();
+        let count = events.len();
+        loop {
+            let (events, progress, source) = (Arc::clone(&events), progress.clone(), self.source.clone());
+            let (known, now) = (self.stream, self.clock.now());
+            let committed = self
+                .store
+                .write(move |connection| {
+                    Box::pin(async move {
+                        let stream = append(connection, known, &source, &events, now).await?;
+                        logs::put_cursor(connection, &source.container_id, &progress).await?;
+                        Ok(stream)
+                    })
+                })
+                .await;
+            match committed {
+                Ok(stream) => {
+                    if stream.is_none() && count > 0 {
+                        warn!(
+                            lost = count,
+                            "the log group was deleted while its task runs: output is dropped"
+                        );
+                    }
+                    self.stream = stream;
+                    return;
+                }
+                Err(error) => self.trouble("commit log events", &error).await,
+            }
+        }
+    }
+
+    /// The store is in trouble (a full disk, as a rule): nothing is dropped, it is tried again.
+    async fn trouble(&self, attempted: &str, error: &store::Error) {
+        warn!(error = error as &dyn std::error::Error, "could not {attempted}; trying again");
+        self.clock.sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Appends to the stream; one that was deleted meanwhile is made again, as long as there is its group.
+async fn append(
+    connection: &mut store::SqliteConnection,
+    known: Option<logs::StreamId>,
+    source: &Source,
+    events: &[logs::Event],
+    now: Timestamp,
+) -> Result<Option<logs::StreamId>, store::Error> {
+    if let Some(stream) = known
+        && matches!(logs::append(connection, stream, events, now).await?, logs::Appended::Taken)
+    {
+        return Ok(known);
+    }
+    let made = stream(connection, source, now).await?;
+    if let Some(stream) = made {
+        logs::append(connection, stream, events, now).await?;
+    }
+    Ok(made)
+}

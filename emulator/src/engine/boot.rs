@@ -1,0 +1,162 @@
+//! The start: makes store and runtime agree on what an earlier process left, and nothing of anybody else's.
+//!
+//! Adopts what still runs, reports what died meanwhile, removes what belongs to no live task.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::context::Context;
+use super::network::{self, Vpc};
+use super::sandbox::Pool;
+use super::task::{Event, StopCode, Task, reason};
+use super::work;
+use crate::runtime::{self, Cidr, Inventory};
+use crate::store::{self, meta, sandboxes};
+
+/// The VPC's block, once it is chosen.
+const CIDR: &str = "vpc.cidr";
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("could not make the VPC's network")]
+    Network(#[source] runtime::Error),
+    #[error("could not see what runs")]
+    Inventory(#[source] runtime::Error),
+    #[error("could not read the store")]
+    Store(#[source] store::Error),
+}
+
+/// What the tasks of an earlier process have to catch up with, and the pool to go on with.
+pub(super) struct Booted {
+    pub(super) pool: Pool,
+    pub(super) events: Vec<(Arc<Task>, Vec<Event>)>,
+}
+
+/// Makes the network, and compares the live `tasks` with the runtime.
+pub(super) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Booted, Error> {
+    let vpc = Vpc::new(network(context).await?, context.options.strict_vpc);
+    let inventory = context.runtime.inventory().await.map_err(Error::Inventory)?;
+    remove_strangers(context, &tasks, &inventory).await;
+    let pool = adopt_sandboxes(context, vpc, &inventory).await?;
+    for task in tasks.iter().filter(|task| task.attachment.sandbox_id.is_none()) {
+        // It was accepted once; a full subnet would show at its claim.
+        let _ = pool.promise(&pool.subnet_of(task));
+    }
+    let events = tasks.into_iter().map(|task| (Arc::clone(&task), catch_up(&task, &inventory))).collect();
+    Ok(Booted { pool, events })
+}
+
+async fn network(context: &Context) -> Result<Cidr, Error> {
+    let kept = meta::get(context.store.readers(), CIDR).await.map_err(Error::Store)?;
+    let kept: Option<Cidr> = kept.and_then(|cidr| cidr.parse().ok());
+    let candidates: Vec<Cidr> = kept.into_iter().chain(network::candidates()).collect();
+    let cidr = context.runtime.ensure_network(network::VPC_ID, &candidates).await.map_err(Error::Network)?;
+    if kept != Some(cidr) {
+        let text = cidr.to_string();
+        context
+            .store
+            .write(move |connection| Box::pin(async move { meta::put(connection, CIDR, &text).await }))
+            .await
+            .map_err(Error::Store)?;
+    }
+    Ok(cidr)
+}
+
+/// What happened to a task while nobody watched.
+fn catch_up(task: &Task, inventory: &Inventory) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (index, container) in
+        task.containers.iter().enumerate().filter(|(_, container)| !container.is_stopped())
+    {
+        let observed = inventory
+            .containers
+            .iter()
+            .find(|observed| observed.task_id == task.id && observed.name == container.name);
+        match (observed, &container.container_id) {
+            // It was created and the process died before that was committed.
+            (Some(observed), None) => {
+                let container_id = observed.container_id.clone();
+                events.push(Event::Created {
+                    container: index,
+                    container_id,
+                    runtime_id: work::runtime_id(task),
+                });
+                events.extend(work::seen(index, Some(observed)));
+            }
+            (observed, Some(_)) => events.extend(work::seen(index, observed)),
+            (None, None) => {}
+        }
+    }
+    let lost = |sandbox_id: &String| !inventory.sandboxes.contains(sandbox_id);
+    if task.attachment.sandbox_id.as_ref().is_some_and(lost) {
+        events.push(Event::Stop {
+            code: StopCode::InfrastructureHealth,
+            reason: reason::SANDBOX_LOST.to_owned(),
+        });
+    }
+    events
+}
+
+/// Removes what is this instance's and belongs to no live task.
+async fn remove_strangers(context: &Context, tasks: &[Arc<Task>], inventory: &Inventory) {
+    let live: HashSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+    let runtime = &context.runtime;
+    let mut results = Vec::new();
+    for container in
+        inventory.containers.iter().filter(|container| !live.contains(container.task_id.as_str()))
+    {
+        results.push(runtime.remove_container(&container.container_id).await);
+    }
+    for task_id in inventory.tasks.iter().filter(|task_id| !live.contains(task_id.as_str())) {
+        results.push(runtime.release_task(task_id).await);
+    }
+    for error in results.into_iter().filter_map(Result::err) {
+        warn!(%error, "something of an ended task is left");
+    }
+}
+
+/// Counts the sandboxes that still run; forgets the rows of idle ones that do not; removes those without a row.
+async fn adopt_sandboxes(context: &Context, vpc: Vpc, inventory: &Inventory) -> Result<Pool, Error> {
+    let pool = Pool::new(
+        context.store.clone(),
+        Arc::clone(&context.runtime),
+        context.clock.clone(),
+        vpc,
+        context.options.region.clone(),
+    );
+    let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
+    let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
+    for sandbox_id in inventory.sandboxes.iter().filter(|sandbox_id| !known.contains(sandbox_id.as_str())) {
+        if let Err(error) = context.runtime.remove_sandbox(sandbox_id).await {
+            warn!(%error, "a sandbox of nobody's is left");
+        }
+    }
+    let (mut adopted, mut gone) = (0, Vec::new());
+    for row in &rows {
+        let runs = inventory.sandboxes.contains(&row.sandbox_id);
+        if runs || row.state != sandboxes::State::Idle {
+            pool.adopt(row);
+            adopted += 1;
+        } else {
+            gone.push(row.sandbox_id.clone());
+        }
+    }
+    if adopted > 0 {
+        info!(sandboxes = adopted, "adopted");
+    }
+    context
+        .store
+        .write(move |connection| {
+            Box::pin(async move {
+                for sandbox_id in &gone {
+                    sandboxes::delete(connection, sandbox_id).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+        .map_err(Error::Store)?;
+    Ok(pool)
+}

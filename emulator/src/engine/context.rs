@@ -1,0 +1,70 @@
+//! What every part of a running engine shares.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+use super::registry::Registry;
+use super::sandbox::Pool;
+use super::supervisor::Message;
+use super::task::Task;
+use crate::clock::Clock;
+use crate::runtime::Runtime;
+use crate::store::Store;
+
+/// How the engine is to behave.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The region of hostnames, which are fixed before a task of some region comes.
+    pub region: String,
+    /// Refuse subnets and security groups that are not known.
+    pub strict_vpc: bool,
+    /// Show ACTIVATING between PENDING and RUNNING.
+    pub activating: bool,
+    /// End tasks, pool and network at shutdown.
+    pub ephemeral: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) options: Options,
+    pub(super) store: Store,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) clock: Clock,
+    pub(super) registry: Registry,
+    /// There once the network is made and what an earlier process left is adopted.
+    pub(super) pool: watch::Sender<Option<Pool>>,
+    /// Task ARN → its supervisor.
+    pub(super) supervisors: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
+    /// Container id → whose it is.
+    pub(super) routes: Mutex<HashMap<String, Route>>,
+}
+
+/// Whom an event of a container goes to.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) supervisor: mpsc::UnboundedSender<Message>,
+    /// The container's index in its task.
+    pub(super) container: usize,
+}
+
+impl Context {
+    /// The pool, as soon as the engine is ready to place tasks.
+    pub(super) async fn pool(&self) -> Pool {
+        let mut ready = self.pool.subscribe();
+        loop {
+            if let Some(pool) = ready.borrow_and_update().as_ref() {
+                return pool.clone();
+            }
+            // The sender lives in `self`, so the wait cannot end for want of one.
+            let _ = ready.changed().await;
+        }
+    }
+
+    /// Shows a committed task to the readers.
+    pub(super) fn publish(&self, task: &Arc<Task>) {
+        self.registry.publish(Arc::clone(task));
+    }
+}

@@ -1,0 +1,377 @@
+//! The engine's handle: what the API calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{Instrument, info, info_span, warn};
+
+use super::boot;
+use super::context::{Context, Options, Route};
+use super::registry::{Counts, Registry};
+use super::run::{self, Order, Ran};
+use super::supervisor::{Message, Supervisor};
+use super::task::{Event, StopCode, Tag, Task};
+use super::{place, record};
+use crate::clock::Clock;
+use crate::runtime::{self, Runtime};
+use crate::store::{self, Store, client_tokens, reset, tasks};
+
+/// How long a stopped task is still shown (ECS API reference, DescribeTasks: "at least one hour").
+const STOPPED_SHOWN: Duration = Duration::from_hours(1);
+
+/// Between two looks for what has expired.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Between two tries to reach the runtime at the start.
+const RETRY: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not read or write the state")]
+    Store(#[from] store::Error),
+    #[error("the container runtime failed")]
+    Runtime(#[from] runtime::Error),
+    #[error("could not remove idle sandboxes")]
+    Pool(#[from] super::sandbox::Error),
+}
+
+/// The engine. Cheap to clone; the parts that run end with [`Engine::shutdown`].
+#[derive(Clone, Debug)]
+pub struct Engine(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) context: Arc<Context>,
+    /// Everything that runs: supervisors, the pool's refill, the event router, the sweeper.
+    running: Mutex<JoinSet<()>>,
+    /// Held for reading while tasks are accepted, for writing while everything is thrown away.
+    gate: tokio::sync::RwLock<()>,
+}
+
+impl Engine {
+    /// Reads the state and shows it at once; the runtime is made to agree with it behind the scenes, and new tasks
+    /// wait for that.
+    pub async fn start(
+        options: Options,
+        store: Store,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let context = Context {
+            options,
+            store,
+            runtime,
+            clock,
+            registry: Registry::default(),
+            pool: watch::Sender::new(None),
+            supervisors: Mutex::default(),
+            routes: Mutex::default(),
+        };
+        let mut live = Vec::new();
+        for row in tasks::load_all(context.store.readers()).await? {
+            let task = Arc::new(record::task(&row)?);
+            context.publish(&task);
+            if !task.is_stopped() {
+                live.push(task);
+            }
+        }
+        let context = Arc::new(context);
+        let inner =
+            Inner { context, running: Mutex::new(JoinSet::new()), gate: tokio::sync::RwLock::new(()) };
+        let engine = Self(Arc::new(inner));
+        engine.set_going(live);
+        Ok(engine)
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.context.clock
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.context.store
+    }
+
+    pub fn runtime(&self) -> &dyn Runtime {
+        &*self.0.context.runtime
+    }
+
+    /// Whether what an earlier process left is adopted and tasks can be placed.
+    pub fn is_ready(&self) -> bool {
+        self.0.context.pool.borrow().is_some()
+    }
+
+    /// Accepts tasks: they are committed when this returns, and their supervisors are at work.
+    pub async fn run(&self, order: Order) -> Result<Ran, run::Error> {
+        let _gate = self.0.gate.read().await;
+        let context = &self.0.context;
+        let pool = context.pool().await;
+        let now = context.clock.now();
+        let placed = place::place(&order, &pool, context.options.activating, now)?;
+        let token = order.client_token.clone().map(|token| client_tokens::Row {
+            scope: order.cluster_arn.clone(),
+            token: token.token,
+            digest: token.digest,
+            task_arns: placed.tasks.iter().map(|task| task.arn.clone()).collect(),
+            created_at: now,
+        });
+        let rows: Vec<tasks::Row> = placed.tasks.iter().map(|task| record::row(task)).collect();
+        let kept = context
+            .store
+            .write(move |connection| Box::pin(async move { keep(connection, token, &rows).await }))
+            .await;
+        let accepted = matches!(kept, Ok(Kept::New));
+        if !accepted {
+            placed.tasks.iter().for_each(|task| pool.release_promise(&pool.subnet_of(task)));
+        }
+        match kept.map_err(run::Error::Store)? {
+            Kept::New => {
+                for task in &placed.tasks {
+                    context.publish(task);
+                    self.supervise(Arc::clone(task), None);
+                }
+                Ok(placed)
+            }
+            Kept::Before(rows) => {
+                let tasks = rows
+                    .iter()
+                    .map(|row| self.task(&row.arn).map_or_else(|| record::task(row).map(Arc::new), Ok));
+                let tasks = tasks.collect::<Result<_, _>>().map_err(run::Error::Store)?;
+                Ok(Ran { tasks, failures: Vec::new() })
+            }
+            Kept::Conflict(resource_ids) => Err(run::Error::Conflict { resource_ids }),
+        }
+    }
+
+    /// Asks a task to stop. Answers it as StopTask does: wanted STOPPED, not yet so. `None`: there is no such task.
+    pub async fn stop(
+        &self,
+        task_arn: &str,
+        code: StopCode,
+        reason: String,
+    ) -> Result<Option<Arc<Task>>, Error> {
+        let told = self.tell(task_arn, |reply| Message::Stop { code, reason, reply }).await;
+        Ok(told.or_else(|| self.task(task_arn)))
+    }
+
+    /// Puts `tags` in place of the task's.
+    pub async fn set_tags(&self, task_arn: &str, tags: Vec<Tag>) -> Result<Option<Arc<Task>>, Error> {
+        if let Some(task) = self.tell(task_arn, |reply| Message::Tag { tags: tags.clone(), reply }).await {
+            return Ok(Some(task));
+        }
+        // It has stopped: nobody else writes it any more.
+        let Some(task) = self.task(task_arn) else { return Ok(None) };
+        let after = Arc::new(Task { tags, ..Task::clone(&task) });
+        let row = record::row(&after);
+        self.store()
+            .write(move |connection| Box::pin(async move { tasks::put(connection, &row).await }))
+            .await?;
+        self.0.context.publish(&after);
+        Ok(Some(after))
+    }
+
+    /// The task as it was committed last; stopped ones for an hour.
+    pub fn task(&self, arn: &str) -> Option<Arc<Task>> {
+        self.0.context.registry.get(arn)
+    }
+
+    /// The tasks of a cluster in the order in which they were made.
+    pub fn tasks(&self, cluster_arn: &str) -> Vec<Arc<Task>> {
+        self.0.context.registry.of_cluster(cluster_arn)
+    }
+
+    /// The running and pending tasks of a cluster.
+    pub fn counts(&self, cluster_arn: &str) -> Counts {
+        self.0.context.registry.counts(cluster_arn)
+    }
+
+    /// The running and pending tasks of all clusters.
+    pub fn total(&self) -> Counts {
+        self.0.context.registry.total()
+    }
+
+    /// Throws everything away: tasks end at once, all state goes but the instance's id.
+    pub async fn reset(&self) -> Result<(), Error> {
+        let _gate = self.0.gate.write().await;
+        let context = &self.0.context;
+        self.halt().await;
+        context.runtime.remove_everything().await?;
+        context.store.write(|connection| Box::pin(reset::everything(connection))).await?;
+        context.registry.clear();
+        self.set_going(Vec::new());
+        Ok(())
+    }
+
+    /// Ends the engine: tasks go on running and are adopted by the next process, idle sandboxes go. An ephemeral one takes
+    /// everything along.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        let _gate = self.0.gate.write().await;
+        let context = &self.0.context;
+        let pool = context.pool.borrow().clone();
+        self.halt().await;
+        if context.options.ephemeral {
+            context.runtime.remove_everything().await?;
+        } else if let Some(pool) = pool {
+            pool.remove_idle().await?;
+        }
+        context.store.close().await;
+        Ok(())
+    }
+
+    /// Stops everything that runs where it is, as a kill would; the state is always fit for that.
+    pub(super) async fn halt(&self) {
+        let mut running = std::mem::take(&mut *self.0.running.lock());
+        running.shutdown().await;
+        self.0.context.pool.send_replace(None);
+        self.0.context.supervisors.lock().clear();
+        self.0.context.routes.lock().clear();
+    }
+
+    fn set_going(&self, live: Vec<Arc<Task>>) {
+        let context = &self.0.context;
+        self.spawn(route_events(Arc::clone(context)));
+        self.spawn(sweep(Arc::clone(context)));
+        // A weak handle: what runs inside must not keep the engine alive.
+        let engine = Arc::downgrade(&self.0);
+        let context = Arc::clone(context);
+        self.spawn(async move {
+            let booted = loop {
+                match boot::boot(&context, live.clone()).await {
+                    Ok(booted) => break booted,
+                    Err(error) => warn!(error = &error as &dyn std::error::Error, "not ready; trying again"),
+                }
+                context.clock.sleep(RETRY).await;
+            };
+            let Some(engine) = engine.upgrade().map(Self) else { return };
+            context.pool.send_replace(Some(booted.pool.clone()));
+            for (task, events) in booted.events {
+                info!(task = %task.arn, "adopted");
+                engine.supervise(task, Some(events));
+            }
+            drop(engine);
+            booted.pool.run().await;
+        });
+    }
+
+    /// Sets a supervisor to work; with `events` it first catches up with what an earlier process left.
+    fn supervise(&self, task: Arc<Task>, events: Option<Vec<Event>>) {
+        let span = info_span!("task", arn = %task.arn);
+        let supervisor = Supervisor::new(Arc::clone(&self.0.context), task);
+        let work = async move {
+            match events {
+                Some(events) => supervisor.adopt(events).await,
+                None => supervisor.run().await,
+            }
+        };
+        self.spawn(work.instrument(span));
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut running = self.0.running.lock();
+        while running.try_join_next().is_some() {}
+        running.spawn(work);
+    }
+
+    /// Tells the task's supervisor something and waits until it is committed.
+    async fn tell(
+        &self,
+        task_arn: &str,
+        message: impl FnOnce(oneshot::Sender<Arc<Task>>) -> Message,
+    ) -> Option<Arc<Task>> {
+        let supervisor = self.0.context.supervisors.lock().get(task_arn).cloned()?;
+        let (reply, answer) = oneshot::channel();
+        supervisor.send(message(reply)).ok()?;
+        answer.await.ok()
+    }
+}
+
+/// What became of an order in the store.
+enum Kept {
+    New,
+    /// The same request came before: its tasks.
+    Before(Vec<tasks::Row>),
+    Conflict(Vec<String>),
+}
+
+async fn keep(
+    connection: &mut store::SqliteConnection,
+    token: Option<client_tokens::Row>,
+    rows: &[tasks::Row],
+) -> Result<Kept, store::Error> {
+    if let Some(token) = token {
+        let before =
+            client_tokens::get(&mut *connection, &token.scope, &token.token, token.created_at).await?;
+        if let Some(before) = before {
+            if before.digest != token.digest {
+                return Ok(Kept::Conflict(before.task_arns));
+            }
+            let mut rows = Vec::new();
+            for arn in &before.task_arns {
+                rows.extend(tasks::get(&mut *connection, arn).await?);
+            }
+            return Ok(Kept::Before(rows));
+        }
+        client_tokens::put(connection, &token).await?;
+    }
+    tasks::put_many(connection, rows).await?;
+    Ok(Kept::New)
+}
+
+/// Carries the runtime's events to the supervisors.
+async fn route_events(context: Arc<Context>) {
+    let mut events = context.runtime.events();
+    while let Some(event) = events.next().await {
+        let (container_id, happened): (_, fn(usize, runtime::Event) -> Option<Event>) = match &event {
+            runtime::Event::Resync => {
+                for supervisor in context.supervisors.lock().values() {
+                    // One that has just ended has nothing to look at again.
+                    let _ = supervisor.send(Message::Resync);
+                }
+                continue;
+            }
+            runtime::Event::Started { container_id, .. }
+            | runtime::Event::Health { container_id, .. }
+            | runtime::Event::Exited { container_id, .. } => (container_id.clone(), of_container),
+        };
+        let route: Option<Route> = context.routes.lock().get(&container_id).cloned();
+        if let Some(route) = route
+            && let Some(happened) = happened(route.container, event)
+        {
+            let _ = route.supervisor.send(Message::Happened(happened));
+        }
+    }
+}
+
+fn of_container(container: usize, event: runtime::Event) -> Option<Event> {
+    match event {
+        runtime::Event::Started { at, .. } => Some(Event::Started { container, at }),
+        runtime::Event::Health { healthy, .. } => Some(Event::Health { container, healthy }),
+        runtime::Event::Exited { exit, .. } => Some(Event::Exited { container, exit }),
+        runtime::Event::Resync => None,
+    }
+}
+
+/// Forgets stopped tasks after their hour, and client tokens after their day.
+async fn sweep(context: Arc<Context>) {
+    loop {
+        context.clock.sleep(SWEEP).await;
+        let now = context.clock.now();
+        let before = now.minus(STOPPED_SHOWN);
+        let swept = context
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    client_tokens::delete_expired(connection, now).await?;
+                    tasks::delete_stopped_before(connection, before).await
+                })
+            })
+            .await;
+        match swept {
+            Ok(arns) => context.registry.forget(&arns),
+            Err(error) => warn!(error = &error as &dyn std::error::Error, "could not forget stopped tasks"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Placing: an order becomes tasks, each in one of its subnets with an address promised.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::run::{self, Order, Ran};
+use super::sandbox::Pool;
+use super::task::{
+    Attachment, AttachmentStatus, Container, ContainerSpec, ContainerStatus, Desired, Health, Status, Task,
+};
+use crate::clock::Timestamp;
+
+/// GiB of ephemeral storage where nobody asked for more (AWS Fargate user guide, "Task ephemeral storage").
+const EPHEMERAL_STORAGE: u32 = 20;
+
+/// ECS's reason for a task for which its subnets have no address.
+const NO_ADDRESS: &str = "RESOURCE:ENI";
+
+/// The tasks of an order. Those for which no subnet has an address are failures; ids that are not known refuse it all.
+pub(super) fn place(order: &Order, pool: &Pool, activating: bool, now: Timestamp) -> Result<Ran, run::Error> {
+    let vpc = pool.vpc();
+    if let Some(unknown) = order.security_groups.iter().find(|group| !vpc.knows_security_group(group)) {
+        return Err(run::Error::UnknownSecurityGroup(unknown.clone()));
+    }
+    if let Some(unknown) = order.subnets.iter().find(|subnet| vpc.subnet(subnet).is_none()) {
+        return Err(run::Error::UnknownSubnet(unknown.clone()));
+    }
+    let mut ran = Ran::default();
+    for nth in 0..order.count {
+        let start = usize::try_from(nth).unwrap_or(0);
+        let chosen = (0..order.subnets.len()).find_map(|step| {
+            let requested = &order.subnets[(start + step) % order.subnets.len()];
+            let subnet = vpc.subnet(requested)?;
+            pool.promise(&subnet.subnet_id).then_some((requested, subnet))
+        });
+        match chosen {
+            Some((requested, subnet)) => {
+                let zone = format!("{}{}", order.region, subnet.zone);
+                ran.tasks.push(Arc::new(task(order, requested, zone, activating, now)));
+            }
+            None => ran.failures.push(NO_ADDRESS.to_owned()),
+        }
+    }
+    Ok(ran)
+}
+
+/// A task as RunTask answers it: PROVISIONING, version 1, its attachment PRECREATED with the subnet alone.
+fn task(
+    order: &Order,
+    subnet_id: &str,
+    availability_zone: String,
+    shows_activating: bool,
+    now: Timestamp,
+) -> Task {
+    let id = Uuid::new_v4().simple().to_string();
+    let arn =
+        |kind: &str, rest: &str| format!("arn:aws:ecs:{}:{}:{kind}/{rest}", order.region, order.account);
+    let container = |spec: &ContainerSpec| Container {
+        name: spec.name.clone(),
+        arn: arn("container", &format!("{}/{id}/{}", order.cluster, Uuid::new_v4())),
+        runtime_id: None,
+        container_id: None,
+        image_digest: None,
+        last_status: ContainerStatus::Pending,
+        started_at: None,
+        stopped_at: None,
+        exit_code: None,
+        reason: None,
+        health: Health::Unknown,
+        restart_count: 0,
+    };
+    Task {
+        arn: arn("task", &format!("{}/{id}", order.cluster)),
+        region: order.region.clone(),
+        cluster_arn: order.cluster_arn.clone(),
+        task_definition_arn: order.task_definition_arn.clone(),
+        family: order.family.clone(),
+        group: order.group.clone(),
+        started_by: order.started_by.clone(),
+        launch_type: order.launch_type.clone(),
+        capacity_provider_name: order.capacity_provider_name.clone(),
+        platform_version: order.platform_version.clone(),
+        platform_family: "Linux".to_owned(),
+        cpu_architecture: order.cpu_architecture.clone(),
+        cpu: order.cpu,
+        memory: order.memory,
+        ephemeral_storage: order.ephemeral_storage.unwrap_or(EPHEMERAL_STORAGE),
+        ephemeral_storage_requested: order.ephemeral_storage.is_some(),
+        enable_execute_command: order.enable_execute_command,
+        overrides: if order.overrides.is_null() {
+            Value::Object(serde_json::Map::new())
+        } else {
+            order.overrides.clone()
+        },
+        tags: order.tags.clone(),
+        availability_zone,
+        last_status: Status::Provisioning,
+        desired_status: Desired::Running,
+        version: 1,
+        health: Health::Unknown,
+        connectivity: None,
+        stop_code: None,
+        stopped_reason: None,
+        created_at: now,
+        connectivity_at: None,
+        pull_started_at: None,
+        pull_stopped_at: None,
+        started_at: None,
+        stopping_at: None,
+        execution_stopped_at: None,
+        stopped_at: None,
+        initialized: false,
+        shows_activating,
+        attachment: Attachment {
+            id: Uuid::new_v4().to_string(),
+            status: AttachmentStatus::Precreated,
+            subnet_id: subnet_id.to_owned(),
+            security_groups: order.security_groups.clone(),
+            sandbox_id: None,
+            network_interface_id: None,
+            mac_address: None,
+            private_dns_name: None,
+            private_ipv4_address: None,
+        },
+        containers: order.spec.containers.iter().map(container).collect(),
+        spec: order.spec.clone(),
+        id,
+    }
+}

@@ -1,0 +1,410 @@
+//! The pool of sandboxes: made ahead, claimed by one task each, never reused.
+//!
+//! What is slow in starting a container is its network; a sandbox that waits takes that off a task's path. Rows in the
+//! store say which sandboxes there are and whose; here are only the addresses and the numbers.
+//!
+//! Rules: a task that was accepted has an address promised to it; idle sandboxes are given up before a subnet is called
+//! full; refilling yields to task starts.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, watch};
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::network::{Addresses, Subnet, Vpc, private_dns_name};
+use super::task::{self, Task};
+use crate::clock::Clock;
+use crate::runtime::{self, Runtime, SandboxSpec};
+use crate::store::{self, Store, sandboxes};
+
+/// Idle sandboxes of a subnet that tasks have been started in.
+const IDLE_WHEN_USED: usize = 4;
+
+/// Idle sandboxes of a subnet nobody has used yet.
+const IDLE_AT_FIRST: usize = 1;
+
+/// Sandboxes that are made at the same time when the pool is empty.
+const MAKERS: usize = 8;
+
+/// Between two tries of a refill that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("subnet {0} has no free address")]
+    SubnetFull(String),
+    #[error("could not make a sandbox")]
+    Runtime(#[source] runtime::Error),
+    #[error("could not keep the sandbox")]
+    Store(#[source] store::Error),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    runtime: Arc<dyn Runtime>,
+    clock: Clock,
+    vpc: Vpc,
+    /// The region that hostnames carry: they are fixed before a task of some region comes.
+    region: String,
+    subnets: Mutex<HashMap<String, Room>>,
+    makers: Semaphore,
+    refill: Notify,
+    /// Tasks that are being started right now.
+    starting: watch::Sender<usize>,
+}
+
+/// What is known of one subnet.
+#[derive(Debug)]
+struct Room {
+    addresses: Addresses,
+    /// In the pool, or being made for it.
+    idle: usize,
+    /// How many are to be idle.
+    target: usize,
+    /// Accepted tasks that have not claimed theirs.
+    promised: usize,
+}
+
+impl Pool {
+    pub(super) fn new(
+        store: Store,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+        vpc: Vpc,
+        region: String,
+    ) -> Self {
+        let room = |subnet: &Subnet| Room {
+            addresses: Addresses::new(subnet.cidr),
+            idle: 0,
+            target: IDLE_AT_FIRST,
+            promised: 0,
+        };
+        let subnets = vpc.subnets.iter().map(|subnet| (subnet.subnet_id.clone(), room(subnet))).collect();
+        Self(Arc::new(Inner {
+            store,
+            runtime,
+            clock,
+            vpc,
+            region,
+            subnets: Mutex::new(subnets),
+            makers: Semaphore::new(MAKERS),
+            refill: Notify::new(),
+            starting: watch::Sender::new(0),
+        }))
+    }
+
+    pub(super) fn vpc(&self) -> &Vpc {
+        &self.0.vpc
+    }
+
+    /// The subnet that the task's address is of: its own, or the one that stands for it.
+    pub(super) fn subnet_of(&self, task: &Task) -> String {
+        let requested = &task.attachment.subnet_id;
+        self.0.vpc.subnet(requested).map_or(requested, |subnet| &subnet.subnet_id).clone()
+    }
+
+    /// Counts a sandbox that an earlier process left and that still runs.
+    pub(super) fn adopt(&self, row: &sandboxes::Row) {
+        self.with(&row.subnet_id, |room| {
+            if let Ok(address) = row.address.parse() {
+                room.addresses.mark(address);
+            }
+            room.idle += usize::from(row.state == sandboxes::State::Idle);
+        });
+    }
+
+    /// Promises an address to a task that is about to be accepted; `false` where the subnet is full.
+    pub(super) fn promise(&self, subnet_id: &str) -> bool {
+        self.with(subnet_id, |room| {
+            let taken = room.addresses.used() - room.idle + room.promised;
+            let free = taken < room.addresses.capacity();
+            room.promised += usize::from(free);
+            free
+        })
+        .unwrap_or(false)
+    }
+
+    /// Takes back a promise whose task was not accepted or stopped before it claimed.
+    pub(super) fn release_promise(&self, subnet_id: &str) {
+        self.with(subnet_id, |room| room.promised = room.promised.saturating_sub(1));
+    }
+
+    /// Claims an idle sandbox of the subnet for the task, in the transaction that keeps the state which `connect` makes
+    /// of it. `None` where none is idle.
+    pub(super) async fn claim_idle<F>(
+        &self,
+        subnet_id: &str,
+        task: &Task,
+        connect: F,
+    ) -> Result<Option<Task>, store::Error>
+    where
+        F: FnOnce(task::Claim) -> Result<Task, task::Illegal> + Send + 'static,
+    {
+        let (subnet, arn, region) = (subnet_id.to_owned(), task.arn.clone(), task.region.clone());
+        let claimed = self
+            .0
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let Some(row) = sandboxes::claim(connection, &subnet, &arn).await? else {
+                        return Ok(None);
+                    };
+                    let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
+                    store::tasks::put(connection, &super::record::row(&after)).await?;
+                    Ok(Some(after))
+                })
+            })
+            .await?;
+        if claimed.is_some() {
+            self.with(subnet_id, |room| room.idle = room.idle.saturating_sub(1));
+            self.keep_promise(subnet_id);
+        }
+        Ok(claimed)
+    }
+
+    /// Makes a sandbox for a task that found none idle. It is the task's once [`Pool::keep`] has committed it.
+    pub(super) async fn make_for(&self, subnet_id: &str, task_arn: &str) -> Result<sandboxes::Row, Error> {
+        loop {
+            let taken = self.with(subnet_id, |room| room.addresses.take()).flatten();
+            if let Some(address) = taken {
+                let made =
+                    self.make(subnet_id, address, sandboxes::State::Claimed(task_arn.to_owned())).await;
+                if made.is_err() {
+                    self.give_back(subnet_id, address);
+                }
+                return made;
+            }
+            // No address is left, but one was promised to this task: an idle sandbox has it and gives it up.
+            if !self.give_up_idle(subnet_id).await? {
+                return Err(Error::SubnetFull(subnet_id.to_owned()));
+            }
+        }
+    }
+
+    /// Commits a sandbox made by [`Pool::make_for`] in the transaction that keeps the state which `connect` makes of it.
+    pub(super) async fn keep<F>(
+        &self,
+        row: sandboxes::Row,
+        task: &Task,
+        connect: F,
+    ) -> Result<Task, store::Error>
+    where
+        F: FnOnce(task::Claim) -> Result<Task, task::Illegal> + Send + 'static,
+    {
+        let (subnet_id, region) = (row.subnet_id.clone(), task.region.clone());
+        let kept = self
+            .0
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sandboxes::insert(connection, &row).await?;
+                    let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
+                    store::tasks::put(connection, &super::record::row(&after)).await?;
+                    Ok(after)
+                })
+            })
+            .await?;
+        self.keep_promise(&subnet_id);
+        Ok(kept)
+    }
+
+    fn keep_promise(&self, subnet_id: &str) {
+        self.with(subnet_id, |room| {
+            room.promised = room.promised.saturating_sub(1);
+            room.target = IDLE_WHEN_USED;
+        });
+        self.0.refill.notify_one();
+    }
+
+    /// Removes one idle sandbox for its address; `false` where none is idle.
+    async fn give_up_idle(&self, subnet_id: &str) -> Result<bool, Error> {
+        let rows = sandboxes::load_all(self.0.store.readers()).await.map_err(Error::Store)?;
+        let idle =
+            rows.into_iter().find(|row| row.subnet_id == subnet_id && row.state == sandboxes::State::Idle);
+        match idle {
+            Some(row) => self.remove_row(row).await.map(|()| true),
+            None if self.with(subnet_id, |room| room.idle).unwrap_or(0) > 0 => {
+                // It is being made at this moment.
+                self.0.clock.sleep(Duration::from_millis(20)).await;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Takes an idle sandbox out of the pool and removes it, unless a task was quicker.
+    async fn remove_row(&self, row: sandboxes::Row) -> Result<(), Error> {
+        let id = row.sandbox_id.clone();
+        let withdrawn = self
+            .0
+            .store
+            .write(move |connection| Box::pin(async move { sandboxes::withdraw(connection, &id).await }))
+            .await
+            .map_err(Error::Store)?;
+        if withdrawn {
+            self.0.runtime.remove_sandbox(&row.sandbox_id).await.map_err(Error::Runtime)?;
+            self.with(&row.subnet_id, |room| {
+                room.idle = room.idle.saturating_sub(1);
+                if let Ok(address) = row.address.parse() {
+                    room.addresses.give_back(address);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn make(
+        &self,
+        subnet_id: &str,
+        address: Ipv4Addr,
+        state: sandboxes::State,
+    ) -> Result<sandboxes::Row, Error> {
+        // The semaphore is never closed, so a permit always comes.
+        let _maker = self.0.makers.acquire().await;
+        let spec = SandboxSpec {
+            sandbox_id: Uuid::new_v4().simple().to_string(),
+            vpc_id: self.0.vpc.vpc_id.clone(),
+            address,
+            hostname: private_dns_name(address, &self.0.region),
+        };
+        let sandbox = match self.0.runtime.create_sandbox(&spec).await {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                self.discard(&spec.sandbox_id).await;
+                return Err(Error::Runtime(error));
+            }
+        };
+        Ok(sandboxes::Row {
+            sandbox_id: sandbox.sandbox_id,
+            subnet_id: subnet_id.to_owned(),
+            address: address.to_string(),
+            mac_address: sandbox.mac_address,
+            state,
+            created_at: self.0.clock.now(),
+        })
+    }
+
+    /// Removes a sandbox of which there is no row. One that stays behind is removed at the next start.
+    async fn discard(&self, sandbox_id: &str) {
+        if let Err(error) = self.0.runtime.remove_sandbox(sandbox_id).await {
+            debug!(%sandbox_id, %error, "a sandbox is left for the next start to remove");
+        }
+    }
+
+    /// The task's sandbox is removed and its row deleted: the address is free again.
+    pub(super) fn give_back(&self, subnet_id: &str, address: Ipv4Addr) {
+        self.with(subnet_id, |room| room.addresses.give_back(address));
+        self.0.refill.notify_one();
+    }
+
+    /// Holds the refill back while a task is being started.
+    pub(super) fn begin_start(&self) -> Start {
+        self.0.starting.send_modify(|starting| *starting += 1);
+        Start(Arc::clone(&self.0))
+    }
+
+    /// Refills the pool for as long as it is polled.
+    pub(super) async fn run(&self) {
+        loop {
+            let mut quiet = self.0.starting.subscribe();
+            // The sender lives in `self`, so the wait cannot end for want of one.
+            let _ = quiet.wait_for(|starting| *starting == 0).await;
+            match self.lacking() {
+                None => self.0.refill.notified().await,
+                Some((subnet_id, address)) => {
+                    if let Err(error) = self.make_idle(&subnet_id, address).await {
+                        warn!(error = &error as &dyn std::error::Error, %subnet_id, "the pool is not refilled");
+                        self.0.clock.sleep(RETRY).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A subnet that lacks an idle sandbox, and the address for it. Addresses that are promised are left.
+    fn lacking(&self) -> Option<(String, Ipv4Addr)> {
+        let mut subnets = self.0.subnets.lock();
+        let room = |room: &Room| {
+            room.idle < room.target && room.addresses.used() + room.promised < room.addresses.capacity()
+        };
+        let (subnet_id, lacking) = subnets.iter_mut().find(|(_, candidate)| room(candidate))?;
+        let address = lacking.addresses.take()?;
+        lacking.idle += 1;
+        Some((subnet_id.clone(), address))
+    }
+
+    async fn make_idle(&self, subnet_id: &str, address: Ipv4Addr) -> Result<(), Error> {
+        let made = match self.make(subnet_id, address, sandboxes::State::Idle).await {
+            Ok(row) => {
+                let sandbox_id = row.sandbox_id.clone();
+                let kept = self
+                    .0
+                    .store
+                    .write(move |connection| {
+                        Box::pin(async move { sandboxes::insert(connection, &row).await })
+                    })
+                    .await;
+                if kept.is_err() {
+                    self.discard(&sandbox_id).await;
+                }
+                kept.map_err(Error::Store)
+            }
+            Err(error) => Err(error),
+        };
+        if made.is_err() {
+            self.with(subnet_id, |room| {
+                room.idle = room.idle.saturating_sub(1);
+                room.addresses.give_back(address);
+            });
+        }
+        made
+    }
+
+    /// Removes the sandboxes that no task has claimed.
+    pub(super) async fn remove_idle(&self) -> Result<(), Error> {
+        let rows = sandboxes::load_all(self.0.store.readers()).await.map_err(Error::Store)?;
+        let idle = rows.into_iter().filter(|row| row.state == sandboxes::State::Idle);
+        futures::future::try_join_all(idle.map(|row| self.remove_row(row))).await.map(drop)
+    }
+
+    fn with<T>(&self, subnet_id: &str, change: impl FnOnce(&mut Room) -> T) -> Option<T> {
+        self.0.subnets.lock().get_mut(subnet_id).map(change)
+    }
+}
+
+/// A task start under way; dropped when it is done.
+#[derive(Debug)]
+pub(super) struct Start(Arc<Inner>);
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        self.0.starting.send_modify(|starting| *starting -= 1);
+    }
+}
+
+/// The ENI that a claimed sandbox is to the task.
+fn claim_of(row: &sandboxes::Row, region: &str) -> Result<task::Claim, store::Error> {
+    let address = row.address.parse().map_err(corrupt("a sandbox's address"))?;
+    Ok(task::Claim {
+        sandbox_id: row.sandbox_id.clone(),
+        // The sandbox's id is random hexadecimal already.
+        network_interface_id: format!("eni-{:.17}", row.sandbox_id),
+        mac_address: row.mac_address.clone(),
+        private_dns_name: private_dns_name(address, region),
+        address,
+    })
+}
+
+/// For `map_err` inside a write: the write is undone.
+fn corrupt<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> store::Error {
+    move |source| store::Error::Corrupt { what, source: Box::new(source) }
+}

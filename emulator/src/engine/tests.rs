@@ -1,0 +1,357 @@
+//! The engine with a real store on the simulated runtime: runs, stops, restarts in the middle of everything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::run::{ClientToken, Order};
+use super::task::{AwsLogs, Condition, ContainerSpec, Dependency, Spec, Status, StopCode, Tag, Task};
+use super::{Engine, Options, run};
+use crate::clock::{Clock, Timestamp};
+use crate::runtime::{Runtime as _, simulated};
+use crate::store::{Store, logs};
+
+const CLUSTER: &str = "arn:aws:ecs:us-east-1:000000000000:cluster/default";
+
+/// An engine that can be killed and started again over the same store and runtime.
+struct World {
+    dir: TempDir,
+    runtime: simulated::Runtime,
+    engine: Engine,
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let runtime = simulated::Runtime::new(Clock::system());
+        let engine = start(&dir, &runtime).await;
+        Self { dir, runtime, engine }
+    }
+
+    /// What kill -9 does: nothing is finished, nothing is said.
+    async fn kill(&mut self) {
+        self.engine.halt().await;
+        self.engine.store().close().await;
+    }
+
+    async fn start_again(&mut self) {
+        self.engine = start(&self.dir, &self.runtime).await;
+    }
+
+    async fn run(&self, spec: Vec<ContainerSpec>) -> Arc<Task> {
+        let ran = self.engine.run(order(spec)).await.expect("the order is accepted");
+        Arc::clone(&ran.tasks[0])
+    }
+
+    /// Waits until the task is as `reached` says.
+    #[track_caller]
+    fn wait(&self, arn: &str, reached: impl Fn(&Task) -> bool) -> impl Future<Output = Arc<Task>> {
+        let place = std::panic::Location::caller();
+        async move {
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+            loop {
+                let task = self.engine.task(arn).expect("the task is known");
+                if reached(&task) {
+                    return task;
+                }
+                assert!(tokio::time::Instant::now() < deadline, "{place}: the task is still {task:#?}");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+
+    async fn running(&self, arn: &str) -> Arc<Task> {
+        self.wait(arn, |task| task.last_status == Status::Running).await
+    }
+
+    async fn stopped(&self, arn: &str) -> Arc<Task> {
+        self.wait(arn, Task::is_stopped).await
+    }
+
+    /// Every message of a log stream, in order.
+    async fn messages(&self, group: &str, stream: &str) -> Vec<String> {
+        let readers = self.engine.store().readers();
+        let group =
+            logs::group(readers, "000000000000", "us-east-1", group).await.expect("read").expect("the group");
+        let stream = logs::stream(readers, group.id, stream).await.expect("read").expect("the stream");
+        let span = logs::Span {
+            from: logs::Position::start_of(Timestamp(0)),
+            to: logs::Position::start_of(Timestamp(i64::MAX)),
+        };
+        let page = logs::Page { newest: false, events: usize::MAX >> 1, bytes: usize::MAX >> 1 };
+        let events = logs::page(readers, stream.id, span, page).await.expect("read");
+        events.into_iter().map(|event| event.message).collect()
+    }
+}
+
+async fn start(dir: &TempDir, runtime: &simulated::Runtime) -> Engine {
+    let options =
+        Options { region: "us-east-1".into(), strict_vpc: false, activating: false, ephemeral: false };
+    let store = Store::open(dir.path()).await.expect("the store opens");
+    Engine::start(options, store, Arc::new(runtime.clone()), Clock::system())
+        .await
+        .expect("the engine starts")
+}
+
+fn container(name: &str, environment: &[(&str, &str)]) -> ContainerSpec {
+    let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    ContainerSpec {
+        name: name.into(),
+        image: "app".into(),
+        essential: true,
+        stop_timeout: 30,
+        environment,
+        ..ContainerSpec::default()
+    }
+}
+
+fn order(containers: Vec<ContainerSpec>) -> Order {
+    Order {
+        count: 1,
+        region: "us-east-1".into(),
+        account: "000000000000".into(),
+        cluster_arn: CLUSTER.into(),
+        cluster: "default".into(),
+        task_definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/app:1".into(),
+        family: "app".into(),
+        group: "family:app".into(),
+        started_by: None,
+        launch_type: Some("FARGATE".into()),
+        capacity_provider_name: None,
+        platform_version: "1.4.0".into(),
+        cpu_architecture: "X86_64".into(),
+        cpu: 256,
+        memory: 512,
+        ephemeral_storage: None,
+        enable_execute_command: false,
+        overrides: serde_json::Value::Null,
+        tags: Vec::new(),
+        subnets: vec!["subnet-12345678".into()],
+        security_groups: Vec::new(),
+        client_token: None,
+        spec: Spec { containers, volumes: Vec::new(), shared_pid: false },
+    }
+}
+
+#[tokio::test]
+async fn a_task_runs_to_its_exit_and_leaves_nothing_on_the_runtime() {
+    let world = World::new().await;
+    let accepted = world
+        .run(vec![container("app", &[("SIMULATED_EXIT_CODE", "7"), ("SIMULATED_EXIT_AFTER_MS", "20")])])
+        .await;
+    assert_eq!((accepted.last_status, accepted.version), (Status::Provisioning, 1));
+    assert_eq!(accepted.attachment.private_ipv4_address, None);
+    let stopped = world.stopped(&accepted.arn).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(7));
+    assert_eq!(stopped.version, 5);
+    assert!(stopped.attachment.private_ipv4_address.is_some() && stopped.containers[0].runtime_id.is_some());
+    let inventory = world.runtime.inventory().await.expect("an inventory");
+    assert!(inventory.containers.is_empty() && inventory.tasks.is_empty());
+    assert!(!inventory.sandboxes.contains(stopped.attachment.sandbox_id.as_ref().expect("it had one")));
+}
+
+#[tokio::test]
+async fn a_stop_answers_the_task_as_it_was_and_tells_137_from_143() {
+    let world = World::new().await;
+    for (environment, code) in [(&[][..], 143), (&[("SIMULATED_IGNORE_SIGTERM", "1")][..], 137)] {
+        let spec = ContainerSpec { stop_timeout: 0, ..container("app", environment) };
+        let task = world.run(vec![spec]).await;
+        world.running(&task.arn).await;
+        let stop = world.engine.stop(&task.arn, StopCode::UserInitiated, "why not".into()).await;
+        let answered = stop.expect("it is told").expect("it is known");
+        assert_eq!(
+            (answered.last_status, answered.stop_code),
+            (Status::Running, Some(StopCode::UserInitiated))
+        );
+        let stopped = world.stopped(&task.arn).await;
+        assert_eq!(stopped.containers[0].exit_code, Some(code));
+        assert_eq!(stopped.stopped_reason.as_deref(), Some("why not"));
+    }
+    let unknown = world.engine.stop("arn:nothing", StopCode::UserInitiated, String::new()).await;
+    assert_eq!(unknown.expect("no trouble"), None);
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why() {
+    let world = World::new().await;
+    let missing = ContainerSpec { image: "missing:1".into(), ..container("app", &[]) };
+    let stopped = world.stopped(&world.run(vec![missing]).await.arn).await;
+    assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
+    let reason = stopped.stopped_reason.clone().unwrap_or_default();
+    assert!(
+        reason.starts_with("CannotPullContainerError: pull image manifest has been retried 1 time(s)"),
+        "{reason}"
+    );
+
+    let log = AwsLogs {
+        group: "/none".into(),
+        region: "us-east-1".into(),
+        stream_prefix: "app".into(),
+        create_group: false,
+        multiline_pattern: None,
+    };
+    let logging = ContainerSpec { log: Some(log), ..container("app", &[]) };
+    let stopped = world.stopped(&world.run(vec![logging]).await.arn).await;
+    let reason = stopped.stopped_reason.clone().unwrap_or_default();
+    assert!(reason.starts_with("ResourceInitializationError: failed to validate logger args"), "{reason}");
+    assert!(stopped.started_at.is_none());
+}
+
+#[tokio::test]
+async fn the_same_client_token_is_the_same_tasks_and_another_request_with_it_is_a_conflict() {
+    let world = World::new().await;
+    let with_token = |digest: &str| Order {
+        client_token: Some(ClientToken { token: "t".into(), digest: digest.into() }),
+        ..order(vec![container("app", &[])])
+    };
+    let runs = futures::future::join_all((0..8).map(|_| world.engine.run(with_token("a")))).await;
+    let arns: Vec<String> = runs.into_iter().map(|ran| ran.expect("accepted").tasks[0].arn.clone()).collect();
+    assert!(arns.iter().all(|arn| *arn == arns[0]), "{arns:?}");
+    assert_eq!(world.engine.tasks(CLUSTER).len(), 1);
+    match world.engine.run(with_token("b")).await {
+        Err(run::Error::Conflict { resource_ids }) => assert_eq!(resource_ids, arns[..1]),
+        other => panic!("not a conflict: {other:?}"),
+    }
+    let elsewhere = Order { cluster_arn: "another".into(), ..with_token("b") };
+    assert!(world.engine.run(elsewhere).await.is_ok(), "a token is one cluster's");
+}
+
+#[tokio::test]
+async fn a_restart_adopts_what_runs_and_reports_what_died_meanwhile() {
+    let mut world = World::new().await;
+    let survivor = world.run(vec![container("app", &[])]).await.arn.clone();
+    let casualty = world.run(vec![container("app", &[])]).await.arn.clone();
+    world.running(&survivor).await;
+    let died = world.running(&casualty).await;
+    world.kill().await;
+    world.runtime.exit(died.containers[0].container_id.as_deref().expect("it ran"), 9, false);
+    world.start_again().await;
+
+    assert_eq!(
+        world.engine.task(&survivor).map(|task| task.last_status),
+        Some(Status::Running),
+        "shown at once"
+    );
+    let stopped = world.stopped(&casualty).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(9));
+    world.engine.stop(&survivor, StopCode::UserInitiated, String::new()).await.expect("it is adopted");
+    let stopped = world.stopped(&survivor).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(143));
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_every_accepted_task_reaches_its_end_and_none_runs_twice() {
+    let mut world = World::new().await;
+    let init = ContainerSpec { essential: false, ..container("init", &[("SIMULATED_EXIT_CODE", "0")]) };
+    let app = ContainerSpec {
+        depends_on: vec![Dependency { container: "init".into(), condition: Condition::Success }],
+        ..container("app", &[("SIMULATED_EXIT_CODE", "3"), ("SIMULATED_EXIT_AFTER_MS", "5")])
+    };
+    let mut arns = Vec::new();
+    for round in 0..40u32 {
+        arns.push(world.run(vec![init.clone(), app.clone()]).await.arn.clone());
+        for _ in 0..round * 5 {
+            tokio::task::yield_now().await;
+        }
+        world.kill().await;
+        world.start_again().await;
+    }
+    for arn in &arns {
+        let stopped = world.stopped(arn).await;
+        let codes: Vec<Option<i64>> =
+            stopped.containers.iter().map(|container| container.exit_code).collect();
+        assert_eq!(codes, [Some(0), Some(3)]);
+        assert_eq!(stopped.stop_code, Some(StopCode::EssentialContainerExited));
+    }
+    assert!(world.runtime.inventory().await.expect("an inventory").containers.is_empty());
+}
+
+#[tokio::test]
+async fn every_line_is_stored_once_and_in_order_before_the_task_is_stopped_whenever_it_is_killed() {
+    let mut world = World::new().await;
+    let log = AwsLogs {
+        group: "/app".into(),
+        region: "us-east-1".into(),
+        stream_prefix: "app".into(),
+        create_group: true,
+        multiline_pattern: None,
+    };
+    let environment =
+        [("SIMULATED_LINES", "20000"), ("SIMULATED_EXIT_CODE", "0"), ("SIMULATED_EXIT_AFTER_MS", "200")];
+    let spec = ContainerSpec { log: Some(log), ..container("app", &environment) };
+    let task = world.run(vec![spec]).await;
+    for round in 0..10u64 {
+        tokio::time::sleep(Duration::from_millis(5 * round)).await;
+        world.kill().await;
+        world.start_again().await;
+    }
+    world.stopped(&task.arn).await;
+    let messages = world.messages("/app", &format!("app/app/{}", task.id)).await;
+    let expected: Vec<String> = (1..=20_000).map(|line| format!("line {line}")).collect();
+    assert_eq!(messages.len(), expected.len());
+    assert_eq!(messages, expected);
+}
+
+#[tokio::test]
+async fn a_full_subnet_is_a_failure_and_an_address_comes_back_when_a_task_ends() {
+    let world = World::new().await;
+    let pool = world.engine.0.context.pool().await;
+    let subnet = pool.vpc().subnets[0].clone();
+    let free = super::network::Addresses::new(subnet.cidr).capacity();
+    for _ in 1..free {
+        assert!(pool.promise(&subnet.subnet_id));
+    }
+    let here = || Order { subnets: vec![subnet.subnet_id.clone()], ..order(vec![container("app", &[])]) };
+    let task = world.engine.run(here()).await.expect("accepted").tasks[0].arn.clone();
+    let full = world.engine.run(here()).await.expect("answered");
+    assert_eq!((full.tasks.len(), full.failures), (0, vec!["RESOURCE:ENI".to_owned()]));
+    world.running(&task).await;
+    world.engine.stop(&task, StopCode::UserInitiated, String::new()).await.expect("it is told");
+    world.stopped(&task).await;
+    assert_eq!(world.engine.run(here()).await.expect("answered").tasks.len(), 1);
+}
+
+#[tokio::test]
+async fn malformed_ids_refuse_the_order_and_nothing_is_kept() {
+    let world = World::new().await;
+    let subnet = Order { subnets: vec!["subnet-x".into()], ..order(vec![container("app", &[])]) };
+    assert!(matches!(world.engine.run(subnet).await, Err(run::Error::UnknownSubnet(id)) if id == "subnet-x"));
+    let group = Order { security_groups: vec!["default".into()], ..order(vec![container("app", &[])]) };
+    assert!(
+        matches!(world.engine.run(group).await, Err(run::Error::UnknownSecurityGroup(id)) if id == "default")
+    );
+    assert!(world.engine.tasks(CLUSTER).is_empty());
+}
+
+#[tokio::test]
+async fn tags_outlive_a_restart_on_running_and_on_stopped_tasks() {
+    let mut world = World::new().await;
+    let running = world.run(vec![container("app", &[])]).await.arn.clone();
+    let stopped = world.run(vec![container("app", &[("SIMULATED_EXIT_CODE", "0")])]).await.arn.clone();
+    world.running(&running).await;
+    world.stopped(&stopped).await;
+    let tags = vec![Tag { key: "team".into(), value: "blue".into() }];
+    for arn in [&running, &stopped] {
+        let tagged =
+            world.engine.set_tags(arn, tags.clone()).await.expect("it is kept").expect("it is known");
+        assert_eq!(tagged.tags, tags);
+    }
+    world.kill().await;
+    world.start_again().await;
+    for arn in [&running, &stopped] {
+        assert_eq!(world.engine.task(arn).map(|task| task.tags.clone()), Some(tags.clone()));
+    }
+}
+
+#[tokio::test]
+async fn a_reset_forgets_everything_and_the_engine_goes_on() {
+    let world = World::new().await;
+    let arn = world.run(vec![container("app", &[])]).await.arn.clone();
+    world.running(&arn).await;
+    world.engine.reset().await.expect("it resets");
+    assert_eq!(world.engine.task(&arn), None);
+    assert!(world.runtime.inventory().await.expect("an inventory").containers.is_empty());
+    let again = world.run(vec![container("app", &[])]).await.arn.clone();
+    world.running(&again).await;
+}

@@ -10,6 +10,7 @@
 //! remove_sandbox ◀─ release_task ◀─ remove_container ◀─ follow_logs to its end ◀┘
 //! ```
 
+pub mod docker;
 pub mod simulated;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,218 @@
+//! The engine's events of this instance's containers: one long answer, nothing asked while nothing happens.
+//!
+//! ```text
+//! engine's time ─▶ Resync ─▶ events since then ─▶ … ─▶ the connection ends ─▶ the engine answers again ─▶ Resync ─▶ …
+//! ```
+//!
+//! The first Resync means: what you look at from now on, and what these events say, leave no gap.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::errors::Error as DockerError;
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptions;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+
+use super::Inner;
+use super::client::reason;
+use super::names::CONTAINER;
+use crate::clock::Timestamp;
+use crate::runtime::{Event, Exit};
+
+/// Between attempts to reach an engine that went away: short at first, as it is when it restarts.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// The events of `inner`'s instance; ends never.
+pub(super) fn watch(inner: Arc<Inner>) -> BoxStream<'static, Event> {
+    let watcher = Watcher { inner, source: None, last: None, ready: VecDeque::new(), pause: FIRST_PAUSE };
+    stream::unfold(watcher, |mut watcher| async { Some((watcher.next().await, watcher)) }).boxed()
+}
+
+struct Watcher {
+    inner: Arc<Inner>,
+    source: Option<BoxStream<'static, Result<EventMessage, DockerError>>>,
+    /// Nanoseconds since the epoch of the last event: a new connection goes on after it.
+    last: Option<i64>,
+    ready: VecDeque<Event>,
+    pause: Duration,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return event;
+            }
+            let Some(source) = &mut self.source else {
+                self.connect().await;
+                continue;
+            };
+            match source.next().await {
+                Some(Ok(message)) => self.take(&message).await,
+                Some(Err(error)) => self.lost(&reason(&error)).await,
+                None => self.lost("the engine ended it").await,
+            }
+        }
+    }
+
+    /// Waits until the engine tells its time, and asks for the events from then on.
+    async fn connect(&mut self) {
+        let since = match self.last {
+            // An engine that restarted has forgotten its events; one that did not, still has them.
+            Some(last) => self.inner.docker.ping().await.map(|_| last),
+            None => self.inner.engine_time().await,
+        };
+        match since {
+            Ok(since) => {
+                let options = EventsOptions {
+                    since: Some(format!("{}.{:09}", since / NANOSECONDS, since % NANOSECONDS)),
+                    until: None,
+                    filters: Some(self.filters()),
+                };
+                self.source = Some(self.inner.docker.events(Some(options)).boxed());
+                self.ready.push_back(Event::Resync);
+                self.last = Some(since);
+            }
+            Err(error) => self.lost(&reason(&error)).await,
+        }
+    }
+
+    async fn lost(&mut self, why: &str) {
+        if self.source.take().is_some() {
+            tracing::warn!(reason = why, "the engine's event stream was lost");
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    fn filters(&self) -> HashMap<String, Vec<String>> {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let mut filters = self.inner.instance.filters(&[]);
+        filters.insert("type".to_owned(), list(&["container"]));
+        filters.insert("event".to_owned(), list(&["start", "kill", "die", "health_status"]));
+        filters
+    }
+
+    async fn take(&mut self, message: &EventMessage) {
+        self.pause = FIRST_PAUSE;
+        let at = message.time_nano.unwrap_or_default();
+        // `since` includes its own moment: the last event comes again on a new connection.
+        if self.last.is_some_and(|last| at <= last) {
+            return;
+        }
+        self.last = Some(at);
+        let Some(happened) = Happened::of(message) else { return };
+        let at = Timestamp(at / 1_000_000);
+        let container_id = happened.container_id;
+        let event = match happened.what {
+            What::Started => Event::Started { container_id, at },
+            What::Health(healthy) => Event::Health { container_id, healthy },
+            What::Killed => {
+                self.inner.killed.lock().insert(container_id);
+                return;
+            }
+            What::Exited(code) => {
+                let oom_killed = self.inner.oom_killed_now(&container_id, code).await;
+                Event::Exited { container_id, exit: Exit { code, oom_killed, at } }
+            }
+        };
+        self.ready.push_back(event);
+    }
+}
+
+impl Inner {
+    /// Nanoseconds since the epoch on the engine's clock.
+    async fn engine_time(&self) -> Result<i64, DockerError> {
+        let said = self.docker.info().await?.system_time.unwrap_or_default();
+        let nanoseconds = said.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_nanosecond);
+        // An engine that tells no time is asked for everything it remembers: told twice is not lost.
+        Ok(nanoseconds.ok().and_then(|nanoseconds| i64::try_from(nanoseconds).ok()).unwrap_or_default())
+    }
+
+    /// [`Inner::oom_killed`] of a container that ended this moment: only a SIGKILL needs the engine's mark.
+    async fn oom_killed_now(&self, container_id: &str, code: i64) -> bool {
+        if code != 137 {
+            return false;
+        }
+        let inspected = self.docker.inspect_container(container_id, None).await.ok();
+        let marked = inspected.and_then(|container| container.state?.oom_killed).unwrap_or_default();
+        self.oom_killed(container_id, code, marked).await
+    }
+}
+
+/// An event of a task's container that the runtime looks at.
+#[derive(Debug, PartialEq, Eq)]
+struct Happened {
+    container_id: String,
+    what: What,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    Started,
+    Health(bool),
+    /// The engine sent SIGKILL.
+    Killed,
+    Exited(i64),
+}
+
+impl Happened {
+    /// `None` for sandboxes, other signals, and health checks that have not decided.
+    fn of(message: &EventMessage) -> Option<Self> {
+        let actor = message.actor.as_ref()?;
+        let attributes = actor.attributes.as_ref()?;
+        attributes.get(CONTAINER)?;
+        let what = match message.action.as_deref()? {
+            "start" => What::Started,
+            "health_status: healthy" => What::Health(true),
+            "health_status: unhealthy" => What::Health(false),
+            "kill" if attributes.get("signal").is_some_and(|signal| signal == "9") => What::Killed,
+            "die" => What::Exited(attributes.get("exitCode")?.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self { container_id: actor.id.clone()?, what })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+
+    fn happened(action: &str, attributes: &[(&str, &str)]) -> Option<What> {
+        let attributes =
+            attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let actor = EventActor { id: Some("c1".to_owned()), attributes: Some(attributes) };
+        let message =
+            EventMessage { action: Some(action.to_owned()), actor: Some(actor), ..EventMessage::default() };
+        Happened::of(&message).map(|happened| happened.what)
+    }
+
+    #[test]
+    fn an_event_of_a_tasks_container_has_its_meaning() {
+        let of_task = (CONTAINER, "web");
+        for (action, more, expected) in [
+            ("start", ("image", "x"), Some(What::Started)),
+            ("health_status: healthy", ("image", "x"), Some(What::Health(true))),
+            ("health_status: unhealthy", ("image", "x"), Some(What::Health(false))),
+            ("kill", ("signal", "15"), None),
+            ("kill", ("signal", "9"), Some(What::Killed)),
+            ("die", ("exitCode", "137"), Some(What::Exited(137))),
+            ("die", ("exitCode", "?"), None),
+        ] {
+            assert_eq!(happened(action, &[of_task, more]), expected, "{action} {more:?}");
+        }
+    }
+
+    #[test]
+    fn a_sandbox_says_nothing() {
+        assert_eq!(happened("die", &[("neargate.sandbox", "s1"), ("exitCode", "0")]), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Why a pull failed, told from the engine's message: it has no code for it. And the same said as Fargate's
+//! containerd says it, which is what people search their task's `stoppedReason` for.
+
+use bollard::errors::Error as DockerError;
+
+use super::super::client::{reason, status};
+use super::reference::Reference;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NotFound,
+    Denied,
+    /// Name not resolved, connection refused, time out, the registry's own trouble: worth another attempt.
+    Unreachable,
+    /// The engine can't take the image: no space, no such platform.
+    Other,
+}
+
+impl Refusal {
+    pub(super) fn of(error: &DockerError) -> Self {
+        Self::of_message(status(error), &reason(error).to_lowercase())
+    }
+
+    fn of_message(status: Option<u16>, message: &str) -> Self {
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        if says(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
+            Self::Denied
+        } else if says(&["manifest unknown", "repository does not exist", "name unknown"]) {
+            Self::NotFound
+        } else if says(&[
+            "dial tcp",
+            "lookup ",
+            "no such host",
+            "connection refused",
+            "connection reset",
+            "timeout",
+            "timed out",
+            "request canceled",
+            "deadline exceeded",
+            "eof",
+            "toomanyrequests",
+            "too many requests",
+            "unexpected status",
+            "received unexpected http status",
+            "tls: ",
+        ]) {
+            Self::Unreachable
+        } else if status == Some(404) || message.ends_with("not found") {
+            Self::NotFound
+        } else {
+            Self::Other
+        }
+    }
+
+    /// What Fargate writes after `CannotPullContainerError: `.
+    pub(super) fn text(self, reference: &Reference, attempts: u32, error: &DockerError) -> String {
+        let said = reason(error);
+        let cause = match self {
+            Self::NotFound => format!("{reference}: not found"),
+            Self::Denied => {
+                format!(
+                    "pull access denied, repository does not exist or may require authorization: server message: {said}"
+                )
+            }
+            Self::Unreachable => format!("failed to do request: {said}"),
+            Self::Other => said,
+        };
+        format!(
+            "pull image manifest has been retried {attempts} time(s): failed to resolve ref {reference}: {cause}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_messages_are_told_apart() {
+        for (status, message, expected) in [
+            (404, "manifest for nginx:nope not found: manifest unknown: manifest unknown", Refusal::NotFound),
+            (
+                404,
+                "pull access denied for nope, repository does not exist or may require 'docker login': denied: \
+                   requested access to the resource is denied",
+                Refusal::Denied,
+            ),
+            (
+                500,
+                "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io on 192.0.2.1:53: \
+                   no such host",
+                Refusal::Unreachable,
+            ),
+            (
+                500,
+                "Get \"https://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+                Refusal::Unreachable,
+            ),
+            (500, "toomanyrequests: You have reached your pull rate limit.", Refusal::Unreachable),
+            (500, "Head \"https://example.com/v2/x/manifests/1\": unauthorized", Refusal::Denied),
+            (500, "write /var/lib/docker/tmp/x: no space left on device", Refusal::Other),
+            (404, "no matching manifest for linux/amd64 in the manifest list entries", Refusal::NotFound),
+        ] {
+            assert_eq!(Refusal::of_message(Some(status), &message.to_lowercase()), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn it_is_said_as_fargate_says_it() {
+        let reference = Reference::parse("nginx:nope").unwrap();
+        let error = DockerError::DockerResponseServerError {
+            status_code: 404,
+            message: "manifest unknown".to_owned(),
+        };
+        assert_eq!(
+            Refusal::NotFound.text(&reference, 1, &error),
+            "pull image manifest has been retried 1 time(s): failed to resolve ref docker.io/library/nginx:nope: \
+             docker.io/library/nginx:nope: not found"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Create, start, stop, remove. Each may be repeated: where the goal is reached already, it has succeeded.
+
+use std::time::Duration;
+
+use bollard::errors::Error as DockerError;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptions, StopContainerOptions,
+};
+
+use super::Inner;
+use super::client::{failed, reason, status, unless};
+use super::container;
+use super::names::{CONTAINER, TASK};
+use crate::runtime::{ContainerSpec, Error};
+
+/// How often a removal is tried where the engine says that something is still busy, and how long between.
+const REMOVALS: u32 = 20;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(250);
+
+/// Beyond the stop timeout, for the kill that follows and the engine's own work.
+const STOP_MARGIN: Duration = Duration::from_secs(60);
+
+impl Inner {
+    pub(super) async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error> {
+        let name = self.instance.container(&spec.task_id, &spec.name);
+        let ceiling = self.ceiling(&spec.sandbox_id).await;
+        let body = container::body(spec, &self.instance, &self.limits, &ceiling);
+        let attempted = format!("create the container {name}");
+        self.create(&name, body).await.map_err(failed(&self.host, attempted))
+    }
+
+    /// Answers the id of the new container, or of the one that an earlier attempt made.
+    pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, DockerError> {
+        let wanted = body.labels.clone().unwrap_or_default();
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        match self.docker.create_container(Some(options), body).await {
+            Ok(created) => Ok(created.id),
+            Err(error) if status(&error) == Some(409) => {
+                let there = self.docker.inspect_container(name, None).await?;
+                let labels = there.config.and_then(|config| config.labels).unwrap_or_default();
+                let same = [TASK, CONTAINER].iter().all(|key| labels.get(*key) == wanted.get(*key));
+                match there.id.filter(|_| same && self.instance.owns(Some(&labels))) {
+                    Some(id) => Ok(id),
+                    None => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn start_container(&self, id: &str) -> Result<(), Error> {
+        self.docker
+            .start_container(id, None)
+            .await
+            .map_err(failed(&self.host, format!("start the container {id}")))
+    }
+
+    pub(super) async fn stop_container(&self, id: &str, timeout: Duration) -> Result<(), Error> {
+        let seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptions { signal: None, t: Some(seconds) };
+        let patient = self.docker.clone().with_timeout(timeout.saturating_add(STOP_MARGIN));
+        let stopped = patient.stop_container(id, Some(options)).await;
+        unless(stopped, &[304, 404]).map_err(failed(&self.host, format!("stop the container {id}")))?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_container(&self, id: &str) -> Result<(), Error> {
+        self.remove(id).await?;
+        self.killed.lock().remove(id);
+        Ok(())
+    }
+
+    /// Kills and removes a container by id or name, with its anonymous volumes; returns when it is gone.
+    pub(super) async fn remove(&self, id: &str) -> Result<(), Error> {
+        let options = || Some(RemoveContainerOptions { force: true, v: true, link: false });
+        let mut attempts = 0;
+        loop {
+            let error = match self.docker.remove_container(id, options()).await {
+                Ok(()) => return Ok(()),
+                Err(error) if status(&error) == Some(404) => return Ok(()),
+                Err(error) => error,
+            };
+            attempts += 1;
+            // 409: somebody else's removal is under way. 500: a process hangs in the kernel, a mount is busy.
+            if attempts == REMOVALS || !matches!(status(&error), Some(409 | 500)) {
+                return Err(failed(&self.host, format!("remove the container {id}"))(error));
+            }
+            tracing::debug!(container = id, reason = reason(&error), "the engine could not remove it yet");
+            tokio::time::sleep(BETWEEN_REMOVALS).await;
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Containers on a Docker engine, 20.10 or newer, through its API.
+//!
+//! ```text
+//! ensure_network ─▶ create_sandbox: a container of our own small program, with an address of the VPC's network
+//! prepare_task   ─▶ a cgroup with the task's limits, its volumes
+//! create, start  ─▶ the task's containers, all in the sandbox's network namespace and below the task's cgroup
+//! events, logs   ◀─ the engine's own streams, never polled
+//! ```
+//!
+//! Every object carries the labels of [`names`]; nothing without this instance's label is ever touched, so that
+//! several Neargates share an engine. Every removal has succeeded where the thing is gone.
+
+pub(crate) mod client;
+mod container;
+mod events;
+pub(crate) mod facts;
+mod host;
+mod image;
+mod inventory;
+mod lifecycle;
+pub(crate) mod limits;
+mod logs;
+pub(crate) mod names;
+mod network;
+pub(crate) mod oom;
+mod sandbox;
+pub(crate) mod sandbox_image;
+mod state;
+pub(crate) mod ulimits;
+mod volumes;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+
+use super::{
+    Cidr, ContainerSpec, Error, Event, Frame, Image, Info, Inventory, Observed, Sandbox, SandboxSpec,
+    TaskSpec,
+};
+use client::failed;
+use facts::Facts;
+use limits::Limits;
+use names::Instance;
+use ulimits::Ceiling;
+
+/// Which engine, and on whose behalf.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `unix://…` or `tcp://…`; `None`: `DOCKER_HOST`, else Docker's own socket.
+    pub docker_host: Option<String>,
+    /// The id of the data directory: what this runtime makes carries it, and it touches nothing else.
+    pub instance_id: String,
+    /// The data directory. Objects carry it, for `neargate clean` to see whether its process lives.
+    pub data_dir: PathBuf,
+}
+
+/// A [`super::Runtime`] on a Docker engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Runtime(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) docker: Docker,
+    host: String,
+    instance: Instance,
+    pub(crate) facts: Facts,
+    pub(crate) limits: Limits,
+    /// Held while a network is looked for and made.
+    networks: tokio::sync::Mutex<()>,
+    /// Held while the sandbox image is looked for and loaded.
+    sandbox_image: tokio::sync::Mutex<()>,
+    pulls: image::Pulls,
+    ceiling: OnceLock<Ceiling>,
+    /// Ids of the containers to which the engine was asked to send SIGKILL; see [`oom`].
+    killed: Mutex<HashSet<String>>,
+}
+
+impl Runtime {
+    /// Connects to the engine, agrees on the API version and finds out how limits can be held there.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where no engine answers; [`Error::Failed`] where it runs containers of an architecture
+    /// for which this program was not built.
+    pub async fn connect(options: Options) -> Result<Self, Error> {
+        let Options { docker_host, instance_id, data_dir } = options;
+        let inner = Inner::connect(docker_host.as_deref(), Instance { id: instance_id, data_dir }).await?;
+        inner.facts.runs_this_build().map_err(|reason| Error::Failed {
+            attempted: format!("use the container engine at {}", inner.host),
+            reason,
+        })?;
+        if let Limits::PerContainer { why } = &inner.limits {
+            tracing::warn!(
+                reason = why,
+                "limits are held per container: a task's containers may exceed its size together"
+            );
+        }
+        if inner.facts.local
+            && let Err(error) = oom::readable()
+        {
+            tracing::warn!(%error, "the kernel's log can't be read: the engine's word decides who ran out of memory");
+        }
+        Ok(Self(Arc::new(inner)))
+    }
+}
+
+impl Inner {
+    pub(crate) async fn connect(docker_host: Option<&str>, instance: Instance) -> Result<Self, Error> {
+        let host = client::host(docker_host);
+        let docker = client::connect(&host).await?;
+        let info = docker.info().await.map_err(failed(&host, "read what the engine is"))?;
+        let facts = Facts::of(&info, &host);
+        let limits = Limits::choose(&facts, &instance);
+        Ok(Self {
+            docker,
+            host,
+            instance,
+            facts,
+            limits,
+            networks: tokio::sync::Mutex::default(),
+            sandbox_image: tokio::sync::Mutex::default(),
+            pulls: image::Pulls::default(),
+            ceiling: OnceLock::new(),
+            killed: Mutex::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl super::Runtime for Runtime {
+    async fn info(&self) -> Result<Info, Error> {
+        self.0.docker.ping().await.map_err(failed(&self.0.host, "ask whether the engine is there"))?;
+        Ok(Info {
+            name: format!("Docker {}", self.0.facts.version),
+            cpu_architecture: self.0.facts.cpu_architecture(),
+            limits: self.0.limits.name().to_owned(),
+        })
+    }
+
+    async fn ensure_network(&self, vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error> {
+        self.0.ensure_network(vpc_id, candidates).await
+    }
+
+    async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
+        self.0.create_sandbox(spec).await
+    }
+
+    async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
+        self.0.remove(&self.0.instance.sandbox(sandbox_id)).await
+    }
+
+    async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
+        let TaskSpec { task_id, cpu, memory, volumes } = task;
+        self.0.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| Error::Failed {
+            attempted: format!("make the cgroup of the task {task_id}"),
+            reason: error.to_string(),
+        })?;
+        for volume in volumes {
+            self.0.create_volume(task_id, volume).await?;
+        }
+        Ok(())
+    }
+
+    async fn release_task(&self, task_id: &str) -> Result<(), Error> {
+        self.0.remove_volumes(&[(names::TASK, task_id)]).await?;
+        self.0.release_cgroup(task_id).await
+    }
+
+    async fn resolve_image(&self, image: &str) -> Result<Image, Error> {
+        self.0.resolve_image(image).await
+    }
+
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error> {
+        self.0.create_container(spec).await
+    }
+
+    async fn start_container(&self, container_id: &str) -> Result<(), Error> {
+        self.0.start_container(container_id).await
+    }
+
+    async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error> {
+        self.0.stop_container(container_id, timeout).await
+    }
+
+    async fn remove_container(&self, container_id: &str) -> Result<(), Error> {
+        self.0.remove_container(container_id).await
+    }
+
+    async fn inspect_container(&self, container_id: &str) -> Result<Option<Observed>, Error> {
+        self.0.inspect_container(container_id).await
+    }
+
+    async fn inventory(&self) -> Result<Inventory, Error> {
+        self.0.inventory().await
+    }
+
+    fn events(&self) -> BoxStream<'static, Event> {
+        events::watch(Arc::clone(&self.0))
+    }
+
+    fn logs(&self, container_id: &str, since: i64, follow: bool) -> BoxStream<'static, Result<Frame, Error>> {
+        logs::read(Arc::clone(&self.0), container_id, since, follow)
+    }
+
+    async fn remove_everything(&self) -> Result<(), Error> {
+        self.0.remove_everything().await
+    }
+}

@@ -1,0 +1,74 @@
+//! What our objects are called on the engine, and the labels by which we know them again.
+//!
+//! Labels decide, names are for people (`docker ps`): an object without our instance's label is never touched.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Whose it is: the id of the data directory. On everything.
+pub(crate) const INSTANCE: &str = "neargate.instance";
+/// Where that data directory is, so that `neargate clean` can see whether its process lives. On everything.
+pub(crate) const DATA_DIR: &str = "neargate.data-dir";
+/// The task's id. On containers and volumes.
+pub(crate) const TASK: &str = "neargate.task";
+/// The container's name in the task definition.
+pub(crate) const CONTAINER: &str = "neargate.container";
+/// The sandbox's id. On the sandbox and on the containers that joined it.
+pub(crate) const SANDBOX: &str = "neargate.sandbox";
+/// The id of the VPC. On networks.
+pub(crate) const VPC: &str = "neargate.vpc";
+
+/// One Neargate on the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: String,
+    pub(crate) data_dir: PathBuf,
+}
+
+impl Instance {
+    /// The labels of an object of this instance, with `more` about it.
+    pub(crate) fn labels(&self, more: &[(&str, &str)]) -> HashMap<String, String> {
+        let mut labels = HashMap::from([
+            (INSTANCE.to_owned(), self.id.clone()),
+            (DATA_DIR.to_owned(), self.data_dir.display().to_string()),
+        ]);
+        labels.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        labels
+    }
+
+    /// The engine's filter for objects of this instance that have all of `labels` too.
+    pub(crate) fn filters(&self, labels: &[(&str, &str)]) -> HashMap<String, Vec<String>> {
+        let mut all = vec![format!("{INSTANCE}={}", self.id)];
+        all.extend(labels.iter().map(|(key, value)| format!("{key}={value}")));
+        HashMap::from([("label".to_owned(), all)])
+    }
+
+    /// Whether `labels` say that an object is this instance's.
+    pub(crate) fn owns(&self, labels: Option<&HashMap<String, String>>) -> bool {
+        labels.and_then(|labels| labels.get(INSTANCE)).is_some_and(|id| *id == self.id)
+    }
+
+    pub(crate) fn network(&self, vpc_id: &str) -> String {
+        format!("neargate-{}-{vpc_id}", self.short())
+    }
+
+    pub(crate) fn sandbox(&self, sandbox_id: &str) -> String {
+        format!("neargate-{}-sandbox-{sandbox_id}", self.short())
+    }
+
+    pub(crate) fn container(&self, task_id: &str, name: &str) -> String {
+        format!("neargate-{}-{}-{name}", self.short(), first(task_id, 12))
+    }
+
+    pub(crate) fn volume(&self, task_id: &str, name: &str) -> String {
+        format!("neargate-{}-{task_id}-{name}", self.short())
+    }
+
+    fn short(&self) -> &str {
+        first(&self.id, 8)
+    }
+}
+
+fn first(text: &str, length: usize) -> &str {
+    text.get(..length).unwrap_or(text)
+}

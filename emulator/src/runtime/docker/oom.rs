@@ -1,0 +1,154 @@
+//! Whether the kernel killed a container for memory.
+//!
+//! The engine's own mark is not enough: on cgroup v1 the kernel notifies every cgroup below the one that ran out, so
+//! the engine marks siblings of the victim as well. And the count of a container's own cgroup
+//! (`memory.oom_control`, `memory.events`) goes with the container, before anybody could read it for sure. What
+//! stays is the kernel's log: for each victim it names the cgroup, whose last part holds the container's id, and it
+//! is written before the victim has ended.
+//!
+//! ```text
+//! exit code is not 137 ──────────────────────────▶ no
+//! the engine was asked to send it SIGKILL ───────▶ no
+//! the log names it as a victim ──────────────────▶ yes
+//! every victim in the log has its cgroup named ──▶ no
+//! otherwise (no log to read, or lines left out) ─▶ the engine's mark
+//! ```
+
+/// The exit code of a process that SIGKILL ended.
+const SIGKILLED: i64 = 137;
+
+/// What the kernel's log says of one container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// A process of it was a victim.
+    Victim,
+    /// There were victims or none, all of them elsewhere.
+    Spared,
+    /// The log can't be read, or the kernel left out whose some victims were: beyond ten in five seconds
+    /// (`oom_kill_process` in mm/oom_kill.c) it still names the process, and no more its cgroup.
+    Unknown,
+}
+
+/// The decision. `marked` is the engine's `OOMKilled`, `killed` whether the engine was asked for a SIGKILL.
+pub(super) fn decide(
+    exit_code: i64,
+    killed: bool,
+    marked: bool,
+    evidence: impl FnOnce() -> Evidence,
+) -> bool {
+    if exit_code != SIGKILLED || killed {
+        return false;
+    }
+    match evidence() {
+        Evidence::Victim => true,
+        Evidence::Spared => false,
+        Evidence::Unknown => marked,
+    }
+}
+
+/// Reads the kernel's log of this machine from its oldest line.
+pub(super) fn evidence(container_id: &str) -> Evidence {
+    match kernel_log() {
+        Ok(lines) => weigh(lines.iter().map(String::as_str), container_id),
+        Err(error) => {
+            tracing::debug!(%error, "the kernel's log can't be read: the engine's word decides who ran out of memory");
+            Evidence::Unknown
+        }
+    }
+}
+
+/// Whether [`evidence`] can be had here at all.
+pub(crate) fn readable() -> std::io::Result<()> {
+    std::fs::File::open(LOG).map(drop)
+}
+
+const LOG: &str = "/dev/kmsg";
+
+fn kernel_log() -> std::io::Result<Vec<String>> {
+    use std::io::{ErrorKind, Read};
+    use std::os::unix::fs::OpenOptionsExt;
+
+    // O_NONBLOCK, the same number on both architectures that Fargate has: an end instead of a wait for more.
+    const NONBLOCKING: i32 = 0o4000;
+    let mut log = std::fs::OpenOptions::new().read(true).custom_flags(NONBLOCKING).open(LOG)?;
+    let mut lines = Vec::new();
+    // A read answers one record, and a record is at most 8 KiB (Documentation/ABI/testing/dev-kmsg).
+    let mut record = [0; 8192];
+    loop {
+        match log.read(&mut record) {
+            Ok(0) => return Ok(lines),
+            Ok(length) => {
+                let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default());
+                if text.contains(VICTIM) || text.contains(KILLED) {
+                    lines.push(text.into_owned());
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(lines),
+            // EPIPE: the record was overwritten before it was read; the next read goes on after it.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// `oom-kill:constraint=CONSTRAINT_MEMCG,…,task_memcg=/neargate/I/T/CONTAINER,task=app,pid=4711,uid=0`
+const VICTIM: &str = "oom-kill:constraint=";
+/// `Memory cgroup out of memory: Killed process 4711 (app) total-vm:…`
+const KILLED: &str = "out of memory: Killed process ";
+
+fn weigh<'a>(lines: impl Iterator<Item = &'a str>, container_id: &str) -> Evidence {
+    let mut named = Vec::new();
+    let mut nameless = false;
+    for line in lines {
+        if let Some((_, fields)) = line.split_once(VICTIM) {
+            let field = |name: &str| fields.split(',').find_map(|field| field.strip_prefix(name));
+            if field("task_memcg=").is_some_and(|cgroup| cgroup.contains(container_id)) {
+                return Evidence::Victim;
+            }
+            named.extend(field("pid="));
+        } else if let Some((_, process)) = line.split_once(KILLED) {
+            nameless |= process.split_whitespace().next().is_none_or(|pid| !named.contains(&pid));
+        }
+    }
+    if nameless { Evidence::Unknown } else { Evidence::Spared }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: [&str; 2] = [
+        "6,801,99,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=c0ffee,mems_allowed=0,\
+         oom_memcg=/neargate/i/t,task_memcg=/neargate/i/t/c0ffee,task=hog,pid=4711,uid=0",
+        "3,802,99,-;Memory cgroup out of memory: Killed process 4711 (hog) total-vm:99kB, anon-rss:98kB",
+    ];
+
+    #[test]
+    fn the_log_tells_the_victim_from_its_sibling() {
+        assert_eq!(weigh(LOG.into_iter(), "c0ffee"), Evidence::Victim);
+        assert_eq!(weigh(LOG.into_iter(), "decade"), Evidence::Spared);
+        assert_eq!(weigh(std::iter::empty(), "c0ffee"), Evidence::Spared);
+    }
+
+    #[test]
+    fn a_victim_whose_cgroup_was_left_out_leaves_it_open() {
+        assert_eq!(weigh(LOG.into_iter().skip(1), "decade"), Evidence::Unknown);
+    }
+
+    #[test]
+    fn only_an_unasked_sigkill_can_be_for_memory() {
+        use Evidence::{Spared, Unknown, Victim};
+        for (code, killed, marked, evidence, expected) in [
+            (137, false, false, Victim, true),
+            (137, false, true, Spared, false),
+            (137, false, true, Unknown, true),
+            (137, false, false, Unknown, false),
+            (137, true, true, Victim, false),
+            (0, false, true, Victim, false),
+            (143, false, true, Unknown, false),
+        ] {
+            let decided = decide(code, killed, marked, || evidence);
+            assert_eq!(decided, expected, "{code} killed={killed} marked={marked} {evidence:?}");
+        }
+    }
+}

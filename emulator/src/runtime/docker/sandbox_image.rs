@@ -1,0 +1,80 @@
+//! The image of a sandbox: the program that `build.rs` built, and nothing else. It is never pulled; its tag is the
+//! hash of its content, so that Neargates of different versions share an engine. It is loaded as a saved image with a
+//! fixed date, not imported: whoever loads it makes the same image.
+
+use std::io;
+use std::sync::LazyLock;
+
+use bollard::body_full;
+use bollard::query_parameters::ImportImageOptions;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::Inner;
+use super::client::{failed, unless};
+use crate::runtime::Error;
+
+pub(crate) const REPOSITORY: &str = "neargate-sandbox";
+
+static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/neargate-sandbox"));
+
+static TAG: LazyLock<String> = LazyLock::new(|| sha256(PROGRAM).chars().take(12).collect());
+
+/// Such as `neargate-sandbox:4f2a90b1c3de`.
+pub(crate) fn reference() -> String {
+    format!("{REPOSITORY}:{}", *TAG)
+}
+
+impl Inner {
+    /// Loads the image where the engine does not have it.
+    pub(crate) async fn ensure_sandbox_image(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.sandbox_image.lock().await;
+        let attempted = || format!("load the image {}", reference());
+        let present = unless(self.docker.inspect_image(&reference()).await, &[404]);
+        if present.map_err(failed(&self.host, attempted()))?.is_some() {
+            return Ok(());
+        }
+        let archive =
+            archive().map_err(|error| Error::Failed { attempted: attempted(), reason: error.to_string() })?;
+        let steps = self.docker.import_image(ImportImageOptions::default(), body_full(archive), None);
+        steps.try_collect::<Vec<_>>().await.map_err(failed(&self.host, attempted()))?;
+        Ok(())
+    }
+}
+
+/// What `docker save` would write (Docker image specification v1.2): the manifest, the configuration, one layer.
+fn archive() -> io::Result<Bytes> {
+    let layer = tar(&[("neargate-sandbox", PROGRAM)])?;
+    let configuration = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": { "Entrypoint": ["/neargate-sandbox"] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))] },
+        "history": [{ "created": "1970-01-01T00:00:00Z", "created_by": "neargate" }],
+    });
+    let configuration = configuration.to_string();
+    let name = format!("{}.json", sha256(configuration.as_bytes()));
+    let manifest =
+        json!([{ "Config": name, "RepoTags": [reference()], "Layers": ["layer.tar"] }]).to_string();
+    let parts =
+        [("manifest.json", manifest.as_bytes()), (&name, configuration.as_bytes()), ("layer.tar", &layer)];
+    tar(&parts).map(Bytes::from)
+}
+
+fn tar(files: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o555);
+        archive.append_data(&mut header, name, *content)?;
+    }
+    archive.into_inner()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,95 @@
+//! What the engine says of a container, in the runtime's words.
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthStatusEnum,
+};
+
+use super::Inner;
+use super::client::{failed, unless};
+use super::names::{CONTAINER, TASK};
+use super::oom;
+use crate::clock::Timestamp;
+use crate::runtime::{Error, Exit, Observed, State};
+
+impl Inner {
+    pub(super) async fn inspect_container(&self, id: &str) -> Result<Option<Observed>, Error> {
+        let inspected = self.docker.inspect_container(id, None).await;
+        match unless(inspected, &[404]).map_err(failed(&self.host, format!("inspect the container {id}")))? {
+            Some(container) => Ok(self.observe(container).await),
+            None => Ok(None),
+        }
+    }
+
+    /// `None` where it is not one of ours that runs for a task.
+    async fn observe(&self, container: ContainerInspectResponse) -> Option<Observed> {
+        let labels = container.config.and_then(|config| config.labels).unwrap_or_default();
+        if !self.instance.owns(Some(&labels)) {
+            return None;
+        }
+        let container_id = container.id?;
+        let said = container.state?;
+        let state = match said.status {
+            Some(Status::CREATED) | None => State::Created,
+            Some(Status::EXITED | Status::DEAD | Status::REMOVING | Status::STOPPING | Status::EMPTY) => {
+                State::Exited {
+                    started_at: said.started_at.as_deref().and_then(time),
+                    exit: self.exit(&container_id, &said).await,
+                }
+            }
+            Some(Status::RUNNING | Status::PAUSED | Status::RESTARTING) => State::Running {
+                since: said.started_at.as_deref().and_then(time).unwrap_or_default(),
+                healthy: match said.health.and_then(|health| health.status) {
+                    Some(HealthStatusEnum::HEALTHY) => Some(true),
+                    Some(HealthStatusEnum::UNHEALTHY) => Some(false),
+                    _ => None,
+                },
+            },
+        };
+        Some(Observed {
+            task_id: labels.get(TASK)?.clone(),
+            name: labels.get(CONTAINER)?.clone(),
+            container_id,
+            state,
+        })
+    }
+
+    async fn exit(&self, container_id: &str, said: &ContainerState) -> Exit {
+        let code = said.exit_code.unwrap_or_default();
+        Exit {
+            code,
+            oom_killed: self.oom_killed(container_id, code, said.oom_killed.unwrap_or_default()).await,
+            at: said.finished_at.as_deref().and_then(time).unwrap_or_default(),
+        }
+    }
+
+    /// See [`oom`].
+    pub(super) async fn oom_killed(&self, container_id: &str, exit_code: i64, marked: bool) -> bool {
+        let killed = self.killed.lock().contains(container_id);
+        let (id, local) = (container_id.to_owned(), self.facts.local);
+        let decided = tokio::task::spawn_blocking(move || {
+            oom::decide(exit_code, killed, marked, || {
+                if local { oom::evidence(&id) } else { oom::Evidence::Unknown }
+            })
+        });
+        // Fails only where the process is shutting down; the exit is read again then.
+        decided.await.unwrap_or_default()
+    }
+}
+
+/// RFC 3339, as the engine writes times; its zero time, the year 1, is none.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    (time > jiff::Timestamp::UNIX_EPOCH).then(|| Timestamp(time.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_zero_time_is_none() {
+        assert_eq!(time("0001-01-01T00:00:00Z"), None);
+        assert_eq!(time("1970-01-01T00:00:01.5Z"), Some(Timestamp(1500)));
+        assert_eq!(time("2026-11-21T11:30:31.123456789Z").map(Timestamp::millis), Some(1_795_260_631_123));
+    }
+}

@@ -1,0 +1,149 @@
+//! How far a container's limits can be raised. An engine without CAP_SYS_RESOURCE (in a sandboxed CI machine) can't
+//! give a container more than it has itself, and then fails its start: better to give what there is.
+
+use std::collections::HashMap;
+
+use bollard::models::ResourcesUlimits;
+
+use crate::runtime::Ulimit;
+
+/// Fargate's default for open files, soft and hard (Amazon ECS developer guide, "Resource limits").
+const OPEN_FILES: i64 = 65_535;
+
+/// Bit of `CapEff` in `/proc/PID/status` (linux/capability.h).
+const CAP_SYS_RESOURCE: u32 = 24;
+
+/// The engine's way to say "unlimited".
+const UNLIMITED: i64 = -1;
+
+/// The highest hard limit by Docker's name of it; what is not in it may be raised at will.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ceiling(HashMap<&'static str, i64>);
+
+impl Ceiling {
+    /// Of a container's main process: what may be raised is decided by its parent, the engine's shim. Nothing is
+    /// capped where `/proc` does not tell.
+    pub(super) fn above(pid: i64) -> Self {
+        let read = |pid: &str, file: &str| {
+            std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
+        };
+        let of_child = read(&pid.to_string(), "status");
+        let Some(shim) = field(&of_child, "PPid:") else { return Self::default() };
+        let open_files = std::fs::read_to_string("/proc/sys/fs/nr_open").ok();
+        Self::of(&read(shim, "status"), &read(shim, "limits"), open_files.as_deref().unwrap_or_default())
+    }
+
+    /// By `/proc/PID/status`, `/proc/PID/limits` and `/proc/sys/fs/nr_open`, above which nobody may go.
+    fn of(status: &str, limits: &str, nr_open: &str) -> Self {
+        let capabilities = field(status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        let mut ceiling = Self::default();
+        if let Ok(most) = nr_open.trim().parse() {
+            ceiling.0.insert("nofile", most);
+        }
+        if capabilities.is_some_and(|mask| mask & (1 << CAP_SYS_RESOURCE) == 0) {
+            ceiling.0.extend(limits.lines().filter_map(hard_limit));
+        }
+        ceiling
+    }
+
+    /// The engine's form of `wanted`, with Fargate's default of open files where it is not among them.
+    pub(super) fn apply(&self, wanted: &[Ulimit]) -> Vec<ResourcesUlimits> {
+        let open_files = Ulimit { name: "nofile".to_owned(), soft: OPEN_FILES, hard: OPEN_FILES };
+        let missing = (!wanted.iter().any(|ulimit| ulimit.name == open_files.name)).then_some(&open_files);
+        wanted
+            .iter()
+            .chain(missing)
+            .map(|ulimit| ResourcesUlimits {
+                name: Some(ulimit.name.clone()),
+                soft: Some(self.cap(&ulimit.name, ulimit.soft)),
+                hard: Some(self.cap(&ulimit.name, ulimit.hard)),
+            })
+            .collect()
+    }
+
+    /// The most open files that a container can have here, where that is less than Fargate's.
+    pub(crate) fn open_files(&self) -> Option<i64> {
+        self.0.get("nofile").copied().filter(|most| *most < OPEN_FILES)
+    }
+
+    fn cap(&self, name: &str, value: i64) -> i64 {
+        match self.0.get(name) {
+            Some(most) if value == UNLIMITED || value > *most => *most,
+            _ => value,
+        }
+    }
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// A line of `/proc/PID/limits`: name, soft limit, hard limit, unit. `None` where it is unlimited or no ulimit.
+fn hard_limit(line: &str) -> Option<(&'static str, i64)> {
+    const NAMES: [(&str, &str); 15] = [
+        ("Max cpu time", "cpu"),
+        ("Max file size", "fsize"),
+        ("Max data size", "data"),
+        ("Max stack size", "stack"),
+        ("Max core file size", "core"),
+        ("Max resident set", "rss"),
+        ("Max processes", "nproc"),
+        ("Max open files", "nofile"),
+        ("Max locked memory", "memlock"),
+        ("Max file locks", "locks"),
+        ("Max pending signals", "sigpending"),
+        ("Max msgqueue size", "msgqueue"),
+        ("Max nice priority", "nice"),
+        ("Max realtime priority", "rtprio"),
+        ("Max realtime timeout", "rttime"),
+    ];
+    let (title, name) = NAMES.into_iter().find(|(title, _)| line.starts_with(title))?;
+    let hard = line.strip_prefix(title)?.split_whitespace().nth(1)?.parse().ok()?;
+    Some((name, hard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: &str = "\
+Limit                     Soft Limit           Hard Limit           Units     
+Max core file size        0                    unlimited            bytes     
+Max processes             96365                96365                processes 
+Max open files            20000                20000                files     
+";
+
+    fn nofile(soft: i64, hard: i64) -> Ulimit {
+        Ulimit { name: "nofile".to_owned(), soft, hard }
+    }
+
+    fn applied(ceiling: &Ceiling, wanted: &[Ulimit]) -> Vec<(String, i64, i64)> {
+        let parts =
+            |ulimit: ResourcesUlimits| (ulimit.name.unwrap(), ulimit.soft.unwrap(), ulimit.hard.unwrap());
+        ceiling.apply(wanted).into_iter().map(parts).collect()
+    }
+
+    #[test]
+    fn open_files_are_fargates_unless_said() {
+        let ceiling = Ceiling::default();
+        assert_eq!(applied(&ceiling, &[]), [("nofile".to_owned(), 65_535, 65_535)]);
+        assert_eq!(applied(&ceiling, &[nofile(1024, 4096)]), [("nofile".to_owned(), 1024, 4096)]);
+    }
+
+    #[test]
+    fn an_engine_that_may_not_raise_gives_what_it_has() {
+        let ceiling = Ceiling::of("CapEff:\t000001fffeffffff\n", LIMITS, "1048576\n");
+        assert_eq!(applied(&ceiling, &[]), [("nofile".to_owned(), 20_000, 20_000)]);
+        assert_eq!(applied(&ceiling, &[nofile(1024, -1)]), [("nofile".to_owned(), 1024, 20_000)]);
+        let core = Ulimit { name: "core".to_owned(), soft: -1, hard: -1 };
+        assert_eq!(applied(&ceiling, &[core]).first(), Some(&("core".to_owned(), -1, -1)));
+        assert_eq!(ceiling.open_files(), Some(20_000));
+    }
+
+    #[test]
+    fn an_engine_that_may_raise_is_held_by_the_kernel_alone() {
+        let ceiling = Ceiling::of("CapEff:\t000001ffffffffff\n", LIMITS, "1048576\n");
+        assert_eq!(applied(&ceiling, &[nofile(-1, -1)]), [("nofile".to_owned(), 1_048_576, 1_048_576)]);
+        assert_eq!(ceiling.open_files(), None);
+    }
+}

@@ -1,0 +1,45 @@
+//! The bind-mount volumes of a task: named volumes of the engine, so that it copies what an image has at the mount
+//! point into an empty one, as on Fargate.
+
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions};
+
+use super::Inner;
+use super::client::{failed, unless};
+use super::names::TASK;
+use crate::runtime::Error;
+
+impl Inner {
+    /// Makes a volume, or finds the one of this name that an earlier attempt made.
+    pub(super) async fn create_volume(&self, task_id: &str, name: &str) -> Result<(), Error> {
+        let request = VolumeCreateRequest {
+            name: Some(self.instance.volume(task_id, name)),
+            driver: Some("local".to_owned()),
+            labels: Some(self.instance.labels(&[(TASK, task_id)])),
+            ..VolumeCreateRequest::default()
+        };
+        let attempted = format!("create the volume {name}");
+        self.docker.create_volume(request).await.map_err(failed(&self.host, attempted))?;
+        Ok(())
+    }
+
+    /// Removes the volumes of this instance that have all of `labels`.
+    pub(super) async fn remove_volumes(&self, labels: &[(&str, &str)]) -> Result<(), Error> {
+        for (name, _) in self.list_volumes(labels).await? {
+            let removed = self.docker.remove_volume(&name, None::<RemoveVolumeOptions>).await;
+            unless(removed, &[404]).map_err(failed(&self.host, format!("remove the volume {name}")))?;
+        }
+        Ok(())
+    }
+
+    /// Name and task of this instance's volumes that have all of `labels`.
+    pub(super) async fn list_volumes(
+        &self,
+        labels: &[(&str, &str)],
+    ) -> Result<Vec<(String, Option<String>)>, Error> {
+        let options = ListVolumesOptions { filters: Some(self.instance.filters(labels)) };
+        let listed = self.docker.list_volumes(Some(options)).await;
+        let volumes = listed.map_err(failed(&self.host, "list the volumes"))?.volumes.unwrap_or_default();
+        Ok(volumes.into_iter().map(|mut volume| (volume.name, volume.labels.remove(TASK))).collect())
+    }
+}

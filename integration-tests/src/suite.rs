@@ -19,7 +19,7 @@ pub trait Context: Sized + Send + Sync + 'static {
     fn start(work: Work) -> impl Future<Output = anyhow::Result<Self>>;
 
     /// What a person wants to see where a test failed: states and the ends of logs.
-    fn dump(&self) -> impl Future<Output = String> + Send;
+    fn dump(&self) -> impl Future<Output = String>;
 
     /// Ends it and says what was left behind.
     fn close(self) -> impl Future<Output = anyhow::Result<()>>;
@@ -31,7 +31,7 @@ pub struct Test<C> {
     run: Run<C>,
 }
 
-type Run<C> = fn(Arc<C>) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+type Run<C> = fn(Arc<C>) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
 impl<C> std::fmt::Debug for Test<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,0 +1,74 @@
+//! A task gets what its size says, and no more: all its containers together.
+
+use std::sync::Arc;
+
+use aws_sdk_ecs::types::Task;
+use harness::aws::{LOG_GROUP, awslogs, container, describe};
+
+use crate::Shared;
+
+const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// Exit code and reason of a container of a task.
+fn end<'a>(task: &'a Task, name: &str) -> (Option<i32>, Option<&'a str>) {
+    let found = task.containers().iter().find(|container| container.name() == Some(name));
+    found.map_or((None, None), |container| (container.exit_code(), container.reason()))
+}
+
+pub(crate) async fn the_memory_of_two_containers_together_hits_the_tasks_limit(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    let aws = &shared.aws;
+    // Either alone fits into 512 MiB.
+    let alone = aws.register("alone", [container("main", &["eat", "300", "--exit", "0"]).build()]).await?;
+    let alone = aws.stopped(&aws.run(&alone).await?).await?;
+    assert_eq!(end(&alone, "main"), (Some(0), None), "{}", describe(&alone));
+
+    // Both together do not: whoever takes the last page is killed, and the task with it.
+    let eaters = ["one", "two"].map(|name| container(name, &["eat", "300"]).build());
+    let both = aws.register("together", eaters).await?;
+    let both = aws.stopped(&aws.run(&both).await?).await?;
+    let killed: Vec<_> = ["one", "two"]
+        .into_iter()
+        .filter(|name| end(&both, name) == (Some(137), Some(OUT_OF_MEMORY)))
+        .collect();
+    assert_eq!(killed.len(), 1, "one of the two ran out of memory: {}", describe(&both));
+    Ok(())
+}
+
+pub(crate) async fn a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oom(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    let aws = &shared.aws;
+    let definition = aws
+        .register(
+            "sibling",
+            [
+                container("glutton", &["eat", "700"]).essential(false).build(),
+                container("sibling", &["exit", "0", "--after", "5000"]).build(),
+            ],
+        )
+        .await?;
+    let task = aws.stopped(&aws.run(&definition).await?).await?;
+    assert_eq!(end(&task, "glutton"), (Some(137), Some(OUT_OF_MEMORY)), "{}", describe(&task));
+    assert_eq!(end(&task, "sibling"), (Some(0), None), "{}", describe(&task));
+    Ok(())
+}
+
+pub(crate) async fn the_containers_of_a_task_share_its_cpu_quota(shared: &Arc<Shared>) -> anyhow::Result<()> {
+    let aws = &shared.aws;
+    let burners = ["one", "two"].map(|name| {
+        container(name, &["burn", "4", "--threads", "2"]).log_configuration(awslogs(LOG_GROUP)).build()
+    });
+    let arn = aws.run(&aws.register("burners", burners).await?).await?;
+    aws.stopped(&arn).await?;
+    let mut share = 0.0;
+    for name in ["one", "two"] {
+        let lines = aws.lines(LOG_GROUP, name, &arn).await?;
+        let line = lines.first().and_then(|line| line.strip_prefix("cpu share ")).unwrap_or("nothing");
+        share += line.parse::<f64>()?;
+    }
+    // A quarter of a core; the margin is for periods cut at the ends of the four seconds.
+    assert!((0.05..0.33).contains(&share), "0.25 vCPU gave {share} cores");
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Restart is the normal case: what was acknowledged is there, what runs is adopted, what died is told.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aws_sdk_ecs::types::LaunchType;
+use harness::aws::{Aws, LOG_GROUP, awslogs, container, describe, network};
+use harness::emulator::{Emulator, Options};
+use harness::{aws, chain, docker, wait};
+
+use crate::Shared;
+
+async fn lasting(shared: &Shared, name: &str) -> anyhow::Result<(Emulator, Aws)> {
+    let emulator =
+        Emulator::start(&shared.work, name, Options { ephemeral: false, ..Options::default() }).await?;
+    let aws = emulator.aws().await;
+    aws.create_log_group(LOG_GROUP).await?;
+    Ok((emulator, aws))
+}
+
+/// The engine's ids of the containers (not the sandboxes) of a task, or of the whole instance.
+async fn containers(instance: &str, task: Option<&str>) -> anyhow::Result<BTreeSet<String>> {
+    let instance = format!("label=neargate.instance={instance}");
+    let task = task.map_or_else(
+        || "label=neargate.task".to_owned(),
+        |arn| format!("label=neargate.task={}", aws::id(arn)),
+    );
+    let mut args = vec!["ps", "--all", "--no-trunc", "--quiet", "--filter", &instance, "--filter", &task];
+    args.extend(["--filter", "label=neargate.container"]);
+    Ok(docker::docker(&args).await?.lines().map(str::to_owned).collect())
+}
+
+pub(crate) async fn what_was_acknowledged_outlives_a_kill(shared: &Arc<Shared>) -> anyhow::Result<()> {
+    let (mut emulator, aws) = lasting(shared, "acknowledged").await?;
+    aws.ecs.create_cluster().cluster_name("kept").send().await.context("making a cluster")?;
+    let definition = aws.register("kept", [container("main", &["sleep", "600"]).build()]).await?;
+    let run = || {
+        aws.ecs
+            .run_task()
+            .cluster("kept")
+            .task_definition(&definition)
+            .launch_type(LaunchType::Fargate)
+            .network_configuration(network(aws::SUBNET))
+            .client_token("the same")
+            .send()
+    };
+    let first = run().await.context("running a task")?;
+    emulator.kill()?;
+    emulator.resume().await?;
+
+    let clusters = aws.ecs.list_clusters().send().await.context("listing clusters")?;
+    assert!(clusters.cluster_arns().iter().any(|arn| arn.ends_with("cluster/kept")), "{clusters:?}");
+    let again = run().await.context("running a task again")?;
+    assert_eq!(first.tasks()[0].task_arn(), again.tasks()[0].task_arn(), "a client token outlives a kill");
+    let next = aws.register("kept", [container("main", &["sleep", "1"]).build()]).await?;
+    assert!(next.ends_with("kept:2"), "{next}");
+    let arn = first.tasks()[0].task_arn().context("no ARN")?;
+    aws.running(arn).await?;
+    Ok(())
+}
+
+pub(crate) async fn a_running_task_is_adopted_and_its_log_continued(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    let (mut emulator, aws) = lasting(shared, "adopted").await?;
+    let lines = container("main", &["lines", "1000000", "--every", "20"])
+        .log_configuration(awslogs(LOG_GROUP))
+        .build();
+    let arn = aws.run(&aws.register("writer", [lines]).await?).await?;
+    aws.running(&arn).await?;
+    let running = containers(emulator.instance(), Some(&arn)).await?;
+    let read = async |at_least: usize| {
+        wait::until(&format!("{at_least} lines are readable"), wait::seconds(60), async || {
+            let lines = aws.lines(LOG_GROUP, "main", &arn).await.map_err(|error| chain(&error))?;
+            if lines.len() >= at_least { Ok(lines.len()) } else { Err(format!("{} lines", lines.len())) }
+        })
+        .await
+    };
+    let before = read(20).await?;
+
+    emulator.kill()?;
+    emulator.resume().await?;
+    let task = aws.running(&arn).await?;
+    assert_eq!(containers(emulator.instance(), Some(&arn)).await?, running, "{}", describe(&task));
+    read(before + 50).await?;
+    aws.stop(&arn).await?;
+    let task = aws.stopped(&arn).await?;
+    assert_eq!(task.containers()[0].exit_code(), Some(143), "{}", describe(&task));
+
+    let all = aws.lines(LOG_GROUP, "main", &arn).await?;
+    let expected: Vec<String> = (1..=all.len()).map(|number| format!("line {number:06}")).collect();
+    assert!(
+        all == expected,
+        "a line is lost, doubled or out of order: {:?}",
+        first_difference(&all, &expected)
+    );
+    Ok(())
+}
+
+pub(crate) fn first_difference<'a>(
+    seen: &'a [String],
+    expected: &'a [String],
+) -> Option<(usize, &'a str, &'a str)> {
+    let pairs = seen.iter().zip(expected).enumerate();
+    pairs
+        .map(|(place, (seen, expected))| (place, seen.as_str(), expected.as_str()))
+        .find(|(_, seen, expected)| seen != expected)
+}
+
+pub(crate) async fn a_task_that_died_meanwhile_is_stopped_with_its_exit_code(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    let (mut emulator, aws) = lasting(shared, "died").await?;
+    let dying =
+        container("main", &["exit", "9", "--after", "5000"]).log_configuration(awslogs(LOG_GROUP)).build();
+    let arn = aws.run(&aws.register("dying", [dying]).await?).await?;
+    aws.running(&arn).await?;
+    let instance = emulator.instance().to_owned();
+    let container =
+        containers(&instance, Some(&arn)).await?.pop_first().context("no container of the task")?;
+    emulator.kill()?;
+    wait::until("the container has exited", wait::seconds(30), async || {
+        let state = docker::inspect(&container).await.map_err(|error| chain(&error))?;
+        let status =
+            state.pointer("/State/Status").and_then(serde_json::Value::as_str).unwrap_or("?").to_owned();
+        if status == "exited" { Ok(()) } else { Err(status) }
+    })
+    .await?;
+    emulator.resume().await?;
+    let task = aws.stopped(&arn).await?;
+    assert_eq!(task.containers()[0].exit_code(), Some(9), "{}", describe(&task));
+    assert_eq!(task.stop_code().map(|code| code.as_str()), Some("EssentialContainerExited"));
+    Ok(())
+}
+
+pub(crate) async fn a_kill_in_the_middle_of_starting_starts_no_task_twice(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    let (mut emulator, aws) = lasting(shared, "starting").await?;
+    let definition = aws.register("many", [container("main", &["sleep", "600"]).build()]).await?;
+    let mut arns = Vec::new();
+    // Killed at five different moments between the answer to RunTask and RUNNING.
+    for round in 0..5 {
+        arns.push(aws.run(&definition).await?);
+        arns.push(aws.run(&definition).await?);
+        tokio::time::sleep(std::time::Duration::from_millis(60 * round)).await;
+        emulator.kill()?;
+        emulator.resume().await?;
+    }
+    for arn in &arns {
+        aws.running(arn).await?;
+        let own = containers(emulator.instance(), Some(arn)).await?;
+        assert_eq!(own.len(), 1, "task {} has the containers {own:?}", aws::id(arn));
+    }
+    assert_eq!(containers(emulator.instance(), None).await?.len(), arns.len());
+    Ok(())
+}
+
+pub(crate) async fn tasks_outlive_a_clean_end_and_idle_sandboxes_do_not(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    let (mut emulator, aws) = lasting(shared, "ended").await?;
+    let arn =
+        aws.run(&aws.register("lasting", [container("main", &["sleep", "600"]).build()]).await?).await?;
+    aws.running(&arn).await?;
+    let instance = emulator.instance().to_owned();
+    let running = containers(&instance, Some(&arn)).await?;
+
+    emulator.terminate().await?;
+    assert_eq!(containers(&instance, None).await?, running, "the task's container outlives the emulator");
+    let held = docker::held_by(&instance).await?;
+    let sandboxes = held.iter().filter(|name| name.starts_with("container ")).count() - running.len();
+    assert_eq!(sandboxes, 1, "the task's sandbox stays, idle ones go: {held:?}");
+
+    emulator.resume().await?;
+    let task = aws.running(&arn).await?;
+    assert_eq!(containers(&instance, Some(&arn)).await?, running, "{}", describe(&task));
+    Ok(())
+}

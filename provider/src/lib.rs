@@ -21,4 +21,5 @@ pub mod node;
 pub mod options;
 pub mod pods;
 pub mod probes;
+pub mod service;
 pub mod translate;

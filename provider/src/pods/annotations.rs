@@ -1,5 +1,13 @@
 //! What the provider writes on a pod, beside its status.
 
+use std::collections::BTreeMap;
+
+use aws_sdk_ecs::types::Task;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::{restart, status, task};
+
 /// The ARN of the task that runs the pod now, or ran it last.
 pub const TASK_ARN: &str = "neargate.dev/task-arn";
 
@@ -8,3 +16,36 @@ pub const PREVIOUS_TASK_ARN: &str = "neargate.dev/previous-task-arn";
 
 /// The size of the task, in EKS Fargate's own form: `0.25vCPU 0.5GB`.
 pub const CAPACITY_PROVISIONED: &str = "CapacityProvisioned";
+
+/// The attempt from which the backoff counts: the last one that ran for long enough to be forgiven.
+pub const BACKOFF_SINCE: &str = "neargate.dev/backoff-since";
+
+/// The annotations that a pod must have while `task` runs its attempt; only those that it lacks.
+#[must_use]
+pub fn for_task(pod: &Pod, task: &Task) -> BTreeMap<&'static str, String> {
+    let mut wanted = BTreeMap::new();
+    let arn = task::arn(task);
+    let current = pod.annotations().get(TASK_ARN).map(String::as_str);
+    if current != Some(arn) {
+        wanted.insert(TASK_ARN, arn.to_owned());
+        if let Some(previous) = current {
+            wanted.insert(PREVIOUS_TASK_ARN, previous.to_owned());
+        }
+        let attempt = status::attempt(pod);
+        if attempt > 0 && status::last_run(pod).is_some_and(|run| restart::ran_long(&run)) {
+            wanted.insert(BACKOFF_SINCE, (attempt - 1).to_string());
+        }
+    }
+    if let Some(size) = task::size(task).map(|size| size.to_string())
+        && pod.annotations().get(CAPACITY_PROVISIONED) != Some(&size)
+    {
+        wanted.insert(CAPACITY_PROVISIONED, size);
+    }
+    wanted
+}
+
+/// The attempt from which the backoff counts; 0 where nothing was forgiven yet.
+#[must_use]
+pub fn backoff_since(pod: &Pod) -> u32 {
+    pod.annotations().get(BACKOFF_SINCE).and_then(|since| since.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,320 @@
+//! What is to be done about a pod: a pure function of the pod, its task and the time.
+//!
+//! ```text
+//! deleted?  -- task lives --> Stop, wait for STOPPED, write the end, Delete
+//! final?    -- task lives --> Stop; else nothing
+//! no task   -- unsupported -> refuse; else Run
+//! task      -- lives -------> status; a liveness failure or a deadline: Stop
+//!            - ended --------> restart::next: finish, or back off, or the next attempt and Run
+//! lost      -- as ended, its exit codes unknown
+//! ```
+//!
+//! Unknown is not lost: where AWS has not been heard, nothing changes.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use aws_sdk_ecs::types::{HealthStatus, Task};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+
+use super::{
+    annotations,
+    events::Event,
+    restart::{self, Next, Policy},
+    status::{self, Facts, Phase, Readiness},
+    task,
+};
+use crate::translate::{Unsupported, health, support};
+
+/// What is known of the task of the pod's attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sight {
+    /// There is none: it is to be run.
+    None,
+    /// There may be one; AWS has not said yet.
+    Unknown,
+    /// There is one, as it was last described.
+    Task(Arc<Task>),
+    /// There was one, and ECS calls it MISSING.
+    Missing,
+}
+
+/// What follows the status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing until something changes, or for this long at most.
+    Wait(Option<Duration>),
+    /// Run the pod's attempt.
+    Run {
+        /// Which, from 0; the status says it already.
+        attempt: u32,
+    },
+    /// Stop the task.
+    Stop {
+        /// Its ARN.
+        arn: String,
+        /// What ECS is told.
+        reason: String,
+    },
+    /// Remove the pod object.
+    Delete,
+}
+
+/// What is to be done: write the status where it differs, send the events, then the rest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The status that the pod should have; `None` leaves it alone.
+    pub status: Option<PodStatus>,
+    /// Events beside those that the change of status makes.
+    pub events: Vec<Event>,
+    /// What follows.
+    pub then: Then,
+}
+
+impl Decision {
+    fn wait(again: Option<Duration>) -> Self {
+        Self { status: None, events: Vec::new(), then: Then::Wait(again) }
+    }
+
+    fn then(then: Then) -> Self {
+        Self { status: None, events: Vec::new(), then }
+    }
+
+    fn with(mut self, status: PodStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+}
+
+/// Everything that a decision rests on.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// Its task.
+    pub sight: &'a Sight,
+    /// What the prober says, by container.
+    pub readiness: &'a dyn Fn(&str) -> Readiness,
+    /// The prober has given the container of this name up, in these words.
+    pub condemned: Option<(&'a str, &'a str)>,
+    /// The node's InternalIP.
+    pub node_ip: IpAddr,
+    /// The current instant.
+    pub now: Timestamp,
+}
+
+impl std::fmt::Debug for Question<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("sight", self.sight).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// How long `ErrImagePull` stands before `ImagePullBackOff` follows on it.
+const NEXT_SYNC: Duration = Duration::from_secs(2);
+
+/// What is to be done about the pod.
+#[must_use]
+pub fn decide(question: &Question<'_>) -> Decision {
+    let &Question { pod, sight, .. } = question;
+    let Some(spec) = &pod.spec else { return Decision::wait(None) };
+    if pod.metadata.deletion_timestamp.is_some() {
+        return deleting(question, spec);
+    }
+    if Phase::of(pod).is_final() {
+        return match sight {
+            Sight::Task(task) if !task::is_stopping(task) => {
+                let reason = format!("The pod is {}", Phase::of(pod).as_str());
+                Decision::then(Then::Stop { arn: task::arn(task).to_owned(), reason })
+            }
+            _ => Decision::wait(None),
+        };
+    }
+    match sight {
+        Sight::Unknown => Decision::wait(None),
+        Sight::None => absent(question),
+        Sight::Task(task) if task::has_ended(task) => ended(question, spec, task),
+        Sight::Task(task) => living(question, spec, task),
+        Sight::Missing => lost(question, spec),
+    }
+}
+
+impl<'a> Question<'a> {
+    fn facts(&self) -> Facts<'a> {
+        Facts { pod: self.pod, node_ip: self.node_ip, now: self.now, readiness: self.readiness }
+    }
+
+    /// How long the pod may still be active; zero when that is over, `None` without a deadline.
+    fn remaining(&self, spec: &PodSpec) -> Option<Duration> {
+        let seconds = u64::try_from(spec.active_deadline_seconds?).ok()?;
+        let started = self.pod.status.as_ref()?.start_time.as_ref()?.0;
+        let active = Duration::try_from(self.now.duration_since(started)).unwrap_or_default();
+        Some(Duration::from_secs(seconds).saturating_sub(active))
+    }
+}
+
+fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
+    let facts = question.facts();
+    match question.sight {
+        Sight::Unknown => Decision::wait(None),
+        Sight::None | Sight::Missing => Decision::then(Then::Delete),
+        Sight::Task(task) if task::status(task) == task::Status::Stopped => {
+            let phase = match task::end(task) {
+                task::End::Completed => Phase::Succeeded,
+                _ => Phase::Failed,
+            };
+            let decision = Decision::then(Then::Delete);
+            if Phase::of(question.pod).is_final() {
+                decision
+            } else {
+                decision.with(status::finished(&facts, task, phase))
+            }
+        }
+        Sight::Task(task) if task::is_stopping(task) => {
+            Decision::wait(None).with(status::living(&facts, task))
+        }
+        Sight::Task(task) => {
+            let arn = task::arn(task).to_owned();
+            let stop = Then::Stop { arn, reason: "Kubernetes deleted the pod".to_owned() };
+            let mut decision = Decision::then(stop).with(status::living(&facts, task));
+            decision.events = spec
+                .containers
+                .iter()
+                .map(|container| {
+                    Event::normal("Killing", format!("Stopping container {}", container.name))
+                        .of(&container.name)
+                })
+                .collect();
+            decision
+        }
+    }
+}
+
+fn absent(question: &Question<'_>) -> Decision {
+    let reasons = support::reasons(question.pod);
+    if reasons.is_empty() {
+        return Decision::then(Then::Run { attempt: status::attempt(question.pod) });
+    }
+    refused(question, &Unsupported { reasons })
+}
+
+/// The pod cannot run; so it stays until somebody changes it.
+#[must_use]
+pub fn refused(question: &Question<'_>, unsupported: &Unsupported) -> Decision {
+    Decision::wait(None).with(status::unsupported(&question.facts(), &unsupported.to_string()))
+}
+
+fn living(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
+    let facts = question.facts();
+    let status = status::living(&facts, task);
+    if task::is_stopping(task) {
+        return Decision::wait(None).with(status);
+    }
+    let arn = task::arn(task).to_owned();
+    let remaining = question.remaining(spec);
+    if remaining == Some(Duration::ZERO) {
+        let reason = "The pod was active for longer than its activeDeadlineSeconds".to_owned();
+        return Decision::then(Then::Stop { arn, reason }).with(status);
+    }
+    if let Some((name, message)) = condemned(question, spec, task) {
+        let killing = format!("Container {name} failed liveness probe, will be restarted");
+        let mut decision =
+            Decision::then(Then::Stop { arn, reason: format!("Container {name}: {message}") }).with(status);
+        decision.events =
+            vec![Event::warning("Unhealthy", message).of(&name), Event::normal("Killing", killing).of(&name)];
+        return decision;
+    }
+    let again = [remaining, held_back(question, spec, task)].into_iter().flatten().min();
+    Decision::wait(again).with(status)
+}
+
+/// The container that a liveness probe has given up, and in which words.
+fn condemned(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Option<(String, String)> {
+    if let Some((name, message)) = question.condemned {
+        return Some((name.to_owned(), message.to_owned()));
+    }
+    let unhealthy = spec.containers.iter().find(|container| {
+        let seen = task::container(task, &container.name).and_then(|seen| seen.health_status());
+        health::usage(container).liveness && seen == Some(&HealthStatus::Unhealthy)
+    })?;
+    let message = "Liveness probe failed: the container's health check is UNHEALTHY";
+    Some((unhealthy.name.clone(), message.to_owned()))
+}
+
+/// How long until the next initial delay of an `exec` readiness probe is over.
+fn held_back(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Option<Duration> {
+    let started = task::started_at(task)?;
+    let active = Duration::try_from(question.now.duration_since(started)).unwrap_or_default();
+    spec.containers
+        .iter()
+        .filter_map(|container| health::usage(container).readiness)
+        .map(|delay| Duration::from_secs(u64::from(delay)))
+        .filter_map(|delay| delay.checked_sub(active))
+        .filter(|left| !left.is_zero())
+        .min()
+}
+
+fn ended(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
+    let facts = question.facts();
+    if question.remaining(spec) == Some(Duration::ZERO) {
+        return Decision::wait(None).with(status::deadline_exceeded(&facts, task));
+    }
+    match restart::next(Policy::of(spec), task::end(task)) {
+        Next::Succeeded => Decision::wait(None).with(status::finished(&facts, task, Phase::Succeeded)),
+        Next::Failed => Decision::wait(None).with(status::finished(&facts, task, Phase::Failed)),
+        Next::Again => {
+            let ran = task::end(task) != task::End::NotStarted;
+            let run = restart::Run {
+                started: task::started_at(task).filter(|_| ran),
+                ended: task::ended_at(task).unwrap_or(question.now),
+            };
+            let (wait, left) = backoff(question, &run);
+            if left.is_zero() {
+                return again(&facts, Some(task));
+            }
+            // The kubelet shows the error itself for a moment before it says that it waits.
+            let settled = wait.saturating_sub(left) >= NEXT_SYNC;
+            let status = status::backing_off(&facts, task, wait, settled);
+            let error_first = status.container_statuses.iter().flatten().any(|status| {
+                let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+                waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("ErrImagePull"))
+            });
+            Decision::wait(Some(if error_first { left.min(NEXT_SYNC) } else { left })).with(status)
+        }
+    }
+}
+
+fn lost(question: &Question<'_>, spec: &PodSpec) -> Decision {
+    let facts = question.facts();
+    match restart::next(Policy::of(spec), task::End::Lost) {
+        Next::Succeeded | Next::Failed => Decision::wait(None).with(status::lost_for_good(&facts)),
+        Next::Again => {
+            // When it was found to be lost is on the status since then.
+            let waits = status::waiting_reason(question.pod) == Some("CrashLoopBackOff");
+            let ended =
+                status::last_run(question.pod).filter(|_| waits).map_or(question.now, |run| run.ended);
+            let run = restart::Run { started: Some(ended), ended };
+            let (wait, left) = backoff(question, &run);
+            let status = status::lost_backing_off(&facts, wait);
+            if left.is_zero() {
+                let mut pod = question.pod.clone();
+                pod.status = Some(status);
+                return again(&Facts { pod: &pod, ..facts }, None);
+            }
+            Decision::wait(Some(left)).with(status)
+        }
+    }
+}
+
+/// How long the attempt waits in all, and how much of that is left.
+fn backoff(question: &Question<'_>, run: &restart::Run) -> (Duration, Duration) {
+    let since = annotations::backoff_since(question.pod);
+    let wait = restart::delay(run, status::attempt(question.pod).saturating_sub(since));
+    let waited = Duration::try_from(question.now.duration_since(run.ended)).unwrap_or_default();
+    (wait, wait.saturating_sub(waited))
+}
+
+/// The next attempt: on the status first, then run.
+fn again(facts: &Facts<'_>, ended: Option<&Task>) -> Decision {
+    let attempt = status::attempt(facts.pod).saturating_add(1);
+    Decision::then(Then::Run { attempt }).with(status::next_attempt(facts, ended, attempt))
+}

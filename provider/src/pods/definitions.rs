@@ -1,0 +1,39 @@
+//! Task definitions, registered where they are absent.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use crate::{
+    fargate::ecs::{Ecs, Error},
+    translate::definition::Definition,
+};
+
+/// The revision of each family that is known, by family.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    families: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
+}
+
+impl Definitions {
+    /// The revision of the definition's family: the one that ECS has, else one that is registered now. Replicas that ask at once
+    /// share one answer.
+    pub(super) async fn revision(&self, ecs: &dyn Ecs, definition: &Definition) -> Result<String, Error> {
+        let cell = self.families.lock().entry(definition.family.clone()).or_default().clone();
+        let revision = cell
+            .get_or_try_init(|| async {
+                match ecs.describe_definition(&definition.family).await? {
+                    Some(revision) => Ok(revision),
+                    None => ecs.register_definition(definition).await,
+                }
+            })
+            .await?;
+        Ok(revision.clone())
+    }
+
+    /// ECS refused a task of the family: somebody may have deregistered it.
+    pub(super) fn forget(&self, family: &str) {
+        self.families.lock().remove(family);
+    }
+}

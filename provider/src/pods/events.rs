@@ -1,0 +1,137 @@
+//! The events on a pod, in the kubelet's words (`pkg/kubelet/events/event.go`).
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use kube::{
+    Resource, ResourceExt,
+    runtime::events::{self, EventType},
+};
+
+use super::status;
+use crate::translate::Note;
+
+/// One event, before it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Whether something went wrong.
+    pub warning: bool,
+    /// Its reason, in CamelCase.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+    /// The container that it speaks of, if one.
+    pub container: Option<String>,
+}
+
+impl Event {
+    /// Something that went as it should.
+    #[must_use]
+    pub fn normal(reason: &'static str, message: String) -> Self {
+        Self { warning: false, reason, message, container: None }
+    }
+
+    /// Something that did not.
+    #[must_use]
+    pub fn warning(reason: &'static str, message: String) -> Self {
+        Self { warning: true, reason, message, container: None }
+    }
+
+    /// The same, of one container.
+    #[must_use]
+    pub fn of(mut self, container: &str) -> Self {
+        self.container = Some(container.to_owned());
+        self
+    }
+
+    /// As the recorder takes it, with the pod that it is about.
+    #[must_use]
+    pub fn to_published(&self, pod: &Pod) -> (events::Event, k8s_openapi::api::core::v1::ObjectReference) {
+        let mut reference = pod.object_ref(&());
+        reference.field_path = self.container.as_ref().map(|name| format!("spec.containers{{{name}}}"));
+        let event = events::Event {
+            type_: if self.warning { EventType::Warning } else { EventType::Normal },
+            reason: self.reason.to_owned(),
+            note: Some(self.message.clone()),
+            action: self.reason.to_owned(),
+            secondary: None,
+        };
+        (event, reference)
+    }
+}
+
+/// What a new status says that the pod's own did not: so an event is sent once, whoever restarts.
+#[must_use]
+pub fn between(pod: &Pod, status: &PodStatus) -> Vec<Event> {
+    let before =
+        pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    let mut events = Vec::new();
+    for now in status.container_statuses.iter().flatten() {
+        let before = before.iter().find(|before| before.name == now.name);
+        events.extend(container(pod, before, now));
+    }
+    // A refusal speaks of the pod, not of each container.
+    events.dedup_by(|a, b| a.reason == status::UNSUPPORTED && a == b);
+    events
+}
+
+fn container(pod: &Pod, before: Option<&ContainerStatus>, now: &ContainerStatus) -> Vec<Event> {
+    let state_before = before.and_then(|before| before.state.as_ref());
+    let Some(state) = &now.state else { return Vec::new() };
+    let name = now.name.as_str();
+    if let Some(running) = &state.running {
+        let same = state_before
+            .and_then(|state| state.running.as_ref())
+            .is_some_and(|b| b.started_at == running.started_at);
+        return if same {
+            Vec::new()
+        } else {
+            vec![Event::normal("Started", format!("Started container {name}")).of(name)]
+        };
+    }
+    let Some(waiting) = &state.waiting else { return Vec::new() };
+    let waited = state_before.and_then(|state| state.waiting.as_ref());
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let message = waiting.message.clone().unwrap_or_default();
+    let same_reason = waited.is_some_and(|waited| waited.reason.as_deref() == Some(reason));
+    if same_reason
+        && (reason != status::UNSUPPORTED || waited.is_some_and(|waited| waited.message == waiting.message))
+    {
+        return Vec::new();
+    }
+    match reason {
+        status::UNSUPPORTED => vec![Event::warning(status::UNSUPPORTED, message)],
+        "CrashLoopBackOff" => {
+            let (pod_name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+            let uid = pod.uid().unwrap_or_default();
+            let message =
+                format!("Back-off restarting failed container {name} in pod {pod_name}_{namespace}({uid})");
+            vec![Event::warning("BackOff", message).of(name)]
+        }
+        "ErrImagePull" => vec![
+            Event::warning("Failed", format!("Failed to pull image \"{}\": {message}", now.image)).of(name),
+            Event::warning("Failed", "Error: ErrImagePull".to_owned()).of(name),
+        ],
+        "ImagePullBackOff" => vec![
+            Event::normal("BackOff", format!("Back-off pulling image \"{}\"", now.image)).of(name),
+            Event::warning("Failed", "Error: ImagePullBackOff".to_owned()).of(name),
+        ],
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            vec![Event::warning("Failed", format!("Error: {message}")).of(name)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What is worth saying when a pod is first run.
+#[must_use]
+pub fn noted(note: &Note) -> Event {
+    match note {
+        Note::GracePeriodClamped { asked, given } => Event::warning(
+            "GracePeriodClamped",
+            format!("terminationGracePeriodSeconds {asked} is {given} on Fargate, which takes 2 to 120"),
+        ),
+        Note::LabelsLeftOut { keys } => Event::warning(
+            "LabelsNotTagged",
+            format!("labels that do not fit ECS's limits of tags: {}", keys.join(", ")),
+        ),
+    }
+}

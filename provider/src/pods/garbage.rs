@@ -1,0 +1,190 @@
+//! Tasks and pods made to agree: at the start, every ten seconds, and whenever a pod vanishes.
+//!
+//! Only tasks whose `startedBy` is this provider's and that carry a pod's UID are ever touched: a colleague's `run-task` and another
+//! cluster's provider have neither. What a listing finds is new to the table, and one of four:
+//!
+//! | the task's pod | the task is |
+//! | --- | --- |
+//! | gone, by UID | stopped |
+//! | there, at a later attempt | stopped: it was left behind |
+//! | there, and runs this attempt as another task | stopped |
+//! | there, and has no task of this attempt | adopted |
+//!
+//! The listing is also the heartbeat: with no pod at all, it is what asks AWS whether it is there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_sdk_ecs::types::{DesiredStatus, Task};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio::sync::Notify;
+
+use super::{status, task, tasks::Table};
+use crate::fargate::ecs::{Ecs, Error, MOST_IDS};
+
+/// Between two listings. Four of them fit into the 40 s after which a node that hears nothing of AWS is NotReady.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Pauses before the first listing is tried again.
+const TROUBLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// What makes tasks and pods agree.
+#[derive(Debug)]
+pub struct Collector {
+    /// ECS.
+    pub ecs: Arc<dyn Ecs>,
+    /// The tasks that are known.
+    pub table: Table,
+    /// The pods of the node.
+    pub pods: Store<Pod>,
+    /// Whose tasks are ours.
+    pub started_by: String,
+    /// Told when a pod vanishes.
+    pub vanished: Arc<Notify>,
+}
+
+/// What is to be done about a task that a listing found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    /// It is not ours, or known already.
+    Leave,
+    /// The pod runs as this task.
+    Adopt(ObjectRef<Pod>),
+    /// Nothing wants it any more.
+    Stop(&'static str),
+}
+
+impl Collector {
+    /// Learns of every task of ours that ECS still knows, running or not, and adopts them for their pods. To be done before any
+    /// pod is looked at: a pod without annotation may have a task all the same.
+    pub async fn recover(&self) {
+        let mut pause = TROUBLE.0;
+        loop {
+            match self.adopt_all().await {
+                Ok(adopted) => {
+                    tracing::info!(adopted, "tasks and pods agree");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the tasks of this node could not be listed");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(TROUBLE.1);
+                }
+            }
+        }
+    }
+
+    async fn adopt_all(&self) -> Result<usize, Error> {
+        let mut arns = self.ecs.list_tasks(&self.started_by, DesiredStatus::Running).await?;
+        arns.extend(self.ecs.list_tasks(&self.started_by, DesiredStatus::Stopped).await?);
+        let pods = self.pods_by_uid();
+        let mut latest: HashMap<String, Task> = HashMap::new();
+        for task in self.describe(&arns).await? {
+            let Some(uid) = task::pod_uid(&task).filter(|uid| pods.contains_key(*uid)) else { continue };
+            let newer = latest.get(uid).is_none_or(|known| task::attempt(known) < task::attempt(&task));
+            if self.is_ours(&task) && newer {
+                latest.insert(uid.to_owned(), task);
+            }
+        }
+        let adopted = latest.len();
+        for (uid, task) in latest {
+            if let Some(pod) = pods.get(&uid) {
+                self.table.put(&uid, ObjectRef::from_obj(pod.as_ref()), None, task);
+            }
+        }
+        Ok(adopted)
+    }
+
+    /// Sweeps for ever.
+    pub async fn run(self) {
+        loop {
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "the tasks of this node could not be swept");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                () = self.vanished.notified() => {}
+            }
+        }
+    }
+
+    /// One listing, and what follows from it.
+    pub async fn sweep(&self) -> Result<(), Error> {
+        let listed = self.ecs.list_tasks(&self.started_by, DesiredStatus::Running).await?;
+        let pods = self.pods_by_uid();
+        let followed = self.table.followed();
+        let known: HashSet<&str> = followed
+            .iter()
+            .filter(|(uid, _, _)| pods.contains_key(uid))
+            .map(|(_, arn, _)| arn.as_str())
+            .collect();
+        let strangers: Vec<String> =
+            listed.iter().filter(|arn| !known.contains(arn.as_str())).cloned().collect();
+        for task in self.describe(&strangers).await? {
+            match self.judge(&task, &pods) {
+                Verdict::Leave => {}
+                Verdict::Adopt(pod) => {
+                    let uid = task::pod_uid(&task).unwrap_or_default().to_owned();
+                    tracing::info!(task = task::arn(&task), %pod, "adopting a task");
+                    self.table.put(&uid, pod, None, task);
+                }
+                Verdict::Stop(why) => {
+                    tracing::info!(task = task::arn(&task), why, "stopping a task");
+                    match self.ecs.stop_task(task::arn(&task), why).await {
+                        Err(error @ Error::Trouble { .. }) => return Err(error),
+                        Err(error) => tracing::warn!(%error, "a task could not be stopped"),
+                        Ok(_) => {}
+                    }
+                }
+            }
+        }
+        for (uid, _, may_run) in &followed {
+            // Those that may run are in the listing above, or will be in the next.
+            if !may_run && !pods.contains_key(uid) {
+                self.table.forget(uid);
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, task: &Task, pods: &HashMap<String, Arc<Pod>>) -> Verdict {
+        let Some(uid) = task::pod_uid(task).filter(|_| self.is_ours(task)) else { return Verdict::Leave };
+        if task::is_stopping(task) {
+            return Verdict::Leave;
+        }
+        let Some(pod) = pods.get(uid) else {
+            self.table.forget(uid);
+            return Verdict::Stop("The pod is gone from Kubernetes");
+        };
+        let Some(attempt) = task::attempt(task) else { return Verdict::Leave };
+        match self.table.latest(uid) {
+            Some((_, arn)) if arn == task::arn(task) => Verdict::Leave,
+            _ if attempt < status::attempt(pod) => Verdict::Stop("The pod has been run again since"),
+            Some((Some(latest), _)) if attempt <= latest => Verdict::Stop("The pod runs as another task"),
+            _ => Verdict::Adopt(ObjectRef::from_obj(pod.as_ref())),
+        }
+    }
+
+    fn is_ours(&self, task: &Task) -> bool {
+        task.started_by() == Some(self.started_by.as_str())
+    }
+
+    fn pods_by_uid(&self) -> HashMap<String, Arc<Pod>> {
+        self.pods.state().into_iter().filter_map(|pod| Some((pod.uid()?, pod))).collect()
+    }
+
+    async fn describe(&self, arns: &[String]) -> Result<Vec<Task>, Error> {
+        let mut tasks = Vec::with_capacity(arns.len());
+        for pack in arns.chunks(MOST_IDS) {
+            tasks.extend(self.ecs.describe_tasks(pack).await?.tasks);
+        }
+        Ok(tasks)
+    }
+}

@@ -1,0 +1,547 @@
+//! Task to pod status: pure, one function a situation.
+//!
+//! | the task | the pod |
+//! | --- | --- |
+//! | on its way up | Pending (Running where it has run before), containers Waiting `ContainerCreating` |
+//! | RUNNING | Running; Ready by probes, health and gates |
+//! | on its way down | as before, Ready False; what has exited is Terminated |
+//! | ended, not run again | Succeeded or Failed by its exit codes |
+//! | ended, run again later | Running (Pending where nothing ever ran), Waiting `CrashLoopBackOff` or `ImagePullBackOff` |
+//! | refused | Pending, Waiting `UnsupportedPod` |
+//!
+//! Times are the task's own, in whole seconds as Kubernetes stores them. Whatever of the status is not the provider's (others'
+//! conditions, the QoS class that the API server sets) stays.
+
+use std::net::IpAddr;
+
+use aws_sdk_ecs::types::{HealthStatus, Task};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::{
+        Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+        ContainerStatus, HostIP, Pod, PodIP, PodStatus,
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+
+use super::{
+    conditions::{self, Basis},
+    restart, task,
+};
+use crate::translate::health;
+
+/// The reason of a container that the provider cannot run.
+pub const UNSUPPORTED: &str = "UnsupportedPod";
+
+/// A pod's phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing has run yet.
+    Pending,
+    /// Something runs, or ran and will again.
+    Running,
+    /// Everything ended well.
+    Succeeded,
+    /// Something ended otherwise.
+    Failed,
+}
+
+impl Phase {
+    /// As in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+
+    /// The pod's phase now.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
+            Some("Running") => Self::Running,
+            Some("Succeeded") => Self::Succeeded,
+            Some("Failed") => Self::Failed,
+            _ => Self::Pending,
+        }
+    }
+
+    /// Whether nothing follows it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// What the prober says of a container; `true` twice where it has nothing to probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readiness {
+    /// Its startup probe has succeeded.
+    pub started: bool,
+    /// Its readiness probe succeeds.
+    pub ready: bool,
+}
+
+/// What a status is made from, beside the task.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The pod as it is.
+    pub pod: &'a Pod,
+    /// The node's InternalIP.
+    pub node_ip: IpAddr,
+    /// The current instant.
+    pub now: Timestamp,
+    /// What the prober says, by container.
+    pub readiness: &'a dyn Fn(&str) -> Readiness,
+}
+
+impl std::fmt::Debug for Facts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Facts")
+            .field("node_ip", &self.node_ip)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Kubernetes stores times in whole seconds; a status with more would differ from itself for ever.
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+fn time(at: Timestamp) -> Time {
+    Time(whole_seconds(at))
+}
+
+/// The attempt that the status speaks of: its restart count, the same for all containers.
+#[must_use]
+pub fn attempt(pod: &Pod) -> u32 {
+    statuses(pod)
+        .iter()
+        .map(|status| status.restart_count)
+        .max()
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(0)
+}
+
+/// The run that the status remembers as the last one.
+#[must_use]
+pub fn last_run(pod: &Pod) -> Option<restart::Run> {
+    let last = statuses(pod).iter().filter_map(|status| status.last_state.as_ref()?.terminated.as_ref());
+    last.filter_map(|last| {
+        Some(restart::Run {
+            started: last.started_at.as_ref().map(|at| at.0),
+            ended: last.finished_at.as_ref()?.0,
+        })
+    })
+    .max_by_key(|run| run.ended)
+}
+
+/// Whether a container of the pod has ever run.
+#[must_use]
+pub fn has_run(pod: &Pod) -> bool {
+    statuses(pod).iter().any(|status| {
+        let ran = |state: &Option<ContainerState>| {
+            state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        };
+        ran(&status.state) || ran(&status.last_state)
+    })
+}
+
+/// Why the containers wait, where all do.
+#[must_use]
+pub fn waiting_reason(pod: &Pod) -> Option<&str> {
+    statuses(pod).iter().find_map(|status| status.state.as_ref()?.waiting.as_ref()?.reason.as_deref())
+}
+
+fn statuses(pod: &Pod) -> &[ContainerStatus] {
+    pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default()
+}
+
+/// One container as the status shows it.
+struct Shown {
+    state: ContainerState,
+    /// `None` keeps what the pod has.
+    last: Option<ContainerState>,
+    ready: bool,
+    started: bool,
+    container_id: String,
+    image_id: String,
+}
+
+impl Shown {
+    fn waiting(reason: &str, message: Option<String>) -> Self {
+        let waiting = ContainerStateWaiting { reason: Some(reason.to_owned()), message };
+        let state = ContainerState { waiting: Some(waiting), ..ContainerState::default() };
+        Self {
+            state,
+            last: None,
+            ready: false,
+            started: false,
+            container_id: String::new(),
+            image_id: String::new(),
+        }
+    }
+
+    fn terminated(terminated: ContainerStateTerminated) -> Self {
+        let container_id = terminated.container_id.clone().unwrap_or_default();
+        let state = ContainerState { terminated: Some(terminated), ..ContainerState::default() };
+        Self { state, last: None, ready: false, started: false, container_id, image_id: String::new() }
+    }
+
+    /// With the image as the task knows it.
+    fn of(mut self, container: Option<&aws_sdk_ecs::types::Container>) -> Self {
+        self.image_id = container.map(task::image_id).unwrap_or_default();
+        self
+    }
+}
+
+/// Everything that a status says.
+struct Shape<'a> {
+    phase: Phase,
+    attempt: u32,
+    reason: Option<String>,
+    message: Option<String>,
+    shown: Vec<Shown>,
+    /// The task whose interface the pod has.
+    networked: Option<&'a Task>,
+    created: Option<Timestamp>,
+    disrupted: Option<&'a str>,
+}
+
+impl<'a> Shape<'a> {
+    fn new(facts: &Facts<'_>, phase: Phase, shown: Vec<Shown>) -> Self {
+        Self {
+            phase,
+            attempt: attempt(facts.pod),
+            reason: None,
+            message: None,
+            shown,
+            networked: None,
+            created: None,
+            disrupted: None,
+        }
+    }
+
+    fn on(mut self, task: &'a Task) -> Self {
+        self.networked = Some(task);
+        self.created = task::created_at(task);
+        self
+    }
+
+    fn render(self, facts: &Facts<'_>) -> PodStatus {
+        let mut status = facts.pod.status.clone().unwrap_or_default();
+        let containers = containers(facts.pod);
+        let unready: Vec<&str> = containers
+            .iter()
+            .zip(&self.shown)
+            .filter_map(|(container, shown)| (!shown.ready).then_some(container.name.as_str()))
+            .collect();
+        let ips = self.networked.map(task::addresses).unwrap_or_default();
+        status.conditions = Some(conditions::conditions(
+            facts.pod,
+            &Basis {
+                phase: self.phase,
+                networked: !ips.is_empty(),
+                unready,
+                disrupted: self.disrupted,
+                now: facts.now,
+            },
+        ));
+        let current = statuses(facts.pod);
+        let restarts = i32::try_from(self.attempt).unwrap_or(i32::MAX);
+        let rendered = containers.iter().zip(self.shown).map(|(container, shown)| {
+            let before = current.iter().find(|status| status.name == container.name);
+            let last = shown.last.or_else(|| before.and_then(|before| before.last_state.clone()));
+            ContainerStatus {
+                name: container.name.clone(),
+                image: container.image.clone().unwrap_or_default(),
+                image_id: shown.image_id,
+                container_id: Some(shown.container_id).filter(|id| !id.is_empty()),
+                state: Some(shown.state),
+                last_state: last.filter(|last| *last != ContainerState::default()),
+                ready: shown.ready,
+                started: Some(shown.started),
+                restart_count: restarts,
+                allocated_resources: container
+                    .resources
+                    .as_ref()
+                    .and_then(|resources| resources.requests.clone()),
+                resources: container.resources.clone(),
+                ..before.cloned().unwrap_or_default()
+            }
+        });
+        status.container_statuses = Some(rendered.collect());
+        status.phase = Some(self.phase.as_str().to_owned());
+        status.reason = self.reason;
+        status.message = self.message;
+        status.host_ip = Some(facts.node_ip.to_string());
+        status.host_ips = Some(vec![HostIP { ip: facts.node_ip.to_string() }]);
+        status.pod_ip = ips.first().cloned();
+        status.pod_ips =
+            Some(ips.into_iter().map(|ip| PodIP { ip }).collect::<Vec<_>>()).filter(|ips| !ips.is_empty());
+        status.start_time = status.start_time.or_else(|| Some(time(self.created.unwrap_or(facts.now))));
+        status
+    }
+}
+
+fn containers(pod: &Pod) -> &[Container] {
+    pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default()
+}
+
+fn each<'a>(facts: &'a Facts<'_>, show: impl Fn(&'a Container) -> Shown) -> Vec<Shown> {
+    containers(facts.pod).iter().map(show).collect()
+}
+
+/// Pending where nothing of the pod has ever run, else Running: the phase of a pod that is on its way up, again or not.
+fn rising(pod: &Pod) -> Phase {
+    if has_run(pod) { Phase::Running } else { Phase::Pending }
+}
+
+/// The pod cannot run as a Fargate task.
+#[must_use]
+pub fn unsupported(facts: &Facts<'_>, message: &str) -> PodStatus {
+    let shown = each(facts, |_| Shown::waiting(UNSUPPORTED, Some(message.to_owned())));
+    Shape::new(facts, Phase::Pending, shown).render(facts)
+}
+
+/// There is no task: AWS refused it, or has no room.
+#[must_use]
+pub fn without_task(facts: &Facts<'_>, reason: &str, message: &str) -> PodStatus {
+    let shown = each(facts, |_| Shown::waiting(reason, Some(message.to_owned())));
+    Shape::new(facts, rising(facts.pod), shown).render(facts)
+}
+
+/// The attempt `attempt` is about to be run; written before its RunTask.
+#[must_use]
+pub fn next_attempt(facts: &Facts<'_>, ended: Option<&Task>, attempt: u32) -> PodStatus {
+    let shown = each(facts, |container| {
+        let mut shown = Shown::waiting("ContainerCreating", None);
+        shown.last = last_state(ended, container);
+        shown
+    });
+    let phase =
+        if shown.iter().any(|shown| shown.last.is_some()) { Phase::Running } else { rising(facts.pod) };
+    let mut shape = Shape::new(facts, phase, shown);
+    shape.attempt = attempt;
+    shape.render(facts)
+}
+
+/// What a task that lives makes of the pod.
+#[must_use]
+pub fn living(facts: &Facts<'_>, task: &Task) -> PodStatus {
+    let place = task::status(task);
+    let phase = match place {
+        task::Status::Starting => rising(facts.pod),
+        task::Status::Running => Phase::Running,
+        task::Status::Stopping | task::Status::Stopped if task::started_at(task).is_some() => Phase::Running,
+        task::Status::Stopping | task::Status::Stopped => rising(facts.pod),
+    };
+    let shown = each(facts, |container| {
+        let seen = task::container(task, &container.name);
+        if let Some(terminated) = exit(task, container, false) {
+            return Shown::terminated(terminated).of(seen);
+        }
+        match (place, seen, task::started_at(task)) {
+            (task::Status::Starting, _, _) | (_, None, _) | (_, _, None) => {
+                Shown::waiting("ContainerCreating", None).of(seen)
+            }
+            (_, Some(seen), Some(started)) => {
+                let (started_ok, ready) = readiness(facts, container, seen, started);
+                let running = ContainerStateRunning { started_at: Some(time(started)) };
+                Shown {
+                    state: ContainerState { running: Some(running), ..ContainerState::default() },
+                    last: None,
+                    ready: ready
+                        && place == task::Status::Running
+                        && task.desired_status() != Some("STOPPED"),
+                    started: started_ok,
+                    container_id: task::container_id(task, seen),
+                    image_id: task::image_id(seen),
+                }
+            }
+        }
+    });
+    Shape::new(facts, phase, shown).on(task).render(facts)
+}
+
+/// Whether the container has started in the sense of its startup probe, and whether it is ready.
+fn readiness(
+    facts: &Facts<'_>,
+    container: &Container,
+    seen: &aws_sdk_ecs::types::Container,
+    started: Timestamp,
+) -> (bool, bool) {
+    let probed = (facts.readiness)(&container.name);
+    let healthy = health::usage(container).readiness.is_none_or(|delay| {
+        let waited = facts.now.duration_since(started).as_secs() >= i64::from(delay);
+        waited && seen.health_status() == Some(&HealthStatus::Healthy)
+    });
+    (probed.started, probed.started && probed.ready && healthy)
+}
+
+/// The task has ended and the pod with it.
+#[must_use]
+pub fn finished(facts: &Facts<'_>, task: &Task, phase: Phase) -> PodStatus {
+    let shown = each(facts, |container| {
+        let seen = task::container(task, &container.name);
+        match exit(task, container, true) {
+            Some(terminated) => Shown::terminated(terminated).of(seen),
+            None => {
+                let (reason, message) = task::start_failure(task, seen);
+                Shown::waiting(reason, Some(message)).of(seen)
+            }
+        }
+    });
+    let mut shape = Shape::new(facts, phase, shown).on(task);
+    match task::end(task) {
+        task::End::Interrupted => {
+            shape.disrupted = Some("Fargate took the task back");
+            shape.reason = Some("Terminated".to_owned());
+            shape.message = task.stopped_reason().map(str::to_owned);
+        }
+        task::End::NotStarted => {
+            shape.reason = task.stop_code().map(|code| code.as_str().to_owned());
+            shape.message = task.stopped_reason().map(str::to_owned);
+        }
+        task::End::Completed | task::End::Failed | task::End::Lost => {}
+    }
+    shape.render(facts)
+}
+
+/// The pod was active for longer than it may; its task has ended.
+#[must_use]
+pub fn deadline_exceeded(facts: &Facts<'_>, task: &Task) -> PodStatus {
+    let mut status = finished(facts, task, Phase::Failed);
+    status.reason = Some("DeadlineExceeded".to_owned());
+    status.message = Some("Pod was active on the node longer than the specified deadline".to_owned());
+    status
+}
+
+/// The task has ended and is run again after `wait`; `settled` once its end is no longer news.
+#[must_use]
+pub fn backing_off(facts: &Facts<'_>, task: &Task, wait: std::time::Duration, settled: bool) -> PodStatus {
+    let started = task::end(task) != task::End::NotStarted;
+    let shown = each(facts, |container| {
+        let seen = task::container(task, &container.name);
+        let mut shown = if started {
+            Shown::waiting("CrashLoopBackOff", Some(crash_message(facts.pod, container, wait)))
+        } else {
+            let (reason, message) = task::start_failure(task, seen);
+            start_failure(facts.pod, container, reason, message, settled)
+        };
+        shown.last = last_state(Some(task), container);
+        shown.container_id = seen.map(|seen| task::container_id(task, seen)).unwrap_or_default();
+        shown.of(seen)
+    });
+    let phase = if started { Phase::Running } else { rising(facts.pod) };
+    let mut shape = Shape::new(facts, phase, shown);
+    shape.created = task::created_at(task);
+    shape.render(facts)
+}
+
+/// As the kubelet: `ErrImagePull` first, with what was said; `ImagePullBackOff` from then on.
+fn start_failure(pod: &Pod, container: &Container, reason: &str, message: String, settled: bool) -> Shown {
+    let before = statuses(pod).iter().find(|status| status.name == container.name);
+    let before = before.and_then(|before| before.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
+    if reason == "ErrImagePull"
+        && (before == Some("ImagePullBackOff") || settled && before == Some("ErrImagePull"))
+    {
+        let image = container.image.as_deref().unwrap_or_default();
+        let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {message}");
+        return Shown::waiting("ImagePullBackOff", Some(message));
+    }
+    Shown::waiting(reason, Some(message))
+}
+
+fn crash_message(pod: &Pod, container: &Container, wait: std::time::Duration) -> String {
+    use kube::ResourceExt;
+    format!(
+        "back-off {} restarting failed container={} pod={}_{}({})",
+        go_duration(wait),
+        container.name,
+        pod.name_any(),
+        pod.namespace().unwrap_or_default(),
+        pod.uid().unwrap_or_default(),
+    )
+}
+
+/// Whole seconds as Go prints a duration: `10s`, `1m20s`, `5m0s`.
+fn go_duration(duration: std::time::Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+/// ECS does not know the task any more: how its containers ended is not known.
+#[must_use]
+pub fn lost(facts: &Facts<'_>) -> ContainerStateTerminated {
+    ContainerStateTerminated {
+        exit_code: 137,
+        reason: Some("ContainerStatusUnknown".to_owned()),
+        message: Some("The task was not found in ECS any more".to_owned()),
+        finished_at: Some(time(facts.now)),
+        ..ContainerStateTerminated::default()
+    }
+}
+
+/// The task was lost and the pod is not run again.
+#[must_use]
+pub fn lost_for_good(facts: &Facts<'_>) -> PodStatus {
+    let shown = each(facts, |_| Shown::terminated(lost(facts)));
+    let mut shape = Shape::new(facts, Phase::Failed, shown);
+    shape.reason = Some("NotFound".to_owned());
+    let message = "The pod status was not found and may have been deleted from the provider";
+    shape.message = Some(message.to_owned());
+    shape.render(facts)
+}
+
+/// The task was lost and is run again after `wait`.
+#[must_use]
+pub fn lost_backing_off(facts: &Facts<'_>, wait: std::time::Duration) -> PodStatus {
+    let waits = waiting_reason(facts.pod) == Some("CrashLoopBackOff");
+    let shown = each(facts, |container| {
+        let mut shown = Shown::waiting("CrashLoopBackOff", Some(crash_message(facts.pod, container, wait)));
+        if !waits && has_run(facts.pod) {
+            shown.last = Some(ContainerState { terminated: Some(lost(facts)), ..ContainerState::default() });
+        }
+        shown
+    });
+    Shape::new(facts, rising(facts.pod), shown).render(facts)
+}
+
+/// How the container of a task ended, as `lastState`; `None` where it never ran.
+fn last_state(task: Option<&Task>, container: &Container) -> Option<ContainerState> {
+    let terminated = exit(task?, container, true)?;
+    Some(ContainerState { terminated: Some(terminated), ..ContainerState::default() })
+}
+
+/// How the container ended; `None` where it has not, or never ran.
+///
+/// `over`: the whole task has ended, so that a container without an exit code has ended too, nobody knows how.
+fn exit(task: &Task, container: &Container, over: bool) -> Option<ContainerStateTerminated> {
+    let seen = task::container(task, &container.name)?;
+    let started = task::started_at(task);
+    let (exit_code, reason, message) = match seen.exit_code() {
+        Some(code) if task::is_out_of_memory(task, seen) => (code, "OOMKilled", None),
+        Some(0) => (0, "Completed", None),
+        Some(code) => (code, "Error", seen.reason()),
+        None if over && started.is_some() => {
+            (137, "ContainerStatusUnknown", seen.reason().or(task.stopped_reason()))
+        }
+        None => return None,
+    };
+    Some(ContainerStateTerminated {
+        container_id: Some(task::container_id(task, seen)).filter(|id| !id.is_empty()),
+        exit_code,
+        reason: Some(reason.to_owned()),
+        message: message.filter(|message| !message.is_empty()).map(str::to_owned),
+        signal: None,
+        started_at: started.map(time),
+        finished_at: task::ended_at(task).map(time),
+    })
+}

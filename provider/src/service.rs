@@ -1,0 +1,100 @@
+//! The whole provider, wired: one watch of the node's pods, and who reads it.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api, Client, ResourceExt,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::{WatchStreamExt, reflector, watcher},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock,
+    fargate::{self, Health},
+    options::Options,
+    pods::Controller,
+    translate::Settings,
+};
+
+/// Why the provider does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The credentials of the cluster are not there or not readable.
+    #[error("reading the Kubernetes cluster's credentials")]
+    Kubeconfig(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The client could not be made of them.
+    #[error("making the client of the Kubernetes cluster")]
+    Client(#[source] kube::Error),
+    /// The cluster does not answer, or does not let the provider ask.
+    #[error("reading the namespace kube-system, whose UID names the cluster")]
+    Cluster(#[source] kube::Error),
+    /// AWS's usual chain names no region.
+    #[error("no AWS region: give --region, or set AWS_REGION")]
+    Region,
+}
+
+/// The provider, ready to run.
+pub struct Service {
+    client: Client,
+    aws: fargate::Client,
+    settings: Settings,
+    clock: clock::Shared,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Connects to the cluster and to AWS. The cluster must answer; AWS need not yet.
+    pub async fn connect(options: Options) -> Result<Self, Error> {
+        let Options { kubeconfig, node, fargate, kubelet: _ } = options;
+        let config = match kubeconfig {
+            Some(path) => {
+                let read = Kubeconfig::read_from(path).map_err(|error| Error::Kubeconfig(error.into()))?;
+                kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+                    .await
+                    .map_err(|error| Error::Kubeconfig(error.into()))?
+            }
+            None => kube::Config::infer().await.map_err(|error| Error::Kubeconfig(error.into()))?,
+        };
+        let client = Client::try_from(config).map_err(Error::Client)?;
+        let system =
+            Api::<Namespace>::all(client.clone()).get("kube-system").await.map_err(Error::Cluster)?;
+
+        let clock: clock::Shared = Arc::new(clock::System);
+        let aws = fargate::Client::connect(&fargate, Health::new(clock.clone())).await;
+        if aws.region().is_empty() {
+            return Err(Error::Region);
+        }
+        let settings = Settings::new(&fargate, &node, aws.region(), &system.uid().unwrap_or_default());
+        Ok(Self { client, aws, settings, clock })
+    }
+
+    /// Runs until `shutdown`. The tasks of the pods run on.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { client, aws, settings, clock } = self;
+        let (store, writer) = reflector::store();
+        let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", settings.node_name));
+        let watch = watcher(Api::<Pod>::all(client.clone()), mine)
+            .default_backoff()
+            .modify(|pod| pod.metadata.managed_fields = None)
+            .reflect(writer);
+        tracing::info!(
+            node = settings.node_name,
+            cluster = aws.cluster(),
+            region = aws.region(),
+            started_by = settings.started_by,
+            "running the pods of the node"
+        );
+        let controller = Controller::new(client, Arc::new(aws), settings, store, clock);
+        tokio::select! {
+            () = controller.run(watch) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}

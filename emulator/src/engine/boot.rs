@@ -124,7 +124,7 @@ async fn adopt_sandboxes(context: &Context, vpc: Vpc, inventory: &Inventory) -> 
         Arc::clone(&context.runtime),
         context.clock.clone(),
         vpc,
-        context.options.region.clone(),
+        &context.options,
     );
     let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
     let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();

@@ -23,6 +23,8 @@ pub struct Options {
     pub strict_vpc: bool,
     /// Show ACTIVATING between PENDING and RUNNING.
     pub activating: bool,
+    /// Idle sandboxes of a subnet in use: tasks that can start at once without a wait for their network.
+    pub sandbox_pool: usize,
     /// End tasks, pool and network at shutdown.
     pub ephemeral: bool,
 }

@@ -16,14 +16,12 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use super::context::Options;
 use super::network::{Addresses, Subnet, Vpc, private_dns_name};
 use super::task::{self, Task};
 use crate::clock::Clock;
 use crate::runtime::{self, Runtime, SandboxSpec};
 use crate::store::{self, Store, sandboxes};
-
-/// Idle sandboxes of a subnet that tasks have been started in.
-const IDLE_WHEN_USED: usize = 4;
 
 /// Idle sandboxes of a subnet nobody has used yet.
 const IDLE_AT_FIRST: usize = 1;
@@ -55,6 +53,8 @@ struct Inner {
     vpc: Vpc,
     /// The region that hostnames carry: they are fixed before a task of some region comes.
     region: String,
+    /// Idle sandboxes of a subnet that tasks have been started in.
+    idle_when_used: usize,
     subnets: Mutex<HashMap<String, Room>>,
     makers: Semaphore,
     refill: Notify,
@@ -80,12 +80,12 @@ impl Pool {
         runtime: Arc<dyn Runtime>,
         clock: Clock,
         vpc: Vpc,
-        region: String,
+        options: &Options,
     ) -> Self {
         let room = |subnet: &Subnet| Room {
             addresses: Addresses::new(subnet.cidr),
             idle: 0,
-            target: IDLE_AT_FIRST,
+            target: IDLE_AT_FIRST.min(options.sandbox_pool),
             promised: 0,
         };
         let subnets = vpc.subnets.iter().map(|subnet| (subnet.subnet_id.clone(), room(subnet))).collect();
@@ -94,7 +94,8 @@ impl Pool {
             runtime,
             clock,
             vpc,
-            region,
+            region: options.region.clone(),
+            idle_when_used: options.sandbox_pool,
             subnets: Mutex::new(subnets),
             makers: Semaphore::new(MAKERS),
             refill: Notify::new(),
@@ -220,7 +221,7 @@ impl Pool {
     fn keep_promise(&self, subnet_id: &str) {
         self.with(subnet_id, |room| {
             room.promised = room.promised.saturating_sub(1);
-            room.target = IDLE_WHEN_USED;
+            room.target = self.0.idle_when_used;
         });
         self.0.refill.notify_one();
     }

@@ -86,8 +86,13 @@ impl World {
 }
 
 async fn start(dir: &TempDir, runtime: &simulated::Runtime) -> Engine {
-    let options =
-        Options { region: "us-east-1".into(), strict_vpc: false, activating: false, ephemeral: false };
+    let options = Options {
+        region: "us-east-1".into(),
+        strict_vpc: false,
+        activating: false,
+        sandbox_pool: 4,
+        ephemeral: false,
+    };
     let store = Store::open(dir.path()).await.expect("the store opens");
     Engine::start(options, store, Arc::new(runtime.clone()), Clock::system())
         .await

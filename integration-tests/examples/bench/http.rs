@@ -1,0 +1,112 @@
+//! A client that costs as little as it can, on the same cores as what it measures: one HTTP/1.1 connection a user.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::report;
+
+/// A region in a credential scope; the signature itself is not looked at.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=bench/20260101/us-east-1/ecs/aws4_request, \
+                             SignedHeaders=host, Signature=0";
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    host: String,
+    send: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    pub(crate) async fn open(endpoint: &str) -> anyhow::Result<Self> {
+        let host = endpoint.trim_start_matches("http://").to_owned();
+        let stream = TcpStream::connect(&host).await.with_context(|| format!("connecting to {host}"))?;
+        stream.set_nodelay(true).context("setting TCP_NODELAY")?;
+        let (send, connection) = http1::handshake(TokioIo::new(stream)).await.context("beginning HTTP")?;
+        tokio::spawn(connection);
+        Ok(Self { host, send })
+    }
+
+    /// Calls an operation, such as `Logs_20140328.PutLogEvents`. Anything but 200 is an error.
+    pub(crate) async fn call(&mut self, target: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        let request = Request::post("/")
+            .header(header::HOST, &self.host)
+            .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
+            .header(header::AUTHORIZATION, AUTHORIZATION)
+            .header("x-amz-target", target)
+            .body(Full::new(body))
+            .context("making a request")?;
+        self.send.ready().await.context("the connection ended")?;
+        let answer = self.send.send_request(request).await.with_context(|| format!("calling {target}"))?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.context("reading an answer")?.to_bytes();
+        ensure!(status.is_success(), "{target}: {status}: {}", String::from_utf8_lossy(&body));
+        Ok(body)
+    }
+
+    /// An ECS operation with JSON in and out.
+    pub(crate) async fn ecs(&mut self, operation: &str, input: &Value) -> anyhow::Result<Value> {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let output = self.call(&target, input.to_string().into()).await?;
+        serde_json::from_slice(&output).with_context(|| format!("reading the answer of {operation}"))
+    }
+
+    /// A CloudWatch Logs operation; its answer is not read.
+    pub(crate) async fn logs(&mut self, operation: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        self.call(&format!("Logs_20140328.{operation}"), body).await
+    }
+}
+
+/// What a load came to.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) per_second: f64,
+    /// Milliseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// Calls `target` on every connection, again and again for `time`, with the body that `body` makes of the connection's
+/// number and the call's.
+pub(crate) async fn load<F>(
+    endpoint: &str,
+    connections: usize,
+    time: Duration,
+    target: &'static str,
+    body: F,
+) -> anyhow::Result<Load>
+where
+    F: Fn(usize, u64) -> Bytes + Clone + Send + 'static,
+{
+    let begin = Instant::now();
+    let users = (0..connections).map(|user| {
+        let (endpoint, body) = (endpoint.to_owned(), body.clone());
+        tokio::spawn(async move {
+            let mut connection = Connection::open(&endpoint).await?;
+            let mut latencies = Vec::new();
+            let mut call = 0;
+            while begin.elapsed() < time {
+                let sent = Instant::now();
+                connection.call(target, body(user, call)).await?;
+                latencies.push(sent.elapsed().as_secs_f64() * 1000.0);
+                call += 1;
+            }
+            anyhow::Ok(latencies)
+        })
+    });
+    let mut latencies = Vec::new();
+    for user in users.collect::<Vec<_>>() {
+        latencies.extend(user.await.context("a user of the load ended early")??);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
+    let per_second = latencies.len() as f64 / begin.elapsed().as_secs_f64();
+    let (p50, p99) = (report::percentile(&mut latencies, 0.5), report::percentile(&mut latencies, 0.99));
+    Ok(Load { per_second, p50, p99 })
+}

@@ -1,0 +1,125 @@
+//! RunTask → RUNNING beside create + start of the same image by the engine's own API, on its bridge network with the same
+//! limits: in turn, so that both see the same machine.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use harness::aws::SUBNET;
+use harness::emulator::{Emulator, Options};
+use harness::work::Work;
+use serde_json::{Value, json};
+
+use super::http::Connection;
+use super::report::{self, Row};
+
+const IMAGE: &str = "neargate/fixture:latest";
+const RUNS: usize = 15;
+const MIB: i64 = 1024 * 1024;
+
+pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
+    let with_pool = against_the_engine(work, &[]).await?;
+    let without_pool = against_the_engine(work, &["--sandbox-pool", "0"]).await?;
+    Ok(vec![
+        row("RunTask → RUNNING, with the pool", with_pool, 0.45),
+        row("RunTask → RUNNING, without the pool", without_pool, 1.5),
+    ])
+}
+
+fn row(what: &str, (ours, engine): (f64, f64), factor: f64) -> Row {
+    Row {
+        what: what.to_owned(),
+        measured: format!("{ours:.0} ms = {:.2} ×", ours / engine),
+        reference: format!("{engine:.0} ms create + start on the bridge"),
+        budget: format!("≤ {factor} ×"),
+        within: ours <= factor * engine,
+    }
+}
+
+/// The medians of both, in milliseconds.
+async fn against_the_engine(work: &Work, arguments: &[&str]) -> anyhow::Result<(f64, f64)> {
+    let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    let mut emulator = Emulator::start(work, "run-task", Options { arguments, ..Options::default() }).await?;
+    register(&emulator.endpoint()).await?;
+    let docker = Docker::connect_with_defaults().context("connecting to the engine")?;
+    let (mut ours, mut engine) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        // The pool refills behind a task start.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (task, millis) = to_running(&emulator.endpoint()).await?;
+        ours.push(millis);
+        stop(&emulator.endpoint(), &task).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        engine.push(create_and_start(&docker).await?);
+    }
+    emulator.terminate().await?;
+    Ok((report::median(&mut ours), report::median(&mut engine)))
+}
+
+/// Registers the task definition that every measurement of a task runs: one container that only waits.
+pub(crate) async fn register(endpoint: &str) -> anyhow::Result<()> {
+    let definition = json!({
+        "family": "bench",
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [{"name": "app", "image": IMAGE, "command": ["sleep", "3600"]}],
+    });
+    Connection::open(endpoint).await?.ecs("RegisterTaskDefinition", &definition).await.map(drop)
+}
+
+/// The input of RunTask for it.
+pub(crate) fn run_task(count: u32) -> Value {
+    json!({
+        "taskDefinition": "bench",
+        "launchType": "FARGATE",
+        "count": count,
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": [SUBNET]}},
+    })
+}
+
+/// Runs a task; answers its ARN and the milliseconds until DescribeTasks says RUNNING.
+pub(crate) async fn to_running(endpoint: &str) -> anyhow::Result<(String, f64)> {
+    let mut connection = Connection::open(endpoint).await?;
+    let begin = Instant::now();
+    let ran = connection.ecs("RunTask", &run_task(1)).await?;
+    let arn = ran["tasks"][0]["taskArn"].as_str().context("RunTask answered no task")?.to_owned();
+    loop {
+        let described = connection.ecs("DescribeTasks", &json!({"tasks": [arn]})).await?;
+        match described["tasks"][0]["lastStatus"].as_str() {
+            Some("RUNNING") => return Ok((arn, begin.elapsed().as_secs_f64() * 1000.0)),
+            Some("STOPPED") => bail!("the task stopped: {described}"),
+            _ if begin.elapsed() > Duration::from_secs(60) => bail!("the task does not run: {described}"),
+            _ => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    }
+}
+
+async fn stop(endpoint: &str, task: &str) -> anyhow::Result<()> {
+    Connection::open(endpoint).await?.ecs("StopTask", &json!({"task": task})).await.map(drop)
+}
+
+async fn create_and_start(docker: &Docker) -> anyhow::Result<f64> {
+    let body = ContainerCreateBody {
+        image: Some(IMAGE.to_owned()),
+        cmd: Some(vec!["sleep".to_owned(), "3600".to_owned()]),
+        host_config: Some(HostConfig {
+            memory: Some(512 * MIB),
+            memory_swap: Some(512 * MIB),
+            cpu_period: Some(100_000),
+            cpu_quota: Some(25_000),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let begin = Instant::now();
+    let created = docker.create_container(None, body).await.context("creating a container")?;
+    let started = docker.start_container(&created.id, None).await.context("starting a container");
+    let millis = begin.elapsed().as_secs_f64() * 1000.0;
+    let force = RemoveContainerOptionsBuilder::default().force(true).build();
+    docker.remove_container(&created.id, Some(force)).await.context("removing a container")?;
+    started.map(|()| millis)
+}

@@ -1,1 +1,36 @@
-//! The kubelet's HTTPS API.
+//! The kubelet's HTTPS API, on the node's InternalIP: what `kubectl logs` and the API server ask of a node.
+//!
+//! ```text
+//! TCP -> tls (any client certificate, or none) -> authn (401) -> authz (403) -> routes (404, 501)
+//!         |                                        |             |               +-> logs -> CloudWatch Logs
+//!         +- serving certificate                   |             +-> SubjectAccessReview  (kept 5 min, 30 s)
+//!                                                  +-> client_ca, TokenReview             (kept 2 min)
+//! ```
+//!
+//! Everything is behind authentication and authorization, routes that do not exist too, as in a kubelet whose
+//! anonymous access is off.
+//!
+//! What this needs of the cluster's RBAC:
+//!
+//! | group | resource | verbs | where |
+//! | --- | --- | --- | --- |
+//! | `authentication.k8s.io` | `tokenreviews` | create | cluster |
+//! | `authorization.k8s.io` | `subjectaccessreviews` | create | cluster |
+//! | core | `configmaps`, name `extension-apiserver-authentication` | get, list, watch | `kube-system`; not with a client CA file |
+//!
+//! The first two are the ClusterRole `system:auth-delegator`, the last is the Role `extension-apiserver-authentication-reader`
+//! of `kube-system`: both exist in every cluster.
+
+mod authn;
+mod authz;
+mod cache;
+mod client_ca;
+mod logs;
+mod routes;
+mod service;
+mod tls;
+
+pub use self::{
+    service::{Error, Options, Service},
+    tls::Error as TlsError,
+};

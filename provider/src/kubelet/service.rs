@@ -1,0 +1,249 @@
+//! The listener: accepts, shakes hands, serves, closes.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Client, runtime::reflector::Store};
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{
+    authn::{Authenticator, PeerCertificates},
+    authz::Authorizer,
+    client_ca::{self, ClientCa, Origin, Updater},
+    logs::Logs,
+    routes::{self, Doors},
+    tls::{self, Serving},
+};
+use crate::{
+    clock,
+    fargate::logs::{Location, Source},
+    options,
+};
+
+/// Connections at once. An API server multiplexes its requests over a few; the rest is for scrapers and `kubectl logs`
+/// through HTTP/1.1, one connection each.
+const CONNECTIONS: usize = 1_024;
+
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/1.1 connection may stay without a request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Between two HTTP/2 pings, and how long the answer may take: what is dead is dropped with its followers.
+const PING_PERIOD: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long requests may still take when the API closes.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Pause after an accept that failed for want of something (descriptors, memory).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the API is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The node's name: what permissions are asked on.
+    pub node: String,
+    /// The node's InternalIP: what a certificate of our own names.
+    pub ip: IpAddr,
+    /// Where to listen, which certificate to show, whom to trust.
+    pub kubelet: options::Kubelet,
+    /// Where the containers' output goes; `None` where it goes nowhere.
+    pub logs: Option<Location>,
+}
+
+/// Why the API does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken, or not ours.
+    #[error("listening on {address} for the kubelet's API")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no certificate to show.
+    #[error("preparing the certificate of the kubelet's API")]
+    Tls(#[from] tls::Error),
+    /// The clients' authority is not usable.
+    #[error("preparing the client authority of the kubelet's API")]
+    ClientCa(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<client_ca::Error> for Error {
+    fn from(error: client_ca::Error) -> Self {
+        Self::ClientCa(Box::new(error))
+    }
+}
+
+/// The API, bound to its address.
+pub struct Service {
+    listener: TcpListener,
+    local: SocketAddr,
+    acceptor: TlsAcceptor,
+    router: Router,
+    serving: Arc<Serving>,
+    updater: Updater,
+    closing: CancellationToken,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Listens; nothing is accepted before [`Service::run`].
+    ///
+    /// `pods` are the pods bound to this node, `source` is where their output is read.
+    pub async fn bind(
+        options: Options,
+        client: Client,
+        pods: Store<Pod>,
+        source: Arc<dyn Source>,
+        clock: clock::Shared,
+    ) -> Result<Self, Error> {
+        let Options { node, ip, kubelet, logs } = options;
+        let options::Kubelet { address, port, certificate, client_ca } = kubelet;
+
+        let serving = Arc::new(Serving::new(certificate, &node, ip, clock.now())?);
+        let acceptor = TlsAcceptor::from(Arc::new(tls::config(Arc::clone(&serving))?));
+        let origin = client_ca.map_or_else(|| Origin::Cluster(client.clone()), Origin::File);
+        let (client_ca, mut updater) = ClientCa::new(origin);
+        updater.check()?;
+
+        let address = SocketAddr::new(address, port);
+        let listen = |source| Error::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let local = listener.local_addr().map_err(listen)?;
+
+        let closing = CancellationToken::new();
+        let doors = Doors {
+            authenticator: Authenticator::new(client.clone(), client_ca, Arc::clone(&clock)),
+            authorizer: Authorizer::new(client, node),
+        };
+        let logs = Logs { pods, source, location: logs, clock, closing: closing.clone() };
+        let router = routes::router(Arc::new(doors), logs);
+        Ok(Self { listener, local, acceptor, router, serving, updater, closing })
+    }
+
+    /// The port that the node tells the API server.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.local.port()
+    }
+
+    /// Serves until `shutdown`, then lets requests end for a few seconds; followed logs end at once.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { listener, local, acceptor, router, serving, updater, closing } = self;
+        tracing::info!(%local, "the kubelet's API listens");
+        let connection = Connection { acceptor, router, closing: closing.clone() };
+        let mut connections = JoinSet::new();
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = accept(listener, connection, &mut connections) => {}
+            () = serving.follow() => {}
+            () = follow(updater) => {}
+        }
+        closing.cancel();
+        let ended = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} });
+        if ended.await.is_err() {
+            tracing::info!(left = connections.len(), "requests to the kubelet's API are broken off");
+        }
+    }
+}
+
+/// The authority's source may end (a watch never does); the API goes on with what it knows.
+async fn follow(updater: Updater) {
+    updater.run().await;
+    std::future::pending().await
+}
+
+async fn accept(listener: TcpListener, connection: Connection, connections: &mut JoinSet<()>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // Waiting for a place before accepting leaves the queue to the kernel. The semaphore is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(connection.clone().serve(stream, place));
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+#[derive(Clone)]
+struct Connection {
+    acceptor: TlsAcceptor,
+    router: Router,
+    closing: CancellationToken,
+}
+
+impl Connection {
+    /// One connection from its handshake to its end, in its own task: a slow one holds up nobody.
+    async fn serve(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream));
+        let stream = tokio::select! {
+            () = self.closing.cancelled() => return,
+            handshake = handshake => match handshake {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => return tracing::debug!("a TLS handshake took too long"),
+            },
+        };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let peer = PeerCertificates(chain.iter().cloned().map(CertificateDer::into_owned).collect());
+        let router = self.router;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.clone().oneshot(request.map(Body::new))
+        });
+
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_PERIOD)
+            .keep_alive_timeout(PING_TIMEOUT);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error = &*error, "a connection to the kubelet's API broke off");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The TLS side of the kubelet's API: what it shows, and what it asks its callers for.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use jiff::{Timestamp, tz::TimeZone};
+use parking_lot::RwLock;
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime, pem::PemObject},
+    server::{
+        ClientHello, ResolvesServerCert,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+};
+
+use super::client_ca::FILE_PERIOD;
+use crate::options::Certificate;
+
+/// How long a certificate of our own lives, as a kubelet's: each start makes a new one.
+const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A certificate of our own is valid from a day ago, for callers whose clock is behind.
+const BACKDATE: Duration = Duration::from_secs(24 * 3600);
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// One of the two files is not there, or not PEM.
+    #[error("reading {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key are no pair.
+    #[error("using the certificate {path}")]
+    Pair {
+        /// The certificate's file.
+        path: String,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+    /// No certificate of our own could be made.
+    #[error("making a certificate")]
+    Make(#[source] rcgen::Error),
+    /// The certificate just made is not taken.
+    #[error("using the certificate just made")]
+    Own(#[source] rustls::Error),
+    /// The protocol's versions do not fit the cryptography.
+    #[error("setting TLS up")]
+    Config(#[source] rustls::Error),
+}
+
+/// The certificate that the API shows; a file's is read again as it rotates.
+#[derive(Debug)]
+pub(super) struct Serving {
+    files: Option<Certificate>,
+    key: RwLock<Arc<CertifiedKey>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Serving {
+    /// The certificate in `files`, else one made now for the node's name and address.
+    pub(super) fn new(
+        files: Option<Certificate>,
+        node: &str,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = match &files {
+            Some(files) => read(files, &provider)?,
+            None => make(node, ip, now, &provider)?,
+        };
+        Ok(Self { files, key: RwLock::new(Arc::new(key)), provider })
+    }
+
+    /// Reads the files again from time to time; ends with whoever drops it.
+    pub(super) async fn follow(&self) {
+        let Some(files) = &self.files else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(FILE_PERIOD).await;
+            match read(files, &self.provider) {
+                Ok(key) => *self.key.write() = Arc::new(key),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the kubelet API's certificate was not read again; the last good one stays"
+                ),
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Serving {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.key.read()))
+    }
+}
+
+fn read(files: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+    let Certificate { cert, key } = files;
+    let unread = |path: &std::path::Path| {
+        let path = path.display().to_string();
+        move |source| Error::Read { path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(unread(cert))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(unread(key))?;
+    CertifiedKey::from_der(chain, key, provider)
+        .map_err(|source| Error::Pair { path: cert.display().to_string(), source })
+}
+
+fn make(node: &str, ip: IpAddr, now: Timestamp, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+    let mut params = CertificateParams::new(vec![node.to_owned()]).map_err(Error::Make)?;
+    params.subject_alt_names.push(SanType::IpAddress(ip));
+    params.distinguished_name.push(DnType::CommonName, format!("{node}@{}", now.as_second()));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let day = |at: Timestamp| {
+        let date = at.to_zoned(TimeZone::UTC).date();
+        rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+    };
+    params.not_before = day(now.saturating_sub(BACKDATE).unwrap_or(now));
+    params.not_after = day(now.saturating_add(LIFETIME).unwrap_or(now));
+    let key = KeyPair::generate().map_err(Error::Make)?;
+    let certificate = params.self_signed(&key).map_err(Error::Make)?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    CertifiedKey::from_der(vec![certificate.der().clone()], key, provider).map_err(Error::Own)
+}
+
+/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, a client certificate asked for and not demanded.
+pub(super) fn config(serving: Arc<Serving>) -> Result<ServerConfig, Error> {
+    let provider = Arc::clone(&serving.provider);
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Config)?
+        .with_client_cert_verifier(Arc::new(AnyClient(provider)))
+        .with_cert_resolver(serving);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Takes any client certificate whose key the client holds, and leaves it to the request to say whether it proves anything:
+/// so a stranger gets a 401 that it can read and not a broken handshake, a token still counts beside a certificate of
+/// another authority, and the authority can rotate under standing connections. Go's `RequestClientCert`, which a
+/// kubelet uses.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

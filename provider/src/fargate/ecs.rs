@@ -183,7 +183,7 @@ impl Ecs for Client {
 
 impl Client {
     /// Records how the call ended and sorts its error.
-    fn heard<T, E>(
+    pub(super) fn heard<T, E>(
         &self,
         operation: &'static str,
         answer: Result<T, SdkError<E, HttpResponse>>,

@@ -5,38 +5,18 @@
 //! it was passed (CloudWatch Logs API reference, `GetLogEvents`). What the pages mean to a reader is decided
 //! in [`crate::kubelet`]; here is only the call, its pace and its errors.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use aws_sdk_cloudwatchlogs::{error::SdkError, operation::get_log_events::GetLogEventsError};
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
-use super::{Client, Outcome};
+use super::{Client, ecs, quota::Bucket};
 
-/// Calls a second over all readers. AWS's quota is 25 a second, account and region ("CloudWatch Logs
-/// quotas", `GetLogEvents`); with [`BURST`] no second ever holds more than that.
+/// Calls a second over all readers. AWS's quota is 25 a second, account and region ("CloudWatch Logs quotas",
+/// `GetLogEvents`); with [`BURST`] no second ever holds more than that.
 const RATE: u32 = 20;
 
 /// Calls that may go out at once after a quiet time.
 const BURST: u32 = 5;
-
-/// Where the output of this provider's containers goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// `awslogs-group`.
-    pub group: String,
-    /// `awslogs-stream-prefix`.
-    pub prefix: String,
-}
-
-impl Location {
-    /// The stream of one container of one task.
-    #[must_use]
-    pub fn stream(&self, container: &str, task_id: &str) -> Stream {
-        Stream { group: self.group.clone(), name: format!("{}/{container}/{task_id}", self.prefix) }
-    }
-}
 
 /// One log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,15 +107,13 @@ pub enum Error {
         /// The stream.
         stream: Stream,
         /// What was seen.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: ecs::Error,
     },
     /// The token is too old (they live for 24 hours) or not one at all: the place must be found anew.
     #[error("reading log stream {stream}: the page token is no longer valid")]
     Token {
         /// The stream.
         stream: Stream,
-        /// What AWS said.
-        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// AWS refuses, and would again: no permission, no such parameter.
     #[error("reading log stream {stream}: CloudWatch Logs refuses")]
@@ -143,7 +121,7 @@ pub enum Error {
         /// The stream.
         stream: Stream,
         /// What AWS said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: ecs::Error,
     },
 }
 
@@ -158,60 +136,40 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct CloudWatch {
     client: Client,
-    pace: Arc<Pace>,
+    pace: Arc<Bucket>,
 }
 
 impl CloudWatch {
     /// Reads through `client`, and records there whether AWS answered.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, pace: Arc::new(Pace::new(RATE, BURST)) }
+        Self { client, pace: Arc::new(Bucket::new(BURST, RATE)) }
     }
 }
 
 #[async_trait]
 impl Source for CloudWatch {
     async fn page(&self, stream: &Stream, request: &Request) -> Result<Option<Page>, Error> {
-        self.pace.turn().await;
-        let forward = matches!(request.position, Position::Head | Position::After(_));
+        self.pace.take().await;
         let answer = self
             .client
             .logs()
             .get_log_events()
             .log_group_name(&stream.group)
             .log_stream_name(&stream.name)
-            .start_from_head(forward)
+            .start_from_head(matches!(request.position, Position::Head | Position::After(_)))
             .set_start_time(request.start)
             .set_limit(request.limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
             .set_next_token(request.position.token().map(ToOwned::to_owned))
             .send()
             .await;
-        let output = match answer {
+        let output = match self.client.heard("GetLogEvents", answer) {
             Ok(output) => output,
-            Err(error) => {
-                let kind = Kind::of(&error);
-                self.client.health().record(match kind {
-                    Kind::Unavailable => Outcome::Trouble(format!(
-                        "GetLogEvents: {}",
-                        aws_smithy_types::error::display::DisplayErrorContext(&error)
-                    )),
-                    Kind::NotThere | Kind::Parameter | Kind::Refused => Outcome::Answered,
-                });
-                let (stream, source) = (stream.clone(), error.into());
-                return match kind {
-                    Kind::NotThere => Ok(None),
-                    Kind::Unavailable => Err(Error::Unavailable { stream, source }),
-                    Kind::Parameter if request.position.token().is_some() => {
-                        Err(Error::Token { stream, source })
-                    }
-                    Kind::Parameter | Kind::Refused => Err(Error::Refused { stream, source }),
-                };
-            }
+            Err(error) => return not_read(stream.clone(), &request.position, error),
         };
-        self.client.health().record(Outcome::Answered);
         Ok(Some(Page {
-            forward: output.next_forward_token().unwrap_or_default().to_owned(),
-            backward: output.next_backward_token().unwrap_or_default().to_owned(),
+            forward: output.next_forward_token.unwrap_or_default(),
+            backward: output.next_backward_token.unwrap_or_default(),
             events: output
                 .events
                 .unwrap_or_default()
@@ -226,86 +184,60 @@ impl Source for CloudWatch {
 }
 
 /// What an error of `GetLogEvents` means to a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    NotThere,
-    Parameter,
-    Unavailable,
-    Refused,
-}
-
-impl Kind {
-    fn of(error: &SdkError<GetLogEventsError>) -> Self {
-        let SdkError::ServiceError(answer) = error else {
-            return match error {
-                SdkError::ConstructionFailure(_) => Self::Refused,
-                _ => Self::Unavailable,
-            };
-        };
-        let throttled = answer.err().meta().code().is_some_and(|code| code.contains("Throttl"));
-        match answer.err() {
-            _ if throttled || answer.raw().status().is_server_error() => Self::Unavailable,
-            GetLogEventsError::ResourceNotFoundException(_) => Self::NotThere,
-            GetLogEventsError::InvalidParameterException(_) => Self::Parameter,
-            GetLogEventsError::ServiceUnavailableException(_) => Self::Unavailable,
-            _ => Self::Refused,
+fn not_read(stream: Stream, position: &Position, error: ecs::Error) -> Result<Option<Page>, Error> {
+    match &error {
+        ecs::Error::Refused { code, .. } if code == "ResourceNotFoundException" => Ok(None),
+        ecs::Error::Refused { code, .. }
+            if code == "InvalidParameterException" && position.token().is_some() =>
+        {
+            Err(Error::Token { stream })
         }
-    }
-}
-
-/// Gives out turns, first come first served: `burst` at once after a quiet time, then `rate` a second.
-#[derive(Debug)]
-struct Pace {
-    interval: Duration,
-    lead: Duration,
-    /// When the next turn would fall due if there were no burst.
-    due: Mutex<Instant>,
-}
-
-impl Pace {
-    fn new(rate: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / rate;
-        Self { interval, lead: interval * burst.saturating_sub(1), due: Mutex::new(Instant::now()) }
-    }
-
-    /// Waits for the caller's turn.
-    async fn turn(&self) {
-        let now = Instant::now();
-        let at = {
-            let mut due = self.due.lock();
-            let mine = (*due).max(now);
-            *due = mine + self.interval;
-            mine.checked_sub(self.lead).unwrap_or(now)
-        };
-        tokio::time::sleep_until(at).await;
+        ecs::Error::Trouble { .. } => Err(Error::Unavailable { stream, source: error }),
+        _ => Err(Error::Refused { stream, source: error }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn turns_come_in_a_burst_and_then_at_the_rate_and_never_above_the_quota() {
-        let pace = Pace::new(RATE, BURST);
-        tokio::time::advance(Duration::from_secs(60)).await;
+    async fn no_second_holds_more_calls_than_the_quota() {
+        let pace = Bucket::new(BURST, RATE);
         let begin = Instant::now();
         let mut turns = Vec::new();
         for _ in 0..100 {
-            pace.turn().await;
+            pace.take().await;
             turns.push(begin.elapsed());
         }
         assert!(turns[4] < Duration::from_millis(2), "the burst waits: {:?}", turns[4]);
         for window in turns.windows(26) {
-            assert!(window[25] - window[0] > Duration::from_millis(995), "26 turns within a second");
+            assert!(window[25] - window[0] > Duration::from_millis(995), "26 calls within a second");
         }
-        let last = turns[99].as_millis();
-        assert!((4_740..=4_760).contains(&last), "95 turns after the burst at 20 a second, took {last} ms");
     }
 
     #[test]
-    fn a_stream_is_named_as_awslogs_names_it() {
-        let location = Location { group: "/fargate".into(), prefix: "pods".into() };
-        assert_eq!(location.stream("web", "0123abcd").to_string(), "/fargate:pods/web/0123abcd");
+    fn an_error_is_the_streams_absence_the_tokens_age_a_trouble_or_a_refusal() {
+        let stream = Stream { group: "g".into(), name: "pods/web/0123".into() };
+        let refused = |code: &str| ecs::Error::Refused {
+            operation: "GetLogEvents",
+            code: code.to_owned(),
+            message: String::new(),
+        };
+        let after = Position::After("f/1/s".into());
+        let sorted = |position: &Position, error| not_read(stream.clone(), position, error);
+        assert!(matches!(sorted(&after, refused("ResourceNotFoundException")), Ok(None)));
+        assert!(matches!(sorted(&after, refused("InvalidParameterException")), Err(Error::Token { .. })));
+        assert!(matches!(
+            sorted(&Position::Head, refused("InvalidParameterException")),
+            Err(Error::Refused { .. })
+        ));
+        assert!(matches!(sorted(&after, refused("AccessDeniedException")), Err(Error::Refused { .. })));
+        let trouble = ecs::Error::Trouble { operation: "GetLogEvents", message: "503".into() };
+        assert!(matches!(sorted(&after, trouble), Err(Error::Unavailable { .. })));
     }
 }

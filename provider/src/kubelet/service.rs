@@ -33,11 +33,7 @@ use super::{
     routes::{self, Doors},
     tls::{self, Serving},
 };
-use crate::{
-    clock,
-    fargate::logs::{Location, Source},
-    options,
-};
+use crate::{clock, fargate::logs::Source, options};
 
 /// Connections at once. An API server multiplexes its requests over a few; the rest is for scrapers and `kubectl logs`
 /// through HTTP/1.1, one connection each.
@@ -68,8 +64,8 @@ pub struct Options {
     pub ip: IpAddr,
     /// Where to listen, which certificate to show, whom to trust.
     pub kubelet: options::Kubelet,
-    /// Where the containers' output goes; `None` where it goes nowhere.
-    pub logs: Option<Location>,
+    /// The log group of the containers' output; `None` where it goes nowhere.
+    pub log_group: Option<String>,
 }
 
 /// Why the API does not start.
@@ -125,7 +121,7 @@ impl Service {
         source: Arc<dyn Source>,
         clock: clock::Shared,
     ) -> Result<Self, Error> {
-        let Options { node, ip, kubelet, logs } = options;
+        let Options { node, ip, kubelet, log_group } = options;
         let options::Kubelet { address, port, certificate, client_ca } = kubelet;
 
         let serving = Arc::new(Serving::new(certificate, &node, ip, clock.now())?);
@@ -144,7 +140,7 @@ impl Service {
             authenticator: Authenticator::new(client.clone(), client_ca, Arc::clone(&clock)),
             authorizer: Authorizer::new(client, node),
         };
-        let logs = Logs { pods, source, location: logs, clock, closing: closing.clone() };
+        let logs = Logs { pods, source, group: log_group, clock, closing: closing.clone() };
         let router = routes::router(Arc::new(doors), logs);
         Ok(Self { listener, local, acceptor, router, serving, updater, closing })
     }
@@ -247,3 +243,6 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

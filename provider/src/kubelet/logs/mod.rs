@@ -31,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 use self::{line::Writer, reader::Reader};
 use crate::{
     clock,
-    fargate::logs::{Location, Source},
+    fargate::logs::{Source, Stream},
+    translate::definition,
 };
 
 /// What the endpoint stands on.
@@ -39,7 +40,8 @@ use crate::{
 pub(super) struct Logs {
     pub(super) pods: Store<Pod>,
     pub(super) source: Arc<dyn Source>,
-    pub(super) location: Option<Location>,
+    /// The log group; `None` where the containers' output goes nowhere.
+    pub(super) group: Option<String>,
     pub(super) clock: clock::Shared,
     /// Ends the followers when the API closes.
     pub(super) closing: CancellationToken,
@@ -95,9 +97,10 @@ pub(super) async fn get(
 ) -> Result<Response, Error> {
     let query = query::Query::parse(&pairs, logs.clock.now())?;
     let key = ObjectRef::<Pod>::new(&name).within(&namespace);
-    let pod = logs.pods.get(&key).ok_or_else(|| Error::NoPod(name))?;
+    let pod = logs.pods.get(&key).ok_or(Error::NoPod(name))?;
     let task = attempt::choose(&pod, &container, query.previous)?;
-    let stream = logs.location.as_ref().ok_or(Error::NotKept)?.stream(&container, &task);
+    let group = logs.group.ok_or(Error::NotKept)?;
+    let stream = Stream { group, name: definition::log_stream(&container, &task) };
 
     let window =
         reader::Window { tail: query.tail, since: query.since.map(millisecond), follow: query.follow };

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
+use crate::fargate::ecs;
 
 /// A stream in memory.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ impl Content {
         self.calls += 1;
         if self.failures > 0 {
             self.failures -= 1;
-            return Err(Error::Unavailable { stream: stream.clone(), source: "503".into() });
+            return Err(Error::Unavailable { stream: stream.clone(), source: trouble() });
         }
         let Some(events) = &self.events else { return Ok(None) };
         let begin =
@@ -67,7 +68,7 @@ impl Content {
             Position::After(token) | Position::Before(token) => {
                 let parts: Vec<usize> = token.split('/').skip(1).map(|part| part.parse().unwrap()).collect();
                 if parts[2] != self.generation as usize {
-                    return Err(Error::Token { stream: stream.clone(), source: "expired".into() });
+                    return Err(Error::Token { stream: stream.clone() });
                 }
                 (matches!(request.position, Position::After(_)), parts[0], parts[1])
             }
@@ -109,6 +110,10 @@ impl Source for Fake {
     async fn page(&self, stream: &Stream, request: &Request) -> Result<Option<Page>, Error> {
         self.state.lock().page(stream, request)
     }
+}
+
+fn trouble() -> ecs::Error {
+    ecs::Error::Trouble { operation: "GetLogEvents", message: "503".to_owned() }
 }
 
 /// Lines `range`, three of them in each millisecond.

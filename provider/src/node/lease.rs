@@ -1,0 +1,81 @@
+//! The node's heartbeat: a Lease in `kube-node-lease`, as a kubelet keeps it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::FIELD_MANAGER;
+use crate::clock;
+
+/// How long a renewal speaks for the node (`nodeLeaseDurationSeconds`).
+const DURATION_SECONDS: i32 = 40;
+
+/// Between two renewals: a quarter of the duration.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// How long one renewal may take, and how long until it is tried again.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Renews the lease for as long as it is polled. `uid` is the Node's, `None` while there is none; a new one is
+/// answered at once, since the old Node took its lease along.
+pub(super) async fn keep(
+    client: Client,
+    node: String,
+    clock: clock::Shared,
+    mut uid: watch::Receiver<Option<String>>,
+) {
+    let leases = Api::<Lease>::namespaced(client, "kube-node-lease");
+    loop {
+        let owner = uid.borrow_and_update().clone();
+        let pause = match owner {
+            None => Duration::MAX,
+            Some(owner) => {
+                let patch = Patch::Apply(body(&node, &owner, clock.now()));
+                let params = PatchParams::apply(FIELD_MANAGER).force();
+                let renewal = leases.patch(&node, &params, &patch);
+                match tokio::time::timeout(TIMEOUT, renewal).await {
+                    Ok(Ok(_)) => PERIOD,
+                    Ok(Err(error)) => {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the node's lease was not renewed"
+                        );
+                        RETRY
+                    }
+                    Err(_) => {
+                        tracing::warn!("the node's lease was not renewed in time");
+                        RETRY
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            changed = uid.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn body(node: &str, owner: &str, now: Timestamp) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {
+            "name": node,
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": node, "uid": owner }],
+        },
+        "spec": {
+            "holderIdentity": node,
+            "leaseDurationSeconds": DURATION_SECONDS,
+            // MicroTime: six digits, no more and no fewer.
+            "renewTime": format!("{now:.6}"),
+        },
+    })
+}

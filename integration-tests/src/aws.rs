@@ -1,5 +1,6 @@
 //! AWS's own SDK for Rust, pointed at an endpoint, and the few calls that nearly every test makes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -144,17 +145,18 @@ impl Aws {
 
     /// Runs one task of a task definition; answers its ARN.
     pub async fn run(&self, task_definition: &str) -> anyhow::Result<String> {
-        self.run_in(task_definition, SUBNET).await
+        self.run_on("default", task_definition).await
     }
 
-    /// Runs one task in a subnet; answers its ARN.
-    pub async fn run_in(&self, task_definition: &str, subnet: &str) -> anyhow::Result<String> {
+    /// Runs one task on a cluster; answers its ARN.
+    pub async fn run_on(&self, cluster: &str, task_definition: &str) -> anyhow::Result<String> {
         let output = self
             .ecs
             .run_task()
+            .cluster(cluster)
             .task_definition(task_definition)
             .launch_type(LaunchType::Fargate)
-            .network_configuration(network(subnet))
+            .network_configuration(network(SUBNET))
             .send()
             .await
             .map_err(|error| anyhow::anyhow!("running {task_definition}: {}", DisplayErrorContext(error)))?;
@@ -205,6 +207,33 @@ impl Aws {
         let cluster = arn.rsplit('/').nth(1).unwrap_or("default");
         let stopped = self.ecs.stop_task().cluster(cluster).task(arn).send().await;
         stopped.map_err(|error| anyhow::anyhow!("stopping {arn}: {}", DisplayErrorContext(error)))?;
+        Ok(())
+    }
+
+    /// The ARNs of all tasks of a cluster with that desired status.
+    pub async fn tasks(&self, cluster: &str, desired: &str) -> anyhow::Result<Vec<String>> {
+        let pages =
+            self.ecs.list_tasks().cluster(cluster).desired_status(desired.into()).into_paginator().items();
+        let all = pages.send().collect::<Result<Vec<_>, _>>().await;
+        all.map_err(|error| anyhow::anyhow!("listing the tasks of {cluster}: {}", DisplayErrorContext(error)))
+    }
+
+    /// The tags of a resource.
+    pub async fn tags(&self, arn: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let output = self.ecs.list_tags_for_resource().resource_arn(arn).send().await;
+        let output = output
+            .map_err(|error| anyhow::anyhow!("reading the tags of {arn}: {}", DisplayErrorContext(error)))?;
+        let tags = output.tags().iter().map(|tag| {
+            (tag.key().unwrap_or_default().to_owned(), tag.value().unwrap_or_default().to_owned())
+        });
+        Ok(tags.collect())
+    }
+
+    /// Makes an ECS cluster.
+    pub async fn create_cluster(&self, name: &str) -> anyhow::Result<()> {
+        let created = self.ecs.create_cluster().cluster_name(name).send().await;
+        created
+            .map_err(|error| anyhow::anyhow!("making the cluster {name}: {}", DisplayErrorContext(error)))?;
         Ok(())
     }
 

@@ -81,8 +81,8 @@ impl Cluster {
         kubectl(&self.kubeconfig, args).await
     }
 
-    /// Writes the kubeconfig of a service account: a token of an hour, no other right.
-    pub async fn act_as(&self, namespace: &str, account: &str, path: &Path) -> anyhow::Result<()> {
+    /// A token of a service account, for an hour.
+    pub async fn token(&self, namespace: &str, account: &str) -> anyhow::Result<String> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let request = TokenRequest {
             spec: TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() },
@@ -92,7 +92,12 @@ impl Cluster {
             .create_token_request(account, &PostParams::default(), &request)
             .await
             .with_context(|| format!("asking for a token of {namespace}/{account}"))?;
-        let token = token.status.context("the token request has no status")?.token;
+        Ok(token.status.context("the token request has no status")?.token)
+    }
+
+    /// Writes the kubeconfig of a service account: its token, and no other right.
+    pub async fn act_as(&self, namespace: &str, account: &str, path: &Path) -> anyhow::Result<()> {
+        let token = self.token(namespace, account).await?;
         let config = config(&self.kubeconfig).await?;
         let authority: String = config.root_cert.iter().flatten().map(|der| pem(der)).collect();
         kubeconfig::write(path, &config.cluster_url.to_string(), authority.as_bytes(), &User::Token(&token))

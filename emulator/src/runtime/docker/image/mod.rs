@@ -26,7 +26,7 @@ use crate::runtime::{Error, Image};
 use reference::Reference;
 use refusal::Refusal;
 
-/// How often a pull is tried whose registry can't be reached, as often as Fargate says it does.
+/// How often a pull is tried whose registry can't be reached, as often as Fargate says that it does.
 const ATTEMPTS: u32 = 5;
 /// Before the second attempt; doubles.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -92,7 +92,7 @@ impl Inner {
                 pause *= 2;
                 continue;
             }
-            let (image, reason) = (image.to_owned(), refusal.text(reference, attempt, &error));
+            let (image, reason) = (reference.to_string(), refusal.cause(reference, &error));
             return Err(match refusal {
                 Refusal::Unreachable => Error::ImageUnreachable { image, reason },
                 Refusal::NotFound | Refusal::Denied | Refusal::Other => {

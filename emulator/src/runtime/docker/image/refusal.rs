@@ -52,22 +52,17 @@ impl Refusal {
         }
     }
 
-    /// What Fargate writes after `CannotPullContainerError: `.
-    pub(super) fn text(self, reference: &Reference, attempts: u32, error: &DockerError) -> String {
+    /// What Fargate writes after `failed to resolve ref REFERENCE: `.
+    pub(super) fn cause(self, reference: &Reference, error: &DockerError) -> String {
         let said = reason(error);
-        let cause = match self {
+        match self {
             Self::NotFound => format!("{reference}: not found"),
-            Self::Denied => {
-                format!(
-                    "pull access denied, repository does not exist or may require authorization: server message: {said}"
-                )
-            }
+            Self::Denied => format!(
+                "pull access denied, repository does not exist or may require authorization: server message: {said}"
+            ),
             Self::Unreachable => format!("failed to do request: {said}"),
             Self::Other => said,
-        };
-        format!(
-            "pull image manifest has been retried {attempts} time(s): failed to resolve ref {reference}: {cause}"
-        )
+        }
     }
 }
 
@@ -112,10 +107,7 @@ mod tests {
             status_code: 404,
             message: "manifest unknown".to_owned(),
         };
-        assert_eq!(
-            Refusal::NotFound.text(&reference, 1, &error),
-            "pull image manifest has been retried 1 time(s): failed to resolve ref docker.io/library/nginx:nope: \
-             docker.io/library/nginx:nope: not found"
-        );
+        let cause = Refusal::NotFound.cause(&reference, &error);
+        assert_eq!(cause, "docker.io/library/nginx:nope: not found");
     }
 }

@@ -1,0 +1,86 @@
+//! What one instance finds again, and what it leaves alone.
+
+use neargate::runtime::docker::Options;
+use neargate::runtime::{Runtime as _, State};
+
+use crate::support::{VPC, blocks, connect, docker, observed, with_world};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_finds_what_an_earlier_one_left() {
+    with_world(|world| async move {
+        let task = world.task(4, 256, 512, &["data"]).await;
+        let running = task.run_tool("running", &["hold"]).await;
+        let ended = task.run_tool("ended", &["exit", "7"]).await;
+        crate::support::exit(&world.runtime, &ended).await;
+
+        let again = connect(world.options.clone()).await.unwrap();
+        assert_eq!(again.ensure_network(VPC, &blocks()).await.unwrap(), world.block);
+        let inventory = again.inventory().await.unwrap();
+        assert_eq!(inventory.sandboxes, std::slice::from_ref(&task.sandbox_id));
+        assert_eq!(inventory.tasks, std::slice::from_ref(&task.task_id));
+        let mut states: Vec<_> = inventory
+            .containers
+            .iter()
+            .map(|container| (container.name.as_str(), &container.state))
+            .collect();
+        states.sort_by_key(|(name, _)| *name);
+        assert!(
+            matches!(
+                states.as_slice(),
+                [("ended", State::Exited { exit, .. }), ("running", State::Running { .. })] if exit.code == 7
+            ),
+            "{states:?}"
+        );
+        assert_eq!(observed(&again, &running).await.task_id, task.task_id);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_instance_ends_all_of_its_own_and_nothing_of_another() {
+    with_world(|mine| async move {
+        let task = mine.task(4, 256, 512, &["data"]).await;
+        let container = task.run_tool("app", &["hold"]).await;
+
+        let directory = tempfile::tempdir().unwrap();
+        let other = connect(Options {
+            docker_host: None,
+            instance_id: uuid::Uuid::new_v4().simple().to_string(),
+            data_dir: directory.path().to_owned(),
+        })
+        .await
+        .unwrap();
+        let block = other.ensure_network(VPC, &blocks()).await.unwrap();
+        assert_ne!(block, mine.block, "the same VPC of another instance is another network");
+        assert!(other.inventory().await.unwrap().containers.is_empty());
+        assert_eq!(other.inspect_container(&container).await.unwrap(), None);
+        other.remove_everything().await.unwrap();
+        assert!(matches!(observed(&mine.runtime, &container).await.state, State::Running { .. }));
+
+        mine.runtime.remove_everything().await.unwrap();
+        let inventory = mine.runtime.inventory().await.unwrap();
+        assert!(
+            inventory.containers.is_empty() && inventory.sandboxes.is_empty() && inventory.tasks.is_empty()
+        );
+        let filters = [("label", vec![format!("neargate.instance={}", mine.options.instance_id)])].into();
+        let options =
+            bollard::query_parameters::ListNetworksOptionsBuilder::default().filters(&filters).build();
+        assert_eq!(docker().list_networks(Some(options)).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_the_host_uses_is_passed_over() {
+    with_world(|world| async move {
+        // The engine's own bridge, and this instance's network, are taken.
+        let bridge = docker().inspect_network("bridge", None).await.unwrap();
+        let bridge = bridge.ipam.unwrap().config.unwrap()[0].subnet.clone().unwrap();
+        let candidates: Vec<_> = [bridge.parse().unwrap(), world.block].into_iter().chain(blocks()).collect();
+        let chosen = world.runtime.ensure_network("vpc-another", &candidates).await.unwrap();
+        assert!(!candidates[..2].contains(&chosen), "{chosen}");
+        let none = world.runtime.ensure_network("vpc-none", &candidates[..2]).await.unwrap_err().to_string();
+        assert!(none.contains(&world.block.to_string()), "{none}");
+    })
+    .await;
+}

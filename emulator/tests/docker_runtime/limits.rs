@@ -1,0 +1,89 @@
+//! The limits are the task's: what its containers use together.
+
+use std::path::PathBuf;
+
+use neargate::runtime::Runtime as _;
+
+use crate::support::{Task, World, eventually, exit, said, with_world};
+
+/// Whether the limits of a task can be held here; without, these tests have nothing to see.
+async fn holds_task_limits(world: &World) -> bool {
+    let limits = world.runtime.info().await.unwrap().limits;
+    if limits == "cgroupfs" {
+        return true;
+    }
+    eprintln!("SKIPPED: limits are held by {limits}, and the test looks into cgroupfs");
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_two_containers_together_hits_the_tasks_limit() {
+    with_world(|world| async move {
+        if !holds_task_limits(&world).await {
+            return;
+        }
+        let task = world.task(4, 256, 128, &[]).await;
+        let first = task.run_tool("first", &["hog", "80"]).await;
+        said(&world.runtime, &first, "holds 80 MiB").await;
+        // Alone it would fit as well.
+        let second = task.run_tool("second", &["hog", "80"]).await;
+        // The kernel takes the largest of the cgroup that ran out: one ends, the other has room then.
+        let end = tokio::select! {
+            end = exit(&world.runtime, &first) => end,
+            end = exit(&world.runtime, &second) => end,
+        };
+        assert_eq!((end.code, end.oom_killed), (137, true));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quota_throttles_all_containers_together() {
+    with_world(|world| async move {
+        if !holds_task_limits(&world).await {
+            return;
+        }
+        let task = world.task(4, 256, 512, &[]).await;
+        task.run_tool("first", &["burn"]).await;
+        task.run_tool("second", &["burn"]).await;
+        let file = task_directory(&world, &task, "cpu").join("cpu.stat");
+        // Two loops that never rest, in a quarter of a processor: the task's own cgroup runs out in each period.
+        eventually("ten periods in which the task was throttled", || async {
+            let stat = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            let throttled =
+                stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok());
+            throttled.filter(|count| *count >= 10).ok_or(stat)
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_released_task_leaves_no_cgroup() {
+    with_world(|world| async move {
+        if !holds_task_limits(&world).await {
+            return;
+        }
+        let task = world.task(4, 256, 512, &[]).await;
+        let id = task.run_tool("app", &["hold"]).await;
+        let directory = task_directory(&world, &task, "memory");
+        assert!(directory.is_dir(), "{}", directory.display());
+        world.runtime.remove_container(&id).await.unwrap();
+        world.runtime.release_task(&task.task_id).await.unwrap();
+        let roots = std::fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
+        let left: Vec<PathBuf> = roots
+            .map(|root| root.join("neargate").join(&world.options.instance_id).join(&task.task_id))
+            .filter(|path| path.exists())
+            .collect();
+        assert_eq!(left, Vec::<PathBuf>::new());
+    })
+    .await;
+}
+
+fn task_directory(world: &World, task: &Task<'_>, controller: &str) -> PathBuf {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let v1 = root.join(controller);
+    let root = if v1.is_dir() { v1 } else { root };
+    root.join("neargate").join(&world.options.instance_id).join(&task.task_id)
+}

@@ -1,0 +1,13 @@
+//! The Docker runtime against the real engine: every test has an instance of its own there and leaves nothing.
+//! Without an engine they are skipped on a laptop and fail in CI.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod containers;
+mod events;
+mod images;
+mod instances;
+mod limits;
+mod logs;
+mod oom;
+mod support;

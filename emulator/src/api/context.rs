@@ -45,3 +45,21 @@ impl Context {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account())
     }
 }
+
+/// A cluster's tasks, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    pub running_tasks_count: u32,
+    pub pending_tasks_count: u32,
+}
+
+impl Context {
+    pub(super) fn counts(&self, _cluster_arn: &str) -> Counts {
+        Counts::default()
+    }
+
+    pub(super) fn has_tasks(&self, cluster_arn: &str) -> bool {
+        let counts = self.counts(cluster_arn);
+        counts.running_tasks_count + counts.pending_tasks_count > 0
+    }
+}

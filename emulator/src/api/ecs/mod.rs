@@ -1,8 +1,27 @@
-//! Amazon ECS: one file an operation's resource.
+//! Amazon ECS: a folder a resource, a file an operation.
+
+mod cluster;
+mod page;
+mod reference;
+mod tag;
+mod task_definition;
 
 use super::model::ecs::{OPERATIONS, TARGET_PREFIX};
 use super::operation::Service;
 
 pub(super) fn service() -> Service {
     Service::new("ecs", TARGET_PREFIX, OPERATIONS, ["InvalidParameterException", "ServerException"])
+        .with::<cluster::Create>()
+        .with::<cluster::Delete>()
+        .with::<cluster::Describe>()
+        .with::<cluster::List>()
+        .with::<tag::List>()
+        .with::<tag::Tag>()
+        .with::<tag::Untag>()
+        .with::<task_definition::Delete>()
+        .with::<task_definition::Deregister>()
+        .with::<task_definition::Describe>()
+        .with::<task_definition::List>()
+        .with::<task_definition::ListFamilies>()
+        .with::<task_definition::Register>()
 }

@@ -1,0 +1,84 @@
+//! CreateCluster.
+
+use super::record::{DEFAULT, Record, find};
+use crate::api::ecs::{reference, tag};
+use crate::api::model::ecs::{ClusterServiceConnectDefaults, CreateClusterRequest, CreateClusterResponse};
+use crate::api::{Context, Error, Operation, Rule};
+
+/// Makes a cluster; one of that name that is there already is answered as it is.
+#[derive(Debug)]
+pub(in crate::api::ecs) struct Create;
+
+impl Operation for Create {
+    const NAME: &'static str = "CreateCluster";
+
+    type Input = CreateClusterRequest;
+    type Output = CreateClusterResponse;
+
+    const RULES: &'static [Rule<CreateClusterRequest>] = &[
+        Rule {
+            source: "API reference, CreateCluster, clusterName: up to 255 letters, numbers, underscores and hyphens",
+            broken: |input| {
+                let bad = input.cluster_name.as_deref().is_some_and(|name| !reference::is_name(name));
+                bad.then(|| Error::invalid_parameter("Invalid cluster name. It can have up to 255 letters (uppercase and lowercase), numbers, hyphens, and underscores."))
+            },
+        },
+        Rule { source: "API reference, Tag", broken: |input| tag::broken(input.tags.as_deref()) },
+        Rule {
+            source: "API reference, CreateCluster, capacityProviders: FARGATE and FARGATE_SPOT exist without being made",
+            broken: |input| {
+                let strategy = input.default_capacity_provider_strategy.iter().flatten();
+                let named = strategy.filter_map(|item| item.capacity_provider.as_ref());
+                let mut all = input.capacity_providers.iter().flatten().chain(named);
+                let unknown = all.find(|name| !["FARGATE", "FARGATE_SPOT"].contains(&name.as_str()))?;
+                Some(Error::invalid_parameter(format!(
+                    "The specified capacity provider '{unknown}' was not found."
+                )))
+            },
+        },
+        Rule {
+            source: "API reference, CreateCluster, defaultCapacityProviderStrategy: its providers are the cluster's",
+            broken: |input| {
+                let providers: Vec<_> = input.capacity_providers.iter().flatten().collect();
+                let mut strategy = input.default_capacity_provider_strategy.iter().flatten();
+                let foreign = strategy.any(|item| {
+                    item.capacity_provider.as_ref().is_some_and(|name| !providers.contains(&name))
+                });
+                foreign.then(|| Error::invalid_parameter("The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again."))
+            },
+        },
+    ];
+
+    async fn handle(context: &Context, input: CreateClusterRequest) -> Result<CreateClusterResponse, Error> {
+        let CreateClusterRequest {
+            capacity_providers,
+            cluster_name,
+            configuration,
+            default_capacity_provider_strategy,
+            service_connect_defaults,
+            settings,
+            tags,
+        } = input;
+        let name = cluster_name.as_deref().unwrap_or(DEFAULT);
+        let before = find(context, Some(name)).await?;
+        let record = match before.filter(Record::is_active) {
+            Some(record) => record,
+            None => {
+                let mut record = Record::new(context, name);
+                let cluster = &mut record.cluster;
+                cluster.configuration = configuration;
+                cluster.service_connect_defaults = service_connect_defaults
+                    .map(|defaults| ClusterServiceConnectDefaults { namespace: defaults.namespace });
+                // What is not given stays as a new cluster has it.
+                cluster.capacity_providers = capacity_providers.or(cluster.capacity_providers.take());
+                cluster.default_capacity_provider_strategy =
+                    default_capacity_provider_strategy.or(cluster.default_capacity_provider_strategy.take());
+                cluster.settings = settings.or(cluster.settings.take());
+                cluster.tags = tags.or(cluster.tags.take());
+                record.put(context).await?;
+                record
+            }
+        };
+        Ok(CreateClusterResponse { cluster: Some(super::describe::counted(context, record)) })
+    }
+}

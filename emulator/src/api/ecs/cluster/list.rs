@@ -1,0 +1,39 @@
+//! ListClusters.
+
+use super::record::{DEFAULT, find};
+use crate::api::ecs::page;
+use crate::api::model::ecs::{ListClustersRequest, ListClustersResponse};
+use crate::api::{Context, Error, Operation};
+use crate::store::clusters;
+
+/// Lists the ARNs of the clusters that are not deleted.
+#[derive(Debug)]
+pub(in crate::api::ecs) struct List;
+
+impl Operation for List {
+    const NAME: &'static str = "ListClusters";
+
+    type Input = ListClustersRequest;
+    type Output = ListClustersResponse;
+
+    async fn handle(context: &Context, input: ListClustersRequest) -> Result<ListClustersResponse, Error> {
+        let ListClustersRequest { max_results, next_token } = input;
+        let size = page::Size::new(max_results)?;
+        let after: Option<String> = page::position(Self::NAME, next_token.as_deref())?;
+        // Makes it where nobody has asked for it yet.
+        find(context, Some(DEFAULT)).await?;
+        let (account, region) = (context.account(), &context.region);
+        let mut rows = clusters::list(
+            context.store().readers(),
+            account,
+            region,
+            "ACTIVE",
+            after.as_deref(),
+            size.asked(),
+        )
+        .await?;
+        let next_token = size.cut(&mut rows, Self::NAME, |row| row.name.clone());
+        let arns = rows.into_iter().map(|row| row.arn).collect();
+        Ok(ListClustersResponse { cluster_arns: Some(arns), next_token })
+    }
+}

@@ -1,0 +1,101 @@
+//! Pages: `maxResults` and the opaque `nextToken`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use crate::api::Error;
+
+/// Bytes of the seal in front of a token's position.
+const SEAL: usize = 8;
+
+/// A page to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(usize);
+
+impl Size {
+    /// `maxResults`: 1 to 100, 100 where it is absent (API reference, each List operation).
+    pub(super) fn new(max_results: Option<i32>) -> Result<Self, Error> {
+        match max_results.map(usize::try_from) {
+            None => Ok(Self(100)),
+            Some(Ok(size @ 1..=100)) => Ok(Self(size)),
+            Some(_) => Err(Error::invalid_parameter("maxResults should be between 1 and 100")),
+        }
+    }
+
+    /// How many to ask for: one more than fit, to know whether another page follows.
+    pub(super) fn asked(self) -> u32 {
+        u32::try_from(self.0 + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Cuts `found` to a page; the token of the next one is that of the last element left.
+    pub(super) fn cut<T, P: Serialize>(
+        self,
+        found: &mut Vec<T>,
+        scope: &str,
+        position: impl Fn(&T) -> P,
+    ) -> Option<String> {
+        if found.len() <= self.0 {
+            return None;
+        }
+        found.truncate(self.0);
+        found.last().map(|last| token(scope, &position(last)))
+    }
+}
+
+/// A token that says where the page before ended. `scope` names the operation and its filters: a token of another
+/// question is no token of this one.
+fn token(scope: &str, position: &impl Serialize) -> String {
+    let position = serde_json::to_vec(position).unwrap_or_default();
+    let mut bytes = seal(scope, &position).to_vec();
+    bytes.extend(position);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Where a page begins.
+///
+/// # Errors
+/// A token that [`Size::cut`] did not make for the same question.
+pub(super) fn position<P: DeserializeOwned>(scope: &str, token: Option<&str>) -> Result<Option<P>, Error> {
+    let Some(token) = token else { return Ok(None) };
+    let bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+    let opened = bytes
+        .split_at_checked(SEAL)
+        .filter(|(found, position)| *found == seal(scope, position))
+        .and_then(|(_, position)| serde_json::from_slice(position).ok());
+    opened.map(Some).ok_or_else(|| Error::invalid_parameter("Invalid token."))
+}
+
+fn seal(scope: &str, position: &[u8]) -> [u8; SEAL] {
+    let digest = Sha256::new().chain_update(scope).chain_update([0]).chain_update(position).finalize();
+    std::array::from_fn(|at| digest[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_leads_on_within_its_own_question_alone() {
+        let mut found = vec!["a", "b", "c"];
+        let next = Size::new(Some(2)).unwrap().cut(&mut found, "ListClusters", |name| name.to_string());
+        assert_eq!(found, ["a", "b"]);
+        let at = |scope, token| position::<String>(scope, token).map_err(|error| error.to_string());
+        assert_eq!(at("ListClusters", next.as_deref()), Ok(Some("b".to_owned())));
+        for (scope, token) in
+            [("ListTasks", next.as_deref()), ("ListClusters", Some("x")), ("ListClusters", Some(""))]
+        {
+            assert_eq!(at(scope, token), Err("InvalidParameterException: Invalid token.".to_owned()));
+        }
+        assert_eq!(at("ListClusters", None), Ok(None));
+    }
+
+    #[test]
+    fn the_last_page_has_no_token() {
+        let mut found = vec![1, 2];
+        assert_eq!(Size::new(Some(2)).unwrap().cut(&mut found, "x", |n| *n), None);
+        assert_eq!(found, [1, 2]);
+    }
+}

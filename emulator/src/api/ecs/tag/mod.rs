@@ -1,0 +1,7 @@
+//! Tags, and the operations that change them on any resource.
+
+mod operations;
+mod rules;
+
+pub(super) use operations::{List, Tag, Untag};
+pub(super) use rules::broken;

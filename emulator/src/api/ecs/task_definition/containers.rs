@@ -1,0 +1,294 @@
+//! What every container definition must be, on Fargate or not, alone and beside its siblings.
+//!
+//! Source: API reference, ContainerDefinition, ContainerDependency, HealthCheck, PortMapping, MountPoint; the
+//! wording as users of ECS have reported it.
+
+use std::collections::BTreeSet;
+
+use super::size::{cpu_units, memory_mib};
+use crate::api::Error;
+use crate::api::ecs::reference;
+use crate::api::model::ecs::{
+    ContainerCondition, ContainerDefinition, HealthCheck, LogDriver, NetworkMode,
+    RegisterTaskDefinitionRequest,
+};
+
+/// Containers of a task definition at most (service quotas).
+const MOST: usize = 10;
+
+/// MiB of a container at least (API reference, ContainerDefinition, `memory`).
+const LEAST_MEMORY: i32 = 6;
+
+/// The error for containers that no task definition may have.
+pub(super) fn broken(input: &RegisterTaskDefinitionRequest) -> Option<Error> {
+    let containers = input.container_definitions.as_deref().unwrap_or_default();
+    check(input, containers).err().map(Error::client)
+}
+
+fn check(input: &RegisterTaskDefinitionRequest, containers: &[ContainerDefinition]) -> Result<(), String> {
+    if containers.is_empty() {
+        return Err("Container list cannot be empty.".to_owned());
+    }
+    if containers.len() > MOST {
+        return Err("Too many containers.".to_owned());
+    }
+    let mut names = BTreeSet::new();
+    for container in containers {
+        let name = identity(container)?;
+        if !names.insert(name) {
+            return Err(format!("Container names must be unique. '{name}' is used more than once."));
+        }
+    }
+    if containers.iter().all(|container| container.essential == Some(false)) {
+        return Err("At least one container must be marked as essential.".to_owned());
+    }
+    resources(input, containers)?;
+    for container in containers {
+        let name = container.name.as_deref().unwrap_or_default();
+        ports(input, container)?;
+        mounts(input, container, containers)?;
+        dependencies(name, container, containers)?;
+        logs(container)?;
+        timeouts(name, container)?;
+        if let Some(check) = &container.health_check {
+            health_check(name, check)?;
+        }
+        for ulimit in container.ulimits.iter().flatten() {
+            if let (Some(limit), true) = (&ulimit.name, ulimit.soft_limit > ulimit.hard_limit) {
+                return Err(format!("Soft limit exceeds hard limit for ulimit {limit}"));
+            }
+        }
+    }
+    cycle(containers)
+}
+
+fn identity(container: &ContainerDefinition) -> Result<&str, String> {
+    let name = container.name.as_deref().filter(|name| !name.is_empty());
+    let name = name.ok_or("Container.name should not be null or empty.")?;
+    if !reference::is_name(name) {
+        return Err("Container.name contains invalid characters when it should only contain numbers, letters, hyphens and underscores.".to_owned());
+    }
+    match container.image.as_deref() {
+        None | Some("") => Err("Container.image should not be null or empty.".to_owned()),
+        Some(image) if image.len() > 255 || image.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            Err("Container.image contains invalid characters.".to_owned())
+        }
+        Some(_) => Ok(name),
+    }
+}
+
+fn resources(
+    input: &RegisterTaskDefinitionRequest,
+    containers: &[ContainerDefinition],
+) -> Result<(), String> {
+    let task_cpu = input.cpu.as_deref().and_then(cpu_units).map(i64::from);
+    let task_memory = input.memory.as_deref().and_then(memory_mib).map(i64::from);
+    let mut cpu = 0;
+    let mut reserved = 0;
+    for container in containers {
+        let name = container.name.as_deref().unwrap_or_default();
+        let (memory, reservation) = (container.memory, container.memory_reservation);
+        if container.cpu.is_some_and(i32::is_negative) {
+            return Err(format!("Invalid setting for container '{name}'. 'cpu' must not be negative."));
+        }
+        if [memory, reservation].into_iter().flatten().any(|mib| mib < LEAST_MEMORY) {
+            return Err(format!(
+                "Invalid setting for container '{name}'. 'memory' and 'memoryReservation' must be at least {LEAST_MEMORY} MiB."
+            ));
+        }
+        if memory.zip(reservation).is_some_and(|(memory, reservation)| reservation > memory) {
+            return Err(format!(
+                "Invalid setting for container '{name}'. 'memoryReservation' must be less than or equal to 'memory'."
+            ));
+        }
+        if task_memory.is_none() && memory.or(reservation).is_none() {
+            return Err(format!(
+                "Invalid setting for container '{name}'. At least one of 'memory' or 'memoryReservation' must be specified."
+            ));
+        }
+        if task_memory.is_some_and(|task| memory.is_some_and(|memory| i64::from(memory) > task)) {
+            return Err(format!("The 'memory' setting for container '{name}' is greater than for the task."));
+        }
+        cpu += i64::from(container.cpu.unwrap_or_default());
+        reserved += i64::from(reservation.or(memory).unwrap_or_default());
+    }
+    if task_cpu.is_some_and(|task| cpu > task) {
+        return Err(
+            "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'."
+                .to_owned(),
+        );
+    }
+    if task_memory.is_some_and(|task| reserved > task) {
+        return Err(
+            "The sum of all container 'memoryReservation' values cannot be greater than the value of the task 'memory'."
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn ports(input: &RegisterTaskDefinitionRequest, container: &ContainerDefinition) -> Result<(), String> {
+    for mapping in container.port_mappings.iter().flatten() {
+        for port in [mapping.container_port, mapping.host_port].into_iter().flatten() {
+            if !(0..=65535).contains(&port) {
+                return Err(format!("Invalid port number {port}. Ports must be between 0 and 65535."));
+            }
+        }
+        let awsvpc = input.network_mode == Some(NetworkMode::Awsvpc);
+        let differ = mapping.host_port.is_some_and(|host| host != 0 && Some(host) != mapping.container_port);
+        if awsvpc && differ {
+            return Err(
+                "When networkMode=awsvpc, the host ports and container ports in port mappings must match."
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn mounts(
+    input: &RegisterTaskDefinitionRequest,
+    container: &ContainerDefinition,
+    containers: &[ContainerDefinition],
+) -> Result<(), String> {
+    let volumes = input.volumes.as_deref().unwrap_or_default();
+    for mount in container.mount_points.iter().flatten() {
+        let source = mount.source_volume.as_deref().unwrap_or_default();
+        if !volumes.iter().any(|volume| volume.name.as_deref() == Some(source)) {
+            return Err(format!("Unknown volume '{source}'."));
+        }
+        if !mount.container_path.as_deref().is_some_and(|path| path.starts_with('/')) {
+            return Err(
+                "Invalid 'containerPath' setting for mount point: it must be an absolute path.".to_owned()
+            );
+        }
+    }
+    for from in container.volumes_from.iter().flatten() {
+        let source = from.source_container.as_deref().unwrap_or_default();
+        if source == container.name.as_deref().unwrap_or_default() || !has(containers, source) {
+            return Err(format!("Unknown container '{source}' in volumesFrom."));
+        }
+    }
+    Ok(())
+}
+
+fn dependencies(
+    name: &str,
+    container: &ContainerDefinition,
+    containers: &[ContainerDefinition],
+) -> Result<(), String> {
+    for dependency in container.depends_on.iter().flatten() {
+        let on = dependency.container_name.as_deref().unwrap_or_default();
+        if on == name {
+            return Err(format!("Container '{name}' cannot depend on itself."));
+        }
+        let Some(target) = containers.iter().find(|other| other.name.as_deref() == Some(on)) else {
+            return Err(format!("Container '{name}' depends on container '{on}' which does not exist."));
+        };
+        match dependency.condition {
+            Some(ContainerCondition::Success | ContainerCondition::Complete)
+                if target.essential != Some(false) =>
+            {
+                return Err(
+                    "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container"
+                        .to_owned(),
+                );
+            }
+            Some(ContainerCondition::Healthy) if target.health_check.is_none() => {
+                return Err(
+                    "A dependency container with HEALTHY condition must have health check configured"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Dependencies that wait for each other would never start.
+fn cycle(containers: &[ContainerDefinition]) -> Result<(), String> {
+    let mut started: BTreeSet<&str> = BTreeSet::new();
+    loop {
+        let before = started.len();
+        for container in containers {
+            let mut waits_for =
+                container.depends_on.iter().flatten().filter_map(|d| d.container_name.as_deref());
+            if waits_for.all(|name| started.contains(name)) {
+                started.extend(container.name.as_deref());
+            }
+        }
+        if started.len() == containers.len() {
+            return Ok(());
+        }
+        if started.len() == before {
+            return Err("There is a cycle in the dependencies of the containers.".to_owned());
+        }
+    }
+}
+
+fn logs(container: &ContainerDefinition) -> Result<(), String> {
+    let Some(log) = &container.log_configuration else { return Ok(()) };
+    if log.log_driver != Some(LogDriver::Awslogs) {
+        return Ok(());
+    }
+    let has = |option: &&str| log.options.as_ref().is_some_and(|options| options.contains_key(*option));
+    let lacking: Vec<&str> =
+        ["awslogs-region", "awslogs-group"].into_iter().filter(|option| !has(option)).collect();
+    if lacking.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("Log driver awslogs requires options: {}", lacking.join(", ")))
+    }
+}
+
+fn timeouts(name: &str, container: &ContainerDefinition) -> Result<(), String> {
+    let within = |what: &str, value: Option<i32>| match value {
+        Some(seconds) if !(2..=120).contains(&seconds) => Err(format!(
+            "Invalid setting for container '{name}'. '{what}' must be between 2 and 120 seconds."
+        )),
+        _ => Ok(()),
+    };
+    within("startTimeout", container.start_timeout)?;
+    within("stopTimeout", container.stop_timeout)?;
+    let Some(policy) = &container.restart_policy else { return Ok(()) };
+    if policy.ignored_exit_codes.as_ref().is_some_and(|codes| codes.len() > 50) {
+        return Err("ignoredExitCodes can have at most 50 items.".to_owned());
+    }
+    if policy.restart_attempt_period.is_some_and(|seconds| !(60..=1800).contains(&seconds)) {
+        return Err("restartAttemptPeriod must be between 60 and 1800 seconds.".to_owned());
+    }
+    Ok(())
+}
+
+fn health_check(name: &str, check: &HealthCheck) -> Result<(), String> {
+    let HealthCheck { command, interval, timeout, retries, start_period } = check;
+    let command = command.as_deref().unwrap_or_default();
+    let fits = match command.first().map(String::as_str) {
+        Some("NONE") => command.len() == 1,
+        Some("CMD" | "CMD-SHELL") => command.len() > 1,
+        _ => false,
+    };
+    if !fits {
+        return Err(format!(
+            "Container '{name}' has an invalid health check command. It must begin with CMD or CMD-SHELL."
+        ));
+    }
+    for (what, value, least, most) in [
+        ("interval", interval, 5, 300),
+        ("timeout", timeout, 2, 60),
+        ("retries", retries, 1, 10),
+        ("startPeriod", start_period, 0, 300),
+    ] {
+        if value.is_some_and(|value| !(least..=most).contains(&value)) {
+            return Err(format!(
+                "Container '{name}' has an invalid health check. '{what}' must be between {least} and {most}."
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn has(containers: &[ContainerDefinition], name: &str) -> bool {
+    containers.iter().any(|container| container.name.as_deref() == Some(name))
+}

@@ -1,0 +1,26 @@
+//! Task definitions.
+//!
+//! ```text
+//! register: rules (names, containers) ─▶ fargate (what Fargate takes) ─▶ size ─▶ normal form ─▶ revision, record
+//! ```
+
+mod containers;
+mod delete;
+mod deregister;
+mod describe;
+mod families;
+mod fargate;
+mod list;
+mod normal;
+mod record;
+mod register;
+mod size;
+
+pub(super) use delete::Delete;
+pub(super) use deregister::Deregister;
+pub(super) use describe::Describe;
+pub(super) use families::ListFamilies;
+pub(super) use list::List;
+pub(super) use record::{Record, find};
+pub(super) use register::Register;
+pub(super) use size::{Size, cpu_units, memory_mib};

@@ -6,5 +6,7 @@
 pub mod api;
 pub mod clock;
 pub mod engine;
+pub mod options;
 pub mod runtime;
+pub mod server;
 pub mod store;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::store::Store;
 
 /// The emulator as its operations see it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Emulator {
-    pub store: Store,
-    pub clock: Clock,
+    pub engine: Engine,
     /// 12 digits.
     pub account: Arc<str>,
     /// The region of a request whose signature names none.
@@ -27,12 +27,16 @@ pub struct Context {
 }
 
 impl Context {
+    pub fn engine(&self) -> &Engine {
+        &self.emulator.engine
+    }
+
     pub fn store(&self) -> &Store {
-        &self.emulator.store
+        self.emulator.engine.store()
     }
 
     pub fn clock(&self) -> &Clock {
-        &self.emulator.clock
+        self.emulator.engine.clock()
     }
 
     /// 12 digits.
@@ -43,23 +47,5 @@ impl Context {
     /// `arn:aws:<service>:<region>:<account>:<resource>`, of this request's region.
     pub fn arn(&self, service: &str, resource: impl std::fmt::Display) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account())
-    }
-}
-
-/// A cluster's tasks, counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    pub running_tasks_count: u32,
-    pub pending_tasks_count: u32,
-}
-
-impl Context {
-    pub(super) fn counts(&self, _cluster_arn: &str) -> Counts {
-        Counts::default()
-    }
-
-    pub(super) fn has_tasks(&self, cluster_arn: &str) -> bool {
-        let counts = self.counts(cluster_arn);
-        counts.running_tasks_count + counts.pending_tasks_count > 0
     }
 }

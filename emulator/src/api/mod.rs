@@ -7,6 +7,7 @@
 //!
 //! [`model`] holds the wire types, generated from the services' public models; [`shape`] is what they are made of.
 
+mod admin;
 mod aws_json;
 mod context;
 mod ecs;

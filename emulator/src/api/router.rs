@@ -8,18 +8,18 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use bytes::{Bytes, BytesMut};
 use http::header::HeaderName;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use uuid::Uuid;
 
-use super::aws_json;
 use super::context::Emulator;
 use super::error::Error;
 use super::guard::Guard;
 use super::operation::Table;
+use super::{admin, aws_json};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -34,10 +34,11 @@ const LARGEST_DRAINED: usize = 64 << 20;
 /// A body that has not arrived after so long is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What every handler shares.
 #[derive(Clone, Debug)]
-struct Wire {
+pub(super) struct Wire {
     table: Arc<Table>,
-    emulator: Emulator,
+    pub(super) emulator: Emulator,
     guard: Arc<Guard>,
 }
 
@@ -46,6 +47,8 @@ pub fn router(emulator: Emulator, guard: Guard) -> Router {
     let wire = Wire { table: Arc::new(super::table()), emulator, guard: Arc::new(guard) };
     Router::new()
         .route("/", post(answer))
+        .route("/_neargate/health", get(admin::health))
+        .route("/_neargate/reset", post(admin::reset))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn_with_state(wire.clone(), at_the_door))

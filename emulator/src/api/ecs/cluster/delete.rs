@@ -1,6 +1,6 @@
 //! DeleteCluster.
 
-use super::record::{Record, find_active};
+use super::record::find_active;
 use crate::api::model::ecs::{DeleteClusterRequest, DeleteClusterResponse};
 use crate::api::{Context, Error, Operation, Rule};
 
@@ -24,11 +24,11 @@ impl Operation for Delete {
 
     async fn handle(context: &Context, input: DeleteClusterRequest) -> Result<DeleteClusterResponse, Error> {
         let record = find_active(context, input.cluster.as_deref()).await?;
-        if context.has_tasks(&record.arn) {
+        if context.engine().tasks(&record.arn).iter().any(|task| !task.is_stopped()) {
             let message = "The Cluster cannot be deleted while Tasks are active.";
             return Err(Error::new("ClusterContainsTasksException", message));
         }
-        let record: Record = record.inactive();
+        let record = record.inactive();
         record.put(context).await?;
         Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, record)) })
     }

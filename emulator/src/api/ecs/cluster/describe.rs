@@ -56,7 +56,7 @@ impl Operation for Describe {
 
 /// The cluster with its counts.
 pub(super) fn counted(context: &Context, record: Record) -> Cluster {
-    let counts = context.counts(&record.arn);
+    let counts = context.engine().counts(&record.arn);
     Cluster {
         registered_container_instances_count: Some(0),
         running_tasks_count: i32::try_from(counts.running_tasks_count).ok(),

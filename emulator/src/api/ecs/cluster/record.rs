@@ -1,7 +1,7 @@
 //! A cluster as it is kept: the wire's own structure, with its tags and settings, without what is counted anew.
 
 use crate::api::ecs::reference;
-use crate::api::model::ecs::{Cluster, ClusterSetting, ClusterSettingName, Tag};
+use crate::api::model::ecs::{Cluster, ClusterSetting, ClusterSettingName};
 use crate::api::{Context, Error};
 use crate::store::clusters;
 
@@ -105,9 +105,4 @@ pub(in crate::api::ecs) async fn find_active(
     found
         .filter(Record::is_active)
         .ok_or_else(|| Error::new("ClusterNotFoundException", "Cluster not found."))
-}
-
-/// The cluster's tags.
-pub(in crate::api::ecs) fn tags(record: &mut Record) -> &mut Vec<Tag> {
-    record.cluster.tags.get_or_insert_default()
 }

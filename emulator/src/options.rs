@@ -1,0 +1,153 @@
+//! The command line: `neargate serve`, `version`. Every option has an environment variable.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// `--data-dir` of a private temporary one.
+pub const MEMORY: &str = ":memory:";
+
+/// AWS Fargate on your own machine: Amazon ECS and CloudWatch Logs on an endpoint of your own, tasks as local Docker
+/// containers under real vCPU and memory limits.
+#[derive(Debug, Parser)]
+#[command(
+    name = "neargate",
+    version,
+    after_help = "Start it and point any AWS client at it:\n\n  neargate serve\n  AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \\\n    aws ecs list-clusters"
+)]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the AWS endpoint until SIGINT or SIGTERM
+    Serve(Serve),
+    /// Print the version
+    Version,
+}
+
+/// Serve the AWS endpoint until SIGINT or SIGTERM.
+///
+/// Tasks keep running when it ends and are adopted when it starts again on the same data directory, unless it is
+/// ephemeral. The log goes to stderr; NEARGATE_LOG sets its level (error, warn, info, debug, trace, or a filter such
+/// as neargate::engine=debug).
+#[derive(Clone, Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Serve {
+    /// Address to listen on; port 0 takes a free one, and the line `neargate: listening on http://…` on stdout says
+    /// which. Whoever can reach it can start containers, so keep it on loopback
+    #[arg(long, env = "NEARGATE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4566", value_parser = listen)]
+    pub listen: SocketAddr,
+
+    /// Where clusters, task definitions, tasks and logs are kept; `:memory:` is a private temporary directory,
+    /// removed at exit [default: neargate in the user's data folder]
+    #[arg(long, env = "NEARGATE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Region of requests that are not signed; a signed request's region is that of its signature
+    #[arg(long, env = "NEARGATE_REGION", value_name = "REGION", default_value = "us-east-1", value_parser = region)]
+    pub region: String,
+
+    /// Account id in every ARN: 12 digits
+    #[arg(long, env = "NEARGATE_ACCOUNT", value_name = "ID", default_value = "000000000000", value_parser = account)]
+    pub account: String,
+
+    /// The container engine, such as unix:///var/run/docker.sock or tcp://127.0.0.1:2375 [default: $DOCKER_HOST, else
+    /// Docker's own socket]
+    #[arg(long, env = "NEARGATE_DOCKER_HOST", value_name = "URL")]
+    pub docker_host: Option<String>,
+
+    /// End tasks, networks and idle sandboxes at exit instead of leaving the tasks running; implied by `:memory:`
+    #[arg(long, env = "NEARGATE_EPHEMERAL", value_parser = BoolishValueParser::new())]
+    pub ephemeral: bool,
+
+    /// Refuse subnets and security groups that are not known, as AWS does, instead of mapping them onto the default
+    /// ones
+    #[arg(long, env = "NEARGATE_STRICT_VPC", value_parser = BoolishValueParser::new())]
+    pub strict_vpc: bool,
+
+    /// Show the state ACTIVATING between PENDING and RUNNING
+    #[arg(long, env = "NEARGATE_ACTIVATING", value_parser = BoolishValueParser::new())]
+    pub activating: bool,
+
+    /// A further name by which this server may be asked, beside localhost and the address it listens on. Requests with
+    /// a foreign Host are refused, for a web page may have sent them. May be repeated
+    #[arg(long = "allow-host", env = "NEARGATE_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub allow_hosts: Vec<String>,
+
+    /// Where containers run
+    #[arg(long, env = "NEARGATE_RUNTIME", value_enum, default_value_t = Runtime::Docker, hide = true)]
+    pub runtime: Runtime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    Docker,
+    /// No containers: scripted exits and logs.
+    Simulated,
+}
+
+/// The data directory where none is named: `neargate` in `$XDG_DATA_HOME`, else in `~/.local/share`.
+///
+/// # Errors
+/// Neither `XDG_DATA_HOME` nor `HOME` is set.
+pub fn data_dir() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    folder
+        .map(|folder| folder.join("neargate"))
+        .ok_or_else(|| anyhow::anyhow!("HOME is not set: name the data directory by --data-dir"))
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let loopback = |port: &str| Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port.parse().ok()?));
+    text.parse()
+        .ok()
+        .or_else(|| text.strip_prefix("localhost:").and_then(loopback))
+        .ok_or_else(|| "an address and a port, such as 127.0.0.1:4566 or [::1]:0".to_owned())
+}
+
+fn region(text: &str) -> Result<String, String> {
+    let fits = (1..=32).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fits { Ok(text.to_owned()) } else { Err("a region, such as eu-west-1".to_owned()) }
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let fits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    if fits { Ok(text.to_owned()) } else { Err("an account id has 12 digits".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_listens_on_loopback_unless_told_otherwise() {
+        let serve = |arguments: &[&str]| {
+            let arguments = ["neargate", "serve"].iter().chain(arguments);
+            match Options::try_parse_from(arguments).map(|options| options.command) {
+                Ok(Command::Serve(serve)) => Ok(serve),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error),
+            }
+        };
+        assert_eq!(serve(&[]).unwrap().listen, "127.0.0.1:4566".parse().unwrap());
+        assert_eq!(serve(&["--listen", "localhost:0"]).unwrap().listen, "127.0.0.1:0".parse().unwrap());
+        assert_eq!(serve(&["--listen", "[::1]:80"]).unwrap().listen, "[::1]:80".parse().unwrap());
+        for arguments in [["--listen", "4566"], ["--account", "123"], ["--region", "EU"]] {
+            assert!(serve(&arguments).is_err(), "{arguments:?}");
+        }
+    }
+}

@@ -74,6 +74,10 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_ACTIVATING", value_parser = BoolishValueParser::new())]
     pub activating: bool,
 
+    /// Sandboxes kept ready in each subnet in use, so that a task does not wait for its network; 0 makes each on demand
+    #[arg(long, env = "NEARGATE_SANDBOX_POOL", value_name = "COUNT", default_value_t = 4)]
+    pub sandbox_pool: usize,
+
     /// A further name by which this server may be asked, beside localhost and the address it listens on. Requests with
     /// a foreign Host are refused, for a web page may have sent them. May be repeated
     #[arg(long = "allow-host", env = "NEARGATE_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]

@@ -65,6 +65,7 @@ impl Server {
             ephemeral,
             strict_vpc,
             activating,
+            sandbox_pool,
             allow_hosts,
             runtime,
         } = options;
@@ -86,6 +87,7 @@ impl Server {
             region: region.clone(),
             strict_vpc,
             activating,
+            sandbox_pool,
             ephemeral: ephemeral || in_memory,
         };
         let engine = Engine::start(options, store, runtime, clock).await?;

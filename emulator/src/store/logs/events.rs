@@ -30,20 +30,22 @@ pub async fn append(
     let mut events: Vec<&Event> = events.iter().collect();
     // Stable: of two with one timestamp, the one that came first stays first. Nothing to do in the usual case.
     events.sort_by_key(|event| event.timestamp);
-    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(Appended::Taken) };
+    // `None`, where there are no events, leaves the times as they are.
+    let first = events.first().map(|event| event.timestamp.millis());
+    let last = events.last().map(|event| event.timestamp.millis());
     let bytes: usize = events.iter().map(|event| event.message.len() + OVERHEAD).sum();
     let next_sequence: Option<i64> = sqlx::query_scalar(
         "UPDATE log_streams SET
-             first_event_at = min(coalesce(first_event_at, ?2), ?2),
-             last_event_at = max(coalesce(last_event_at, ?3), ?3),
-             last_ingestion_at = ?4,
+             first_event_at = coalesce(min(first_event_at, ?2), first_event_at, ?2),
+             last_event_at = coalesce(max(last_event_at, ?3), last_event_at, ?3),
+             last_ingestion_at = iif(?6 > 0, ?4, last_ingestion_at),
              stored_bytes = stored_bytes + ?5,
              next_sequence = next_sequence + ?6
          WHERE id = ?1 RETURNING next_sequence",
     )
     .bind(stream.0)
-    .bind(first.timestamp.millis())
-    .bind(last.timestamp.millis())
+    .bind(first)
+    .bind(last)
     .bind(ingested_at.millis())
     .bind(count(bytes))
     .bind(count(events.len()))
@@ -276,13 +278,14 @@ fn count(length: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::store::Store;
-    use crate::store::logs::{create_group, ensure_stream, group, set_retention, stream};
+    use crate::store::logs::{
+        Group, NewGroup, create_group, delete_group, ensure_stream, group, set_retention, stored_bytes,
+        stream,
+    };
 
     const END: Position = Position { timestamp: Timestamp(i64::MAX), sequence: 0 };
 
@@ -375,12 +378,12 @@ mod tests {
                     prop_assert_eq!(&read, &expected);
                 }
 
-                let described = group(store.readers(), "0", "r", "group").await.unwrap().unwrap();
+                let stored = stored_bytes(store.readers(), group_of(&store).await.id).await.unwrap();
                 let size: usize = all.iter().map(|event| event.message.len() + OVERHEAD).sum();
-                prop_assert_eq!(described.stored_bytes, count(size));
+                prop_assert_eq!(stored, count(size));
                 let packed: i64 = sqlx::query_scalar("SELECT sum(length(events)) FROM log_blocks")
                     .fetch_one(store.readers()).await.unwrap();
-                prop_assert_eq!(described.stored_bytes, packed);
+                prop_assert_eq!(stored, packed);
                 Ok(())
             })?;
         }
@@ -415,38 +418,41 @@ mod tests {
         for day in [10, 11, 12, 13] {
             put(&store, id, vec![event(day)]).await;
         }
+        let group = group_of(&store).await.id;
         let expire = async |now: i64, days: Option<i64>| {
             store
                 .write(move |connection| {
                     Box::pin(async move {
-                        set_retention(connection, "0", "r", "group", days).await?;
+                        set_retention(connection, group, days).await?;
                         delete_expired(connection, Timestamp(now * DAY)).await
                     })
                 })
                 .await
                 .unwrap();
-            let group = group_id(&store).await;
             let stream = stream(store.readers(), group, "stream").await.unwrap().unwrap();
             let days = |at: Option<Timestamp>| at.map(|at| at.millis() / DAY);
-            (days(stream.first_event_at), days(stream.last_event_at), stream.stored_bytes)
+            let stored = stored_bytes(store.readers(), group).await.unwrap();
+            (days(stream.first_event_at), days(stream.last_event_at), stored)
         };
         assert_eq!(expire(100, None).await, (Some(10), Some(13), 4 * 20_026));
         assert_eq!(expire(15, Some(3)).await, (Some(12), Some(13), 2 * 20_026));
         assert_eq!(expire(100, Some(3)).await, (None, None, 0));
     }
 
-    async fn group_id(store: &Store) -> crate::store::logs::GroupId {
+    #[tokio::test]
+    async fn a_name_is_given_to_one_group_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = store_with_stream(dir.path()).await;
+        let second = NewGroup::standard("0", "r", "group", Timestamp(5));
         let taken = store
-            .write(|connection| {
-                Box::pin(async move {
-                    create_group(connection, "0", "r", "group", "STANDARD", &BTreeMap::new(), Timestamp(0))
-                        .await
-                })
-            })
+            .write(move |connection| Box::pin(async move { create_group(connection, &second).await }))
             .await
             .unwrap();
-        assert_eq!(taken, None, "a second log group of one name");
-        group(store.readers(), "0", "r", "group").await.unwrap().unwrap().id
+        assert_eq!(taken, None);
+    }
+
+    async fn group_of(store: &Store) -> Group {
+        group(store.readers(), "0", "r", "group").await.unwrap().unwrap()
     }
 
     #[tokio::test]
@@ -454,13 +460,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, stream) = store_with_stream(dir.path()).await;
         put(&store, stream, vec![Event { timestamp: Timestamp(1), message: "gone".into() }]).await;
-        let deleted = store
-            .write(|connection| {
-                Box::pin(async move { crate::store::logs::delete_group(connection, "0", "r", "group").await })
-            })
+        let group = group_of(&store).await.id;
+        store
+            .write(move |connection| Box::pin(async move { delete_group(connection, group).await }))
             .await
             .unwrap();
-        assert!(deleted);
         let span = Span { from: Position::start_of(Timestamp(0)), to: END };
         let all = Page { newest: false, events: 10, bytes: 1000 };
         assert_eq!(page(store.readers(), stream, span, all).await.unwrap(), []);

@@ -20,9 +20,10 @@ pub struct Group {
     pub created_at: Timestamp,
     /// `None`: events never expire.
     pub retention_days: Option<i64>,
+    pub kms_key_id: Option<String>,
+    /// Against deletion.
+    pub is_protected: bool,
     pub tags: BTreeMap<String, String>,
-    /// Messages and overhead of all its events.
-    pub stored_bytes: i64,
 }
 
 #[derive(FromRow)]
@@ -32,47 +33,76 @@ struct Columns {
     class: String,
     created_at: i64,
     retention_days: Option<i64>,
+    kms_key_id: Option<String>,
+    is_protected: bool,
     tags: String,
-    stored_bytes: i64,
 }
 
 impl TryFrom<Columns> for Group {
     type Error = Error;
 
     fn try_from(columns: Columns) -> Result<Self, Error> {
-        let Columns { id, name, class, created_at, retention_days, tags, stored_bytes } = columns;
+        let Columns { id, name, class, created_at, retention_days, kms_key_id, is_protected, tags } = columns;
         Ok(Self {
             id: GroupId(id),
             name,
             class,
             created_at: Timestamp(created_at),
             retention_days,
+            kms_key_id,
+            is_protected,
             tags: serde_json::from_str(&tags).map_err(Error::corrupt("a log group's tags"))?,
-            stored_bytes,
         })
+    }
+}
+
+/// A log group to be made.
+#[derive(Clone, Debug)]
+pub struct NewGroup {
+    pub account: String,
+    pub region: String,
+    pub name: String,
+    pub class: String,
+    pub kms_key_id: Option<String>,
+    pub is_protected: bool,
+    pub tags: BTreeMap<String, String>,
+    pub created_at: Timestamp,
+}
+
+impl NewGroup {
+    /// One with CloudWatch's defaults.
+    pub fn standard(account: &str, region: &str, name: &str, created_at: Timestamp) -> Self {
+        Self {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            name: name.to_owned(),
+            class: "STANDARD".to_owned(),
+            kms_key_id: None,
+            is_protected: false,
+            tags: BTreeMap::new(),
+            created_at,
+        }
     }
 }
 
 /// Makes the log group; `None` where there is one of this name.
 pub async fn create_group(
     connection: &mut SqliteConnection,
-    account: &str,
-    region: &str,
-    name: &str,
-    class: &str,
-    tags: &BTreeMap<String, String>,
-    now: Timestamp,
+    group: &NewGroup,
 ) -> Result<Option<GroupId>, Error> {
+    let NewGroup { account, region, name, class, kms_key_id, is_protected, tags, created_at } = group;
     sqlx::query_scalar(
-        "INSERT INTO log_groups (account, region, name, class, created_at, tags) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO log_groups (account, region, name, class, kms_key_id, is_protected, tags, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(account)
     .bind(region)
     .bind(name)
     .bind(class)
-    .bind(now.millis())
+    .bind(kms_key_id)
+    .bind(is_protected)
     .bind(to_json(tags))
+    .bind(created_at.millis())
     .fetch_optional(connection)
     .await
     .map(|id| id.map(GroupId))
@@ -86,8 +116,7 @@ pub async fn group(
     name: &str,
 ) -> Result<Option<Group>, Error> {
     sqlx::query_as::<_, Columns>(
-        "SELECT id, name, class, created_at, retention_days, tags,
-                (SELECT coalesce(sum(stored_bytes), 0) FROM log_streams WHERE group_id = log_groups.id) AS stored_bytes
+        "SELECT id, name, class, created_at, retention_days, kms_key_id, is_protected, tags
          FROM log_groups WHERE account = ? AND region = ? AND name = ?",
     )
     .bind(account)
@@ -98,6 +127,15 @@ pub async fn group(
     .map_err(Error::attempting("get a log group"))?
     .map(Group::try_from)
     .transpose()
+}
+
+/// Messages and overhead of all events of the group.
+pub async fn stored_bytes(executor: impl SqliteExecutor<'_>, group: GroupId) -> Result<i64, Error> {
+    sqlx::query_scalar("SELECT coalesce(sum(stored_bytes), 0) FROM log_streams WHERE group_id = ?")
+        .bind(group.0)
+        .fetch_one(executor)
+        .await
+        .map_err(Error::attempting("add up a log group"))
 }
 
 /// What DescribeLogGroups asks for.
@@ -118,8 +156,7 @@ pub struct GroupFilter<'a> {
 pub async fn groups(executor: impl SqliteExecutor<'_>, filter: GroupFilter<'_>) -> Result<Vec<Group>, Error> {
     let GroupFilter { account, region, prefix, pattern, class, after, limit } = filter;
     sqlx::query_as::<_, Columns>(
-        "SELECT id, name, class, created_at, retention_days, tags,
-                (SELECT coalesce(sum(stored_bytes), 0) FROM log_streams WHERE group_id = log_groups.id) AS stored_bytes
+        "SELECT id, name, class, created_at, retention_days, kms_key_id, is_protected, tags
          FROM log_groups
          WHERE account = ?1 AND region = ?2 AND name BETWEEN ?3 AND ?3 || char(1114111)
            AND (?4 IS NULL OR instr(name, ?4) > 0) AND (?5 IS NULL OR class = ?5)
@@ -141,40 +178,44 @@ pub async fn groups(executor: impl SqliteExecutor<'_>, filter: GroupFilter<'_>) 
     .collect()
 }
 
-/// Deletes the log group with all its streams and events. Whether there was one.
-pub async fn delete_group(
-    connection: &mut SqliteConnection,
-    account: &str,
-    region: &str,
-    name: &str,
-) -> Result<bool, Error> {
-    sqlx::query("DELETE FROM log_groups WHERE account = ? AND region = ? AND name = ?")
-        .bind(account)
-        .bind(region)
-        .bind(name)
+/// Deletes the log group with all its streams and events.
+pub async fn delete_group(connection: &mut SqliteConnection, group: GroupId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM log_groups WHERE id = ?")
+        .bind(group.0)
         .execute(connection)
         .await
-        .map(|done| done.rows_affected() > 0)
-        .map_err(Error::attempting("delete a log group"))
+        .map_err(Error::attempting("delete a log group"))?;
+    Ok(())
 }
 
-/// Sets for how many days events are kept; `None` is for ever. Whether there is such a group.
+/// Sets for how many days events are kept; `None` is for ever.
 pub async fn set_retention(
     connection: &mut SqliteConnection,
-    account: &str,
-    region: &str,
-    name: &str,
+    group: GroupId,
     days: Option<i64>,
-) -> Result<bool, Error> {
-    sqlx::query("UPDATE log_groups SET retention_days = ?4 WHERE account = ?1 AND region = ?2 AND name = ?3")
-        .bind(account)
-        .bind(region)
-        .bind(name)
+) -> Result<(), Error> {
+    sqlx::query("UPDATE log_groups SET retention_days = ? WHERE id = ?")
         .bind(days)
+        .bind(group.0)
         .execute(connection)
         .await
-        .map(|done| done.rows_affected() > 0)
-        .map_err(Error::attempting("set a log group's retention"))
+        .map_err(Error::attempting("set a log group's retention"))?;
+    Ok(())
+}
+
+/// Protects the group against deletion, or no longer.
+pub async fn set_protection(
+    connection: &mut SqliteConnection,
+    group: GroupId,
+    is_protected: bool,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE log_groups SET is_protected = ? WHERE id = ?")
+        .bind(is_protected)
+        .bind(group.0)
+        .execute(connection)
+        .await
+        .map_err(Error::attempting("protect a log group"))?;
+    Ok(())
 }
 
 /// Puts `tags` in place of the group's.

@@ -19,9 +19,10 @@ pub use block::{Event, OVERHEAD, Position, Stored};
 pub use cursors::{cursor, delete_cursor, put_cursor};
 pub use events::{Appended, Page, Span, append, delete_expired, page};
 pub use groups::{
-    Group, GroupFilter, GroupId, create_group, delete_group, group, groups, set_retention, set_tags,
+    Group, GroupFilter, GroupId, NewGroup, create_group, delete_group, group, groups, set_protection,
+    set_retention, set_tags, stored_bytes,
 };
 pub use streams::{
-    Created, Stream, StreamFilter, StreamId, StreamOrder, create_stream, delete_stream, ensure_stream,
-    stream, streams, streams_within,
+    Created, Place, Stream, StreamFilter, StreamId, StreamOrder, create_stream, delete_stream, ensure_stream,
+    place, stream, streams, streams_within,
 };

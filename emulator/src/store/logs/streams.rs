@@ -1,10 +1,8 @@
 //! Log streams, by group and name.
 
-use std::collections::BTreeMap;
-
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
-use super::groups::{GroupId, create_group};
+use super::groups::{GroupId, NewGroup, create_group};
 use crate::clock::Timestamp;
 use crate::store::Error;
 
@@ -20,8 +18,6 @@ pub struct Stream {
     pub first_event_at: Option<Timestamp>,
     pub last_event_at: Option<Timestamp>,
     pub last_ingestion_at: Option<Timestamp>,
-    /// Messages and overhead of all its events.
-    pub stored_bytes: i64,
 }
 
 #[derive(FromRow)]
@@ -32,13 +28,11 @@ struct Columns {
     first_event_at: Option<i64>,
     last_event_at: Option<i64>,
     last_ingestion_at: Option<i64>,
-    stored_bytes: i64,
 }
 
 impl From<Columns> for Stream {
     fn from(columns: Columns) -> Self {
-        let Columns { id, name, created_at, first_event_at, last_event_at, last_ingestion_at, stored_bytes } =
-            columns;
+        let Columns { id, name, created_at, first_event_at, last_event_at, last_ingestion_at } = columns;
         Self {
             id: StreamId(id),
             name,
@@ -46,7 +40,6 @@ impl From<Columns> for Stream {
             first_event_at: first_event_at.map(Timestamp),
             last_event_at: last_event_at.map(Timestamp),
             last_ingestion_at: last_ingestion_at.map(Timestamp),
-            stored_bytes,
         }
     }
 }
@@ -114,12 +107,44 @@ pub async fn ensure_stream(
     now: Timestamp,
 ) -> Result<Option<StreamId>, Error> {
     if create_group_too {
-        create_group(connection, account, region, group, "STANDARD", &BTreeMap::new(), now).await?;
+        create_group(connection, &NewGroup::standard(account, region, group, now)).await?;
     }
     Ok(match create_stream(connection, account, region, group, name, now).await? {
         Created::Stream(id) | Created::Exists(id) => Some(id),
         Created::GroupMissing => None,
     })
+}
+
+/// Where events of a name go to and come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of the group.
+    pub retention_days: Option<i64>,
+    /// `None`: there is no such stream.
+    pub stream: Option<StreamId>,
+}
+
+/// Looks a stream up by its names; `None` where there is no such group.
+pub async fn place(
+    executor: impl SqliteExecutor<'_>,
+    account: &str,
+    region: &str,
+    group: &str,
+    name: &str,
+) -> Result<Option<Place>, Error> {
+    let found: Option<(Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT retention_days, log_streams.id
+         FROM log_groups LEFT JOIN log_streams ON group_id = log_groups.id AND log_streams.name = ?4
+         WHERE account = ?1 AND region = ?2 AND log_groups.name = ?3",
+    )
+    .bind(account)
+    .bind(region)
+    .bind(group)
+    .bind(name)
+    .fetch_optional(executor)
+    .await
+    .map_err(Error::attempting("look a log stream up"))?;
+    Ok(found.map(|(retention_days, id)| Place { retention_days, stream: id.map(StreamId) }))
 }
 
 pub async fn stream(
@@ -128,7 +153,7 @@ pub async fn stream(
     name: &str,
 ) -> Result<Option<Stream>, Error> {
     sqlx::query_as::<_, Columns>(
-        "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at, stored_bytes
+        "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at
          FROM log_streams WHERE group_id = ? AND name = ?",
     )
     .bind(group.0)
@@ -167,26 +192,26 @@ pub async fn streams(
     let StreamFilter { group, prefix, order, descending, after, limit } = filter;
     let statement = match (order, descending) {
         (StreamOrder::Name, false) => {
-            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at, stored_bytes
+            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at
              FROM log_streams
              WHERE group_id = ?1 AND name BETWEEN ?2 AND ?2 || char(1114111) AND (?4 IS NULL OR name > ?4)
              ORDER BY name LIMIT ?5"
         }
         (StreamOrder::Name, true) => {
-            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at, stored_bytes
+            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at
              FROM log_streams
              WHERE group_id = ?1 AND name BETWEEN ?2 AND ?2 || char(1114111) AND (?4 IS NULL OR name < ?4)
              ORDER BY name DESC LIMIT ?5"
         }
         (StreamOrder::LastEvent, false) => {
-            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at, stored_bytes
+            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at
              FROM log_streams
              WHERE group_id = ?1 AND name BETWEEN ?2 AND ?2 || char(1114111)
                AND (?4 IS NULL OR (coalesce(last_event_at, -1), name) > (?3, ?4))
              ORDER BY coalesce(last_event_at, -1), name LIMIT ?5"
         }
         (StreamOrder::LastEvent, true) => {
-            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at, stored_bytes
+            "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at
              FROM log_streams
              WHERE group_id = ?1 AND name BETWEEN ?2 AND ?2 || char(1114111)
                AND (?4 IS NULL OR (coalesce(last_event_at, -1), name) < (?3, ?4))
@@ -215,7 +240,7 @@ pub async fn streams_within(
     end: Timestamp,
 ) -> Result<Vec<Stream>, Error> {
     sqlx::query_as::<_, Columns>(
-        "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at, stored_bytes
+        "SELECT id, name, created_at, first_event_at, last_event_at, last_ingestion_at
          FROM log_streams
          WHERE group_id = ?1 AND name BETWEEN ?2 AND ?2 || char(1114111) AND last_event_at >= ?3 AND first_event_at < ?4
          ORDER BY name",
@@ -230,17 +255,12 @@ pub async fn streams_within(
     .map_err(Error::attempting("find the log streams of a time"))
 }
 
-/// Deletes the stream with its events. Whether there was one.
-pub async fn delete_stream(
-    connection: &mut SqliteConnection,
-    group: GroupId,
-    name: &str,
-) -> Result<bool, Error> {
-    sqlx::query("DELETE FROM log_streams WHERE group_id = ? AND name = ?")
-        .bind(group.0)
-        .bind(name)
+/// Deletes the stream with its events.
+pub async fn delete_stream(connection: &mut SqliteConnection, stream: StreamId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM log_streams WHERE id = ?")
+        .bind(stream.0)
         .execute(connection)
         .await
-        .map(|done| done.rows_affected() > 0)
-        .map_err(Error::attempting("delete a log stream"))
+        .map_err(Error::attempting("delete a log stream"))?;
+    Ok(())
 }

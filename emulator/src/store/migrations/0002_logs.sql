@@ -8,6 +8,8 @@ CREATE TABLE log_groups (
     class          TEXT    NOT NULL,
     created_at     INTEGER NOT NULL,
     retention_days INTEGER,
+    kms_key_id     TEXT,
+    is_protected   INTEGER NOT NULL,
     tags           TEXT    NOT NULL,
     UNIQUE (account, region, name)
 ) STRICT;

@@ -1,4 +1,16 @@
-//! Amazon CloudWatch Logs: one file an operation's resource.
+//! Amazon CloudWatch Logs: one file an operation, or a resource with its small ones.
+
+mod error;
+mod filter_log_events;
+mod get_log_events;
+mod group_name;
+mod log_group;
+mod log_stream;
+mod pattern;
+mod put_log_events;
+mod retention;
+mod tag;
+mod token;
 
 use super::model::logs::{OPERATIONS, TARGET_PREFIX};
 use super::operation::Service;
@@ -10,4 +22,22 @@ pub(super) fn service() -> Service {
         OPERATIONS,
         ["InvalidParameterException", "ServiceUnavailableException"],
     )
+    .with::<log_group::CreateLogGroup>()
+    .with::<log_group::DeleteLogGroup>()
+    .with::<log_group::DescribeLogGroups>()
+    .with::<log_group::PutLogGroupDeletionProtection>()
+    .with::<log_stream::CreateLogStream>()
+    .with::<log_stream::DeleteLogStream>()
+    .with::<log_stream::DescribeLogStreams>()
+    .with::<put_log_events::PutLogEvents>()
+    .with::<get_log_events::GetLogEvents>()
+    .with::<filter_log_events::FilterLogEvents>()
+    .with::<retention::PutRetentionPolicy>()
+    .with::<retention::DeleteRetentionPolicy>()
+    .with::<tag::TagResource>()
+    .with::<tag::UntagResource>()
+    .with::<tag::ListTagsForResource>()
+    .with::<tag::TagLogGroup>()
+    .with::<tag::UntagLogGroup>()
+    .with::<tag::ListTagsLogGroup>()
 }

@@ -1,0 +1,23 @@
+//! CloudWatch Logs' own errors, in its words as callers have met them.
+
+use crate::api::Error;
+
+pub(super) fn group_missing() -> Error {
+    Error::new("ResourceNotFoundException", "The specified log group does not exist.")
+}
+
+pub(super) fn stream_missing() -> Error {
+    Error::new("ResourceNotFoundException", "The specified log stream does not exist.")
+}
+
+pub(super) fn group_exists() -> Error {
+    Error::new("ResourceAlreadyExistsException", "The specified log group already exists")
+}
+
+pub(super) fn stream_exists() -> Error {
+    Error::new("ResourceAlreadyExistsException", "The specified log stream already exists")
+}
+
+pub(super) fn token_invalid() -> Error {
+    Error::invalid_parameter("The specified nextToken is invalid.")
+}

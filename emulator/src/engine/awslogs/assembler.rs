@@ -61,11 +61,6 @@ impl Assembler {
         self.progress.cursor.since()
     }
 
-    /// The frames will come again from [`Assembler::since`] on.
-    pub(super) fn rewind(&mut self) {
-        self.skip = self.progress.cursor.skip();
-    }
-
     /// Whether there is text that only waits for more lines of the same event.
     pub(super) fn holds_multiline(&self) -> bool {
         self.progress.multiline.is_some()

@@ -106,13 +106,9 @@ struct Worker {
 impl Worker {
     async fn run(&mut self) {
         let mut assembler = self.resume().await;
-        // Read while it runs, then once more without following: the end of a followed log can come before its last line.
-        for follow in [true, false] {
-            while !self.read(&mut assembler, follow).await {
-                assembler = self.resume().await;
-                self.clock.sleep(RETRY).await;
-            }
-            assembler.rewind();
+        while !self.read(&mut assembler).await {
+            self.clock.sleep(RETRY).await;
+            assembler = self.resume().await;
         }
         assembler.finish();
         self.commit(&mut assembler).await;
@@ -139,9 +135,9 @@ impl Worker {
     }
 
     /// Reads to the end of the log. `false` where it broke off and must be read again.
-    async fn read(&mut self, assembler: &mut Assembler, follow: bool) -> bool {
+    async fn read(&mut self, assembler: &mut Assembler) -> bool {
         let mut frames =
-            self.runtime.logs(&self.source.container_id, assembler.since(), follow).ready_chunks(BATCH);
+            self.runtime.logs(&self.source.container_id, assembler.since(), true).ready_chunks(BATCH);
         loop {
             let chunk = tokio::select! {
                 chunk = frames.next() => chunk,

@@ -14,7 +14,10 @@ use kube::{
     },
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::Instrument;
 
@@ -133,14 +136,16 @@ impl Controller {
         };
         // The watch must run for the store to fill, and nothing may be decided before the tasks are known.
         let (seen, seen_pods) = mpsc::unbounded_channel();
-        let watching = tokio::spawn(forward(watch, seen, context.clone(), vanished));
+        // They end with this future, however it ends.
+        let mut beside = JoinSet::new();
+        beside.spawn(forward(watch, seen, context.clone(), vanished));
         if pods.wait_until_ready().await.is_err() {
             return;
         }
         collector.recover().await;
 
-        let polling = tokio::spawn(context.table.clone().run(context.ecs.clone()));
-        let sweeping = tokio::spawn(collector.run());
+        beside.spawn(context.table.clone().run(context.ecs.clone()));
+        beside.spawn(collector.run());
         let queue = futures::stream::select(
             UnboundedReceiverStream::new(seen_pods),
             UnboundedReceiverStream::new(changed),
@@ -164,9 +169,6 @@ impl Controller {
                 }
             })
             .await;
-        for task in [watching, polling, sweeping] {
-            task.abort();
-        }
     }
 }
 
@@ -300,14 +302,14 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
             let message = format!("Fargate capacity is not available: {reason}");
             (
                 status::without_task(&facts, "ContainerCreating", &message),
-                Event::warning("FailedScheduling", message),
+                Event::warning("FailedScheduling", "RunTask", message),
             )
         }
         Err(error @ ecs::Error::Refused { .. }) => {
             let message = error.to_string();
             (
                 status::without_task(&facts, "CreateContainerError", &message),
-                Event::warning("FailedRunTask", message),
+                Event::warning("FailedRunTask", "RunTask", message),
             )
         }
     };

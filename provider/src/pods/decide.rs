@@ -94,7 +94,7 @@ pub struct Question<'a> {
     /// Its task.
     pub sight: &'a Sight,
     /// What the prober says, by container.
-    pub readiness: &'a dyn Fn(&str) -> Readiness,
+    pub readiness: &'a (dyn Fn(&str) -> Readiness + Sync),
     /// The prober has given the container of this name up, in these words.
     pub condemned: Option<(&'a str, &'a str)>,
     /// The node's InternalIP.
@@ -180,7 +180,7 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
                 .containers
                 .iter()
                 .map(|container| {
-                    Event::normal("Killing", format!("Stopping container {}", container.name))
+                    Event::normal("Killing", "Stopping", format!("Stopping container {}", container.name))
                         .of(&container.name)
                 })
                 .collect();
@@ -219,8 +219,10 @@ fn living(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
         let killing = format!("Container {name} failed liveness probe, will be restarted");
         let mut decision =
             Decision::then(Then::Stop { arn, reason: format!("Container {name}: {message}") }).with(status);
-        decision.events =
-            vec![Event::warning("Unhealthy", message).of(&name), Event::normal("Killing", killing).of(&name)];
+        decision.events = vec![
+            Event::warning("Unhealthy", "Probing", message).of(&name),
+            Event::normal("Killing", "Stopping", killing).of(&name),
+        ];
         return decision;
     }
     let again = [remaining, held_back(question, spec, task)].into_iter().flatten().min();

@@ -16,6 +16,8 @@ pub struct Event {
     pub warning: bool,
     /// Its reason, in CamelCase.
     pub reason: &'static str,
+    /// What was being done. The recorder takes events that differ in their message alone for one.
+    pub action: &'static str,
     /// For people.
     pub message: String,
     /// The container that it speaks of, if one.
@@ -25,14 +27,14 @@ pub struct Event {
 impl Event {
     /// Something that went as it should.
     #[must_use]
-    pub fn normal(reason: &'static str, message: String) -> Self {
-        Self { warning: false, reason, message, container: None }
+    pub fn normal(reason: &'static str, action: &'static str, message: String) -> Self {
+        Self { warning: false, reason, action, message, container: None }
     }
 
     /// Something that did not.
     #[must_use]
-    pub fn warning(reason: &'static str, message: String) -> Self {
-        Self { warning: true, reason, message, container: None }
+    pub fn warning(reason: &'static str, action: &'static str, message: String) -> Self {
+        Self { warning: true, reason, action, message, container: None }
     }
 
     /// The same, of one container.
@@ -51,7 +53,7 @@ impl Event {
             type_: if self.warning { EventType::Warning } else { EventType::Normal },
             reason: self.reason.to_owned(),
             note: Some(self.message.clone()),
-            action: self.reason.to_owned(),
+            action: self.action.to_owned(),
             secondary: None,
         };
         (event, reference)
@@ -84,7 +86,7 @@ fn container(pod: &Pod, before: Option<&ContainerStatus>, now: &ContainerStatus)
         return if same {
             Vec::new()
         } else {
-            vec![Event::normal("Started", format!("Started container {name}")).of(name)]
+            vec![Event::normal("Started", "Starting", format!("Started container {name}")).of(name)]
         };
     }
     let Some(waiting) = &state.waiting else { return Vec::new() };
@@ -98,24 +100,25 @@ fn container(pod: &Pod, before: Option<&ContainerStatus>, now: &ContainerStatus)
         return Vec::new();
     }
     match reason {
-        status::UNSUPPORTED => vec![Event::warning(status::UNSUPPORTED, message)],
+        status::UNSUPPORTED => vec![Event::warning(status::UNSUPPORTED, "Translating", message)],
         "CrashLoopBackOff" => {
             let (pod_name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
             let uid = pod.uid().unwrap_or_default();
             let message =
                 format!("Back-off restarting failed container {name} in pod {pod_name}_{namespace}({uid})");
-            vec![Event::warning("BackOff", message).of(name)]
+            vec![Event::warning("BackOff", "BackingOff", message).of(name)]
         }
         "ErrImagePull" => vec![
-            Event::warning("Failed", format!("Failed to pull image \"{}\": {message}", now.image)).of(name),
-            Event::warning("Failed", "Error: ErrImagePull".to_owned()).of(name),
+            Event::warning("Failed", "Pulling", format!("Failed to pull image \"{}\": {message}", now.image))
+                .of(name),
+            Event::warning("Failed", "Starting", "Error: ErrImagePull".to_owned()).of(name),
         ],
         "ImagePullBackOff" => vec![
-            Event::normal("BackOff", format!("Back-off pulling image \"{}\"", now.image)).of(name),
-            Event::warning("Failed", "Error: ImagePullBackOff".to_owned()).of(name),
+            Event::normal("BackOff", "Pulling", format!("Back-off pulling image \"{}\"", now.image)).of(name),
+            Event::warning("Failed", "BackingOff", "Error: ImagePullBackOff".to_owned()).of(name),
         ],
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            vec![Event::warning("Failed", format!("Error: {message}")).of(name)]
+            vec![Event::warning("Failed", "Starting", format!("Error: {message}")).of(name)]
         }
         _ => Vec::new(),
     }
@@ -127,10 +130,12 @@ pub fn noted(note: &Note) -> Event {
     match note {
         Note::GracePeriodClamped { asked, given } => Event::warning(
             "GracePeriodClamped",
+            "Translating",
             format!("terminationGracePeriodSeconds {asked} is {given} on Fargate, which takes 2 to 120"),
         ),
         Note::LabelsLeftOut { keys } => Event::warning(
             "LabelsNotTagged",
+            "Translating",
             format!("labels that do not fit ECS's limits of tags: {}", keys.join(", ")),
         ),
     }

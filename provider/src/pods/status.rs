@@ -95,7 +95,7 @@ pub struct Facts<'a> {
     /// The current instant.
     pub now: Timestamp,
     /// What the prober says, by container.
-    pub readiness: &'a dyn Fn(&str) -> Readiness,
+    pub readiness: &'a (dyn Fn(&str) -> Readiness + Sync),
 }
 
 impl std::fmt::Debug for Facts<'_> {

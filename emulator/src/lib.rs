@@ -4,7 +4,9 @@
 //! run; [`store`] keeps everything in SQLite. Dependencies point one way: `api → engine → {runtime, store}`.
 
 pub mod api;
+pub mod clean;
 pub mod clock;
+pub mod doctor;
 pub mod engine;
 pub mod options;
 pub mod runtime;

@@ -8,11 +8,14 @@ use super::Error;
 
 /// Held while the data directory is ours.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "the lock lasts as long as this file is open")] File);
+pub struct Lock(#[expect(dead_code, reason = "the lock lasts as long as this file is open")] File);
 
 impl Lock {
     /// Takes `dir`, or says who has it.
-    pub(super) fn acquire(dir: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where another process has it; [`Error::Directory`] where its lock can't be opened.
+    pub fn acquire(dir: &Path) -> Result<Self, Error> {
         let attempted = Error::directory("lock", dir);
         let mut file = OpenOptions::new()
             .read(true)

@@ -25,5 +25,6 @@ mod writer;
 
 pub use error::Error;
 pub use futures::future::BoxFuture;
+pub use lock::Lock;
 pub use open::Store;
 pub use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};

@@ -35,6 +35,8 @@ pub(crate) async fn with_world<F: Future<Output = ()>>(test: impl FnOnce(std::sy
         instance_id: uuid::Uuid::new_v4().simple().to_string(),
         data_dir: directory.path().to_owned(),
     };
+    // As a server does: it lives, says this to whoever cleans up beside it.
+    let _lock = neargate::store::Lock::acquire(directory.path()).unwrap();
     let Some(runtime) = connect(options.clone()).await else { return };
     let block = runtime.ensure_network(VPC, &blocks()).await.unwrap();
     let world = std::sync::Arc::new(World { runtime: runtime.clone(), options, block });

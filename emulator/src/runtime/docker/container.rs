@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn instance() -> Instance {
-        Instance { id: "0123456789abcdef".to_owned(), data_dir: "/data".into() }
+        Instance::here("0123456789abcdef".to_owned(), "/data".into())
     }
 
     fn spec() -> ContainerSpec {

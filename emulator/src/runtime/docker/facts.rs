@@ -2,6 +2,8 @@
 
 use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum};
 
+use super::names::this_host;
+
 /// What the runtime's decisions rest on.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
@@ -13,6 +15,10 @@ pub(crate) struct Facts {
     /// 1 or 2.
     pub(crate) cgroup_version: u8,
     pub(crate) rootless: bool,
+    /// The kernel can limit memory and swap, and cpu by quota; some ship with a part of it switched off.
+    pub(crate) limits_memory: bool,
+    pub(crate) limits_swap: bool,
+    pub(crate) limits_cpu: bool,
     /// The engine's kernel is this process's, and so are its `/proc`, its routes and its cgroups.
     pub(crate) local: bool,
 }
@@ -39,10 +45,13 @@ impl Facts {
                 Some(SystemInfoCgroupVersionEnum::_2) => 2,
                 _ => 1,
             },
+            limits_memory: info.memory_limit.unwrap_or_default(),
+            limits_swap: info.swap_limit.unwrap_or_default(),
+            limits_cpu: info.cpu_cfs_quota.unwrap_or_default(),
             rootless: security.iter().any(|option| option.contains("name=rootless")),
             local: host.starts_with("unix://")
-                && same(info.kernel_version.as_deref(), "/proc/sys/kernel/osrelease")
-                && same(info.name.as_deref(), "/proc/sys/kernel/hostname"),
+                && info.name.as_ref().is_some_and(|name| *name == this_host())
+                && info.kernel_version.as_ref().is_some_and(|version| *version == this_kernel()),
         }
     }
 
@@ -73,6 +82,7 @@ impl Facts {
     }
 }
 
-fn same(said: Option<&str>, file: &str) -> bool {
-    said.zip(std::fs::read_to_string(file).ok()).is_some_and(|(said, here)| said == here.trim())
+fn this_kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
 }

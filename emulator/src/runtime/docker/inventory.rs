@@ -35,7 +35,7 @@ impl Inner {
         })
     }
 
-    pub(super) async fn remove_everything(&self) -> Result<(), Error> {
+    pub(crate) async fn remove_everything(&self) -> Result<(), Error> {
         let listed = self.list_containers().await?;
         // The containers before the sandboxes that they joined.
         let (of_tasks, others): (Vec<_>, Vec<_>) =

@@ -10,6 +10,7 @@
 //! Every object carries the labels of [`names`]; nothing without this instance's label is ever touched, so that
 //! several Neargates share an engine. Every removal has succeeded where the thing is gone.
 
+pub(crate) mod census;
 pub(crate) mod client;
 mod container;
 mod events;
@@ -89,7 +90,9 @@ impl Runtime {
     /// for which this program was not built.
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let Options { docker_host, instance_id, data_dir } = options;
-        let inner = Inner::connect(docker_host.as_deref(), Instance { id: instance_id, data_dir }).await?;
+        let instance = Instance::here(instance_id, data_dir);
+        let mut inner = Inner::connect(&client::host(docker_host.as_deref()), instance).await?;
+        inner.limits = inner.limits.claim();
         inner.facts.runs_this_build().map_err(|reason| Error::Failed {
             attempted: format!("use the container engine at {}", inner.host),
             reason,
@@ -110,15 +113,15 @@ impl Runtime {
 }
 
 impl Inner {
-    pub(crate) async fn connect(docker_host: Option<&str>, instance: Instance) -> Result<Self, Error> {
-        let host = client::host(docker_host);
-        let docker = client::connect(&host).await?;
-        let info = docker.info().await.map_err(failed(&host, "read what the engine is"))?;
-        let facts = Facts::of(&info, &host);
+    /// Connects and looks; changes nothing there.
+    pub(crate) async fn connect(host: &str, instance: Instance) -> Result<Self, Error> {
+        let docker = client::connect(host).await?;
+        let info = docker.info().await.map_err(failed(host, "read what the engine is"))?;
+        let facts = Facts::of(&info, host);
         let limits = Limits::choose(&facts, &instance);
         Ok(Self {
             docker,
-            host,
+            host: host.to_owned(),
             instance,
             facts,
             limits,

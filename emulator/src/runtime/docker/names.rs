@@ -9,6 +9,9 @@ use std::path::PathBuf;
 pub(crate) const INSTANCE: &str = "neargate.instance";
 /// Where that data directory is, so that `neargate clean` can see whether its process lives. On everything.
 pub(crate) const DATA_DIR: &str = "neargate.data-dir";
+/// The host name of the machine with that directory: on an engine that several machines share, the same path is
+/// another one's. On everything.
+pub(crate) const HOST: &str = "neargate.host";
 /// The task's id. On containers and volumes.
 pub(crate) const TASK: &str = "neargate.task";
 /// The container's name in the task definition.
@@ -23,14 +26,24 @@ pub(crate) const VPC: &str = "neargate.vpc";
 pub(crate) struct Instance {
     pub(crate) id: String,
     pub(crate) data_dir: PathBuf,
+    /// The name of the machine that `data_dir` is on.
+    pub(crate) host: String,
 }
 
 impl Instance {
+    /// An instance with its data directory on this machine.
+    pub(crate) fn here(id: String, data_dir: PathBuf) -> Self {
+        // Fails for the empty path alone.
+        let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+        Self { id, data_dir, host: this_host() }
+    }
+
     /// The labels of an object of this instance, with `more` about it.
     pub(crate) fn labels(&self, more: &[(&str, &str)]) -> HashMap<String, String> {
         let mut labels = HashMap::from([
             (INSTANCE.to_owned(), self.id.clone()),
             (DATA_DIR.to_owned(), self.data_dir.display().to_string()),
+            (HOST.to_owned(), self.host.clone()),
         ]);
         labels.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         labels
@@ -67,6 +80,12 @@ impl Instance {
     fn short(&self) -> &str {
         first(&self.id, 8)
     }
+}
+
+/// This machine's host name; empty where it has none.
+pub(crate) fn this_host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 fn first(text: &str, length: usize) -> &str {

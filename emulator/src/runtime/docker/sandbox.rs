@@ -1,6 +1,7 @@
 //! A sandbox on the engine: a container of the sandbox program, with an address of the VPC's network.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HealthConfig,
@@ -55,6 +56,32 @@ impl Inner {
             Error::Failed { attempted: attempted(), reason: "it has no MAC address".to_owned() }
         })?;
         Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), mac_address })
+    }
+
+    /// Loads the sandbox's image and runs it once without a network. Answers how far ulimits can be raised.
+    pub(crate) async fn probe_sandbox(&self) -> Result<Ceiling, Error> {
+        let name = self.instance.sandbox("probe");
+        let attempted = || format!("run the sandbox {name}");
+        self.ensure_sandbox_image().await?;
+        let spec = SandboxSpec {
+            sandbox_id: "probe".to_owned(),
+            vpc_id: "none".to_owned(),
+            address: Ipv4Addr::UNSPECIFIED,
+            hostname: "probe".to_owned(),
+        };
+        let mut body = self.sandbox_body(&spec);
+        body.networking_config = None;
+        if let Some(host_config) = &mut body.host_config {
+            host_config.network_mode = Some("none".to_owned());
+        }
+        self.create(&name, body).await.map_err(failed(&self.host, attempted()))?;
+        let started = self.docker.start_container(&name, None).await.map_err(failed(&self.host, attempted()));
+        let inspected =
+            self.docker.inspect_container(&name, None).await.map_err(failed(&self.host, attempted()));
+        self.remove(&name).await?;
+        started?;
+        self.learn_ceiling(&inspected?);
+        Ok(self.ceiling.get().cloned().unwrap_or_default())
     }
 
     /// How far a container's ulimits can be raised; read once, of the first sandbox that is looked at.

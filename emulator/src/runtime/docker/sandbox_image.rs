@@ -2,11 +2,12 @@
 //! hash of its content, so that Neargates of different versions share an engine. It is loaded as a saved image with a
 //! fixed date, not imported: whoever loads it makes the same image.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::LazyLock;
 
-use bollard::body_full;
-use bollard::query_parameters::ImportImageOptions;
+use bollard::query_parameters::{ImportImageOptions, ListImagesOptionsBuilder, RemoveImageOptions};
+use bollard::{Docker, body_full};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use serde_json::json;
@@ -42,6 +43,28 @@ impl Inner {
         steps.try_collect::<Vec<_>>().await.map_err(failed(&self.host, attempted()))?;
         Ok(())
     }
+}
+
+/// The sandbox images of other versions that no container uses; removed unless `dry_run`. Answers their names.
+pub(crate) async fn sweep(docker: &Docker, host: &str, dry_run: bool) -> Result<Vec<String>, Error> {
+    let filters = HashMap::from([("reference".to_owned(), vec![REPOSITORY.to_owned()])]);
+    let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+    let images = docker.list_images(Some(options)).await.map_err(failed(host, "list the images"))?;
+    let mut swept = Vec::new();
+    for name in images.into_iter().flat_map(|image| image.repo_tags).filter(|name| *name != reference()) {
+        if !dry_run {
+            let removed = docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
+            // In use by a container of a Neargate of that version.
+            if unless(removed, &[404, 409])
+                .map_err(failed(host, format!("remove the image {name}")))?
+                .is_none()
+            {
+                continue;
+            }
+        }
+        swept.push(name);
+    }
+    Ok(swept)
 }
 
 /// What `docker save` would write (Docker image specification v1.2): the manifest, the configuration, one layer.

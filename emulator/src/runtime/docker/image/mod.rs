@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use bollard::errors::Error as DockerError;
 use bollard::models::ImageInspect;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptions};
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use super::Inner;
 use super::client::{failed, unless};
+use super::{Inner, sandbox_image};
 use crate::runtime::{Error, Image};
 use reference::Reference;
 use refusal::Refusal;
@@ -60,6 +60,19 @@ impl Inner {
         let pulled = pull.await;
         self.pulls.lock().remove(&key);
         pulled
+    }
+
+    /// The tags of all images of the engine, but the sandbox's.
+    pub(crate) async fn image_names(&self) -> Result<Vec<String>, Error> {
+        let listed = self.docker.list_images(None::<ListImagesOptions>).await;
+        let images = listed.map_err(failed(&self.host, "list the images"))?;
+        let mut names: Vec<String> = images
+            .into_iter()
+            .flat_map(|image| image.repo_tags)
+            .filter(|name| !name.starts_with(sandbox_image::REPOSITORY))
+            .collect();
+        names.sort();
+        Ok(names)
     }
 
     async fn find_image(&self, image: &str, reference: &Reference) -> Result<Option<Image>, Error> {

@@ -4,6 +4,7 @@
 //! The engine makes a container's own directory below it in every hierarchy, and removes only that one: so the
 //! task's is written where it limits something and removed everywhere.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,21 +25,25 @@ enum Layout {
 }
 
 impl Tree {
-    /// Finds the hierarchies and makes the instance's directory in those that limit.
-    pub(super) fn open(version: u8, instance: &str) -> io::Result<Self> {
+    /// Finds the hierarchies.
+    pub(super) fn find(version: u8, instance: &str) -> io::Result<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")
             .map_err(attempted("cannot read /proc/self/mountinfo"))?;
         let layout = Layout::find(version, &mounts).ok_or_else(|| {
             io::Error::other(format!("no cgroup v{version} hierarchy with cpu and memory is mounted"))
         })?;
-        let tree = Self { root: Path::new("neargate").join(instance), layout };
-        for mount in tree.limiting() {
-            make(&mount.join(&tree.root))?;
+        Ok(Self { root: Path::new("neargate").join(instance), layout })
+    }
+
+    /// Makes the instance's directory in the hierarchies that limit.
+    pub(super) fn claim(&self) -> io::Result<()> {
+        for mount in self.limiting() {
+            make(&mount.join(&self.root))?;
         }
-        if let Layout::V2 { mount } = &tree.layout {
-            delegate(mount, &tree.root)?;
+        match &self.layout {
+            Layout::V1 { .. } => Ok(()),
+            Layout::V2 { mount } => delegate(mount, &self.root),
         }
-        Ok(tree)
     }
 
     pub(super) fn parent(&self, task_id: &str) -> String {
@@ -129,6 +134,20 @@ impl Tree {
             Layout::V2 { mount } => std::slice::from_ref(mount),
         }
     }
+}
+
+/// The instances that have a cgroup on this machine: their ids, and the path from the root of a hierarchy.
+pub(crate) fn instances() -> BTreeSet<(String, String)> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let layouts = [1, 2].into_iter().filter_map(|version| Layout::find(version, &mounts));
+    let directories = layouts.flat_map(|layout| match layout {
+        Layout::V1 { all, .. } => all,
+        Layout::V2 { mount } => vec![mount],
+    });
+    directories
+        .flat_map(|mount| children(&mount.join("neargate")).unwrap_or_default())
+        .map(|id| (id.clone(), format!("/neargate/{id}")))
+        .collect()
 }
 
 impl Layout {

@@ -14,6 +14,8 @@ use std::io;
 
 use super::facts::{Driver, Facts};
 use super::names::Instance;
+pub(crate) use cgroupfs::instances as cgroup_instances;
+
 use cgroupfs::Tree;
 use systemd::Slices;
 
@@ -39,8 +41,7 @@ pub(crate) enum Limits {
 }
 
 impl Limits {
-    /// Chooses by what the engine says, and tries whether it may: a directory that can't be made is a reason to
-    /// hold limits per container, not to fail later.
+    /// Chooses by what the engine says. Changes nothing.
     pub(crate) fn choose(facts: &Facts, instance: &Instance) -> Self {
         let per_container = |why: String| Self::PerContainer { why };
         if !facts.local {
@@ -50,7 +51,7 @@ impl Limits {
             return per_container("the engine runs rootless".to_owned());
         }
         match facts.cgroup_driver {
-            Driver::Cgroupfs => match Tree::open(facts.cgroup_version, &instance.id) {
+            Driver::Cgroupfs => match Tree::find(facts.cgroup_version, &instance.id) {
                 Ok(tree) => Self::Cgroupfs(tree),
                 Err(error) => per_container(error.to_string()),
             },
@@ -59,6 +60,18 @@ impl Limits {
                 Err(error) => per_container(error.to_string()),
             },
             Driver::None => per_container("the engine has no cgroup driver".to_owned()),
+        }
+    }
+
+    /// Makes the instance's own cgroup, to see whether it may: where it can't, that is a reason to hold limits per
+    /// container, not to fail later.
+    pub(crate) fn claim(self) -> Self {
+        match &self {
+            Self::Cgroupfs(tree) => match tree.claim() {
+                Ok(()) => self,
+                Err(error) => Self::PerContainer { why: error.to_string() },
+            },
+            Self::Systemd(_) | Self::PerContainer { .. } => self,
         }
     }
 

@@ -1,0 +1,231 @@
+//! The container engine and what it can hold.
+
+use super::Check;
+use crate::runtime::Error;
+use crate::runtime::docker::facts::Facts;
+use crate::runtime::docker::limits::Limits;
+use crate::runtime::docker::names::Instance;
+use crate::runtime::docker::{Inner, client, oom, sandbox_image, ulimits};
+
+/// The oldest engine that is tested.
+const OLDEST: (u32, u32) = (20, 10);
+
+pub(super) async fn checks(docker_host: Option<&str>) -> Vec<Check> {
+    let host = client::host(docker_host);
+    let probe = match Probe::new(&host).await {
+        Ok(probe) => probe,
+        Err(error) => return vec![unreachable(&error)],
+    };
+    let facts = &probe.inner.facts;
+    let mut checks = vec![version(facts, &host)];
+    if let Err(reason) = facts.runs_this_build() {
+        checks.push(Check::fail("sandbox", "its program can't run there", reason));
+        return checks;
+    }
+    checks.push(limits(facts, &probe.inner.limits));
+    checks.extend(kernel(facts));
+    checks.push(memory(facts));
+    checks.extend(probe.sandbox().await);
+    checks.push(images(&probe).await);
+    probe.end().await;
+    checks
+}
+
+/// An instance of the doctor's own, gone when it is done.
+struct Probe {
+    inner: Inner,
+    /// Says to `neargate clean` that it lives.
+    _lock: Option<crate::store::Lock>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Probe {
+    async fn new(host: &str) -> Result<Self, Error> {
+        let directory = tempfile::tempdir().ok();
+        let path = directory.as_ref().map(|directory| directory.path().to_owned()).unwrap_or_default();
+        let lock =
+            directory.as_ref().and_then(|directory| crate::store::Lock::acquire(directory.path()).ok());
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let mut inner = Inner::connect(host, Instance::here(id, path)).await?;
+        inner.limits = inner.limits.claim();
+        Ok(Self { inner, _lock: lock, _directory: directory })
+    }
+
+    /// Whether the sandbox's image loads and runs, and how many open files what runs may have.
+    async fn sandbox(&self) -> Vec<Check> {
+        const SUBJECT: &str = "sandbox";
+        let mend = "look into the engine's own log (journalctl -u docker)";
+        match self.inner.probe_sandbox().await {
+            Ok(ceiling) => {
+                let found = format!("{} loads and runs", sandbox_image::reference());
+                vec![Check::ok(SUBJECT, found), open_files(&ceiling)]
+            }
+            Err(error) => vec![Check::fail(SUBJECT, error.to_string(), mend)],
+        }
+    }
+
+    async fn end(self) {
+        if let Err(error) = self.inner.remove_everything().await {
+            tracing::warn!(%error, "something of the probe is left; neargate clean removes it");
+        }
+    }
+}
+
+fn unreachable(error: &Error) -> Check {
+    let found = error.to_string();
+    let said = found.to_lowercase();
+    let mend = if said.contains("permission denied") {
+        "run it as root, or join the group that may use the engine: sudo usermod -aG docker $USER, and log in again"
+    } else if said.contains("no socket") || said.contains("no such file") {
+        "install and start Docker (on Debian: sudo apt install docker.io), or name another engine by --docker-host"
+    } else {
+        "start it (sudo systemctl start docker), or name another engine by --docker-host"
+    };
+    Check::fail("engine", found, mend)
+}
+
+fn version(facts: &Facts, host: &str) -> Check {
+    const SUBJECT: &str = "engine";
+    let found = format!("Docker {} at {host}", facts.version);
+    let mut numbers = facts.version.split(['.', '-', '+', '~']).map_while(|part| part.parse::<u32>().ok());
+    match numbers.next().zip(numbers.next()) {
+        Some(version) if version >= OLDEST => Check::ok(SUBJECT, found),
+        Some(_) => Check::fail(SUBJECT, format!("{found} is too old"), "install Docker 20.10 or newer"),
+        None => Check::warn(
+            SUBJECT,
+            found,
+            "this engine tells no version that is known: Docker 20.10 or newer is",
+        ),
+    }
+}
+
+fn limits(facts: &Facts, limits: &Limits) -> Check {
+    const SUBJECT: &str = "limits";
+    match limits {
+        Limits::PerContainer { why } => Check::warn(
+            SUBJECT,
+            format!("held per container, so a task's containers may exceed its size together: {why}"),
+            "run neargate as root on the machine of an engine that does not run rootless",
+        ),
+        Limits::Cgroupfs(_) | Limits::Systemd(_) => Check::ok(
+            SUBJECT,
+            format!(
+                "a task's cpu and memory are held by {} (cgroup v{})",
+                limits.name(),
+                facts.cgroup_version
+            ),
+        ),
+    }
+}
+
+/// What the engine's kernel can't limit at all.
+fn kernel(facts: &Facts) -> Vec<Check> {
+    const SUBJECT: &str = "kernel";
+    let mend = "boot it with the parameters cgroup_enable=memory swapaccount=1";
+    let missing = |what: &str| Check::warn(SUBJECT, format!("it can't limit {what}"), mend);
+    [("memory", facts.limits_memory), ("swap", facts.limits_swap), ("cpu by quota", facts.limits_cpu)]
+        .into_iter()
+        .filter(|(_, able)| !able)
+        .map(|(what, _)| missing(what))
+        .collect()
+}
+
+/// Whether it can be told for sure who ran out of memory.
+fn memory(facts: &Facts) -> Check {
+    const SUBJECT: &str = "oom";
+    let readable = if facts.local {
+        oom::readable().map_err(|error| error.to_string())
+    } else {
+        Err("the engine does not run on this machine's kernel".to_owned())
+    };
+    match readable {
+        Ok(()) => Check::ok(SUBJECT, "the kernel's log tells who ran out of memory"),
+        Err(why) => Check::warn(
+            SUBJECT,
+            format!("the engine's word decides who ran out of memory: the kernel's log can't be read: {why}"),
+            "run neargate as root on the engine's machine",
+        ),
+    }
+}
+
+fn open_files(ceiling: &ulimits::Ceiling) -> Check {
+    const SUBJECT: &str = "ulimits";
+    match ceiling.open_files() {
+        None => Check::ok(SUBJECT, "containers can have Fargate's 65535 open files"),
+        Some(most) => Check::warn(
+            SUBJECT,
+            format!("containers get at most {most} open files instead of Fargate's 65535"),
+            "let the engine have more (LimitNOFILE= of docker.service and containerd.service), or CAP_SYS_RESOURCE",
+        ),
+    }
+}
+
+async fn images(probe: &Probe) -> Check {
+    const SUBJECT: &str = "images";
+    match probe.inner.image_names().await {
+        Ok(names) if names.is_empty() => {
+            Check::ok(SUBJECT, "none on the engine: each is pulled when it is asked for")
+        }
+        Ok(names) => Check::ok(
+            SUBJECT,
+            format!("on the engine: {}; others are pulled when asked for", names.join(", ")),
+        ),
+        Err(error) => {
+            Check::fail(SUBJECT, error.to_string(), "look into the engine's own log (journalctl -u docker)")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+    use crate::runtime::docker::facts::Driver;
+
+    fn facts(version: &str) -> Facts {
+        Facts {
+            version: version.to_owned(),
+            architecture: "x86_64".to_owned(),
+            cgroup_driver: Driver::Systemd,
+            cgroup_version: 2,
+            limits_memory: true,
+            limits_swap: true,
+            limits_cpu: true,
+            rootless: false,
+            local: true,
+        }
+    }
+
+    #[test]
+    fn an_engine_before_20_10_is_too_old() {
+        for (text, status) in [
+            ("20.10.24+dfsg1", Status::Ok),
+            ("28.2.2", Status::Ok),
+            ("19.03.15", Status::Fail),
+            ("dev", Status::Warn),
+        ] {
+            assert_eq!(version(&facts(text), "unix:///x").status, status, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_way_not_to_reach_it_has_its_own_remedy() {
+        let mend = |reason: &str| {
+            let error = Error::Unreachable { host: "unix:///x".to_owned(), reason: reason.to_owned() };
+            unreachable(&error).mend.unwrap()
+        };
+        assert!(mend("client error: Permission denied (os error 13)").contains("usermod"));
+        assert!(mend("there is no socket /x").contains("apt install"));
+        assert!(mend("Connection refused").contains("systemctl start"));
+    }
+
+    #[test]
+    fn what_the_kernel_can_not_limit_is_named() {
+        assert_eq!(kernel(&facts("28.0.0")), []);
+        let found: Vec<String> = kernel(&Facts { limits_swap: false, ..facts("28.0.0") })
+            .into_iter()
+            .map(|check| check.found)
+            .collect();
+        assert_eq!(found, ["it can't limit swap"]);
+    }
+}

@@ -1,0 +1,101 @@
+//! `neargate doctor`: what works here and how to mend what does not, a line a check.
+//!
+//! ```text
+//! ok    engine    Docker 20.10.24 at unix:///var/run/docker.sock
+//! warn  limits    held per container: only root may make systemd slices
+//!                 run neargate as root …
+//! ```
+//!
+//! `fail`: tasks can't run. `warn`: they run, and something is not as on Fargate.
+
+mod engine;
+mod place;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// As for `neargate serve`.
+    pub docker_host: Option<String>,
+    pub listen: SocketAddr,
+    /// `None`: a private temporary one, which needs no look.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Prints each check as it is made. `false` where one failed.
+///
+/// # Errors
+/// `out` can't be written.
+pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> io::Result<bool> {
+    let Options { docker_host, listen, data_dir } = options;
+    let mut checks = vec![place::port(*listen)];
+    checks.extend(data_dir.as_deref().map(place::data_dir));
+    checks.extend(engine::checks(docker_host.as_deref()).await);
+    let mut well = true;
+    for check in checks {
+        write!(out, "{check}")?;
+        well &= check.status != Status::Fail;
+    }
+    Ok(well)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Check {
+    status: Status,
+    /// In a word.
+    subject: &'static str,
+    found: String,
+    /// What a person can do about it.
+    mend: Option<String>,
+}
+
+impl Check {
+    fn ok(subject: &'static str, found: impl Into<String>) -> Self {
+        Self { status: Status::Ok, subject, found: found.into(), mend: None }
+    }
+
+    fn warn(subject: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { status: Status::Warn, subject, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    fn fail(subject: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { status: Status::Fail, subject, found: found.into(), mend: Some(mend.into()) }
+    }
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Warn => "warn",
+            Status::Fail => "fail",
+        };
+        writeln!(f, "{status:<5} {:<10} {}", self.subject, self.found)?;
+        match &self.mend {
+            Some(mend) => writeln!(f, "{:<5} {:<10} {mend}", "", "→ mend:"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_is_a_line_and_what_mends_it_another() {
+        assert_eq!(Check::ok("port", "is free").to_string(), "ok    port       is free\n");
+        let check = Check::fail("port", "is taken", "take another");
+        assert_eq!(check.to_string(), "fail  port       is taken\n      → mend:    take another\n");
+    }
+}

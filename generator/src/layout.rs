@@ -48,7 +48,7 @@ pub(crate) const SERVICES: &[Service] = &[
             ("deployment", "DeploymentConfiguration"),
             ("service_connect", "ServiceConnectConfiguration"),
         ],
-        kept: &["Cluster", "TaskDefinition", "TaskOverride"],
+        kept: &["Cluster", "RunTaskRequest", "TaskDefinition", "TaskOverride"],
     },
     Service {
         name: "logs",

@@ -4,6 +4,7 @@ mod cluster;
 mod page;
 mod reference;
 mod tag;
+mod task;
 mod task_definition;
 
 use super::model::ecs::{OPERATIONS, TARGET_PREFIX};
@@ -18,6 +19,10 @@ pub(super) fn service() -> Service {
         .with::<tag::List>()
         .with::<tag::Tag>()
         .with::<tag::Untag>()
+        .with::<task::Describe>()
+        .with::<task::List>()
+        .with::<task::Run>()
+        .with::<task::Stop>()
         .with::<task_definition::Delete>()
         .with::<task_definition::Deregister>()
         .with::<task_definition::Describe>()

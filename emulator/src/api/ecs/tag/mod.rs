@@ -1,5 +1,6 @@
 //! Tags, and the operations that change them on any resource.
 
+mod convert;
 mod operations;
 mod rules;
 

@@ -1,16 +1,20 @@
 //! TagResource, UntagResource, ListTagsForResource: of a cluster, a task or a task definition.
 
+use std::sync::Arc;
+
 use super::rules::{broken, merged};
-use crate::api::ecs::{cluster, task_definition};
+use crate::api::ecs::{cluster, task, task_definition};
 use crate::api::model::ecs::{
     ListTagsForResourceRequest, ListTagsForResourceResponse, Tag as Pair, TagResourceRequest,
     TagResourceResponse, UntagResourceRequest, UntagResourceResponse,
 };
 use crate::api::{Context, Error, Operation, Rule};
+use crate::engine::task::Task;
 
 /// A resource that has tags.
 enum Resource {
     Cluster(cluster::Record),
+    Task(Arc<Task>),
     TaskDefinition(task_definition::Record),
 }
 
@@ -20,6 +24,10 @@ impl Resource {
         let kind = arn.splitn(6, ':').nth(5).and_then(|resource| resource.split('/').next());
         match kind {
             Some("cluster") => cluster::find_active(context, Some(arn)).await.map(Self::Cluster),
+            Some("task") => {
+                let task::Identity { arn } = task::Identity::read(context, "default", arn)?;
+                context.engine().task(&arn).map(Self::Task).ok_or_else(|| not_found("task"))
+            }
             Some("task-definition") => match task_definition::find(context, arn).await? {
                 Some(record) => Ok(Self::TaskDefinition(record)),
                 None => Err(not_found("task definition")),
@@ -34,6 +42,7 @@ impl Resource {
     fn tags(&self) -> Vec<Pair> {
         match self {
             Self::Cluster(record) => record.cluster.tags.clone().unwrap_or_default(),
+            Self::Task(task) => task.tags.iter().cloned().map(Pair::from).collect(),
             Self::TaskDefinition(record) => record.tags.clone(),
         }
     }
@@ -43,6 +52,11 @@ impl Resource {
             Self::Cluster(mut record) => {
                 record.cluster.tags = Some(tags);
                 record.put(context).await
+            }
+            Self::Task(task) => {
+                let tags = tags.into_iter().map(Into::into).collect();
+                let changed = context.engine().set_tags(&task.arn, tags).await.map_err(Error::failure)?;
+                changed.map(|_| ()).ok_or_else(|| not_found("task"))
             }
             Self::TaskDefinition(mut record) => {
                 record.tags = tags;

@@ -20,6 +20,7 @@ pub(super) use delete::Delete;
 pub(super) use deregister::Deregister;
 pub(super) use describe::Describe;
 pub(super) use families::ListFamilies;
+pub(super) use fargate::ephemeral_storage;
 pub(super) use list::List;
 pub(super) use record::{Record, find};
 pub(super) use register::Register;

@@ -1,0 +1,50 @@
+//! DescribeTasks.
+
+use super::identity::Identity;
+use super::view;
+use crate::api::ecs::cluster;
+use crate::api::model::ecs::{DescribeTasksRequest, DescribeTasksResponse, Failure, TaskField};
+use crate::api::{Context, Error, Operation, Rule};
+
+/// Describes up to 100 tasks; one that is not there becomes a failure `MISSING`.
+#[derive(Debug)]
+pub(in crate::api::ecs) struct Describe;
+
+impl Operation for Describe {
+    const NAME: &'static str = "DescribeTasks";
+
+    type Input = DescribeTasksRequest;
+    type Output = DescribeTasksResponse;
+
+    const RULES: &'static [Rule<DescribeTasksRequest>] = &[Rule {
+        source: "API reference, DescribeTasks, tasks: required, up to 100",
+        broken: |input| match input.tasks.as_ref().map_or(0, Vec::len) {
+            0 => Some(Error::invalid_parameter("Tasks cannot be empty.")),
+            1..=100 => None,
+            _ => Some(Error::invalid_parameter("Tasks cannot have more than 100 elements.")),
+        },
+    }];
+
+    async fn handle(context: &Context, input: DescribeTasksRequest) -> Result<DescribeTasksResponse, Error> {
+        let DescribeTasksRequest { cluster, include, tasks } = input;
+        let cluster = cluster::find_active(context, cluster.as_deref()).await?;
+        let tags = match include.unwrap_or_default().contains(&TaskField::Tags) {
+            true => view::Tags::Shown,
+            false => view::Tags::Hidden,
+        };
+        let mut found = Vec::new();
+        let mut failures = Vec::new();
+        for name in tasks.unwrap_or_default() {
+            let Identity { arn } = Identity::read(context, &cluster.name, &name)?;
+            match context.engine().task(&arn).filter(|task| task.cluster_arn == cluster.arn) {
+                Some(task) => found.push(view::of(&task, tags)),
+                None => failures.push(Failure {
+                    arn: Some(arn),
+                    reason: Some("MISSING".to_owned()),
+                    detail: None,
+                }),
+            }
+        }
+        Ok(DescribeTasksResponse { tasks: Some(found), failures: Some(failures) })
+    }
+}

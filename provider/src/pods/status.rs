@@ -327,6 +327,7 @@ pub fn next_attempt(facts: &Facts<'_>, ended: Option<&Task>, attempt: u32) -> Po
         if shown.iter().any(|shown| shown.last.is_some()) { Phase::Running } else { rising(facts.pod) };
     let mut shape = Shape::new(facts, phase, shown);
     shape.attempt = attempt;
+    shape.created = ended.and_then(task::created_at);
     shape.render(facts)
 }
 

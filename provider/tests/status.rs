@@ -1,0 +1,505 @@
+//! Task to pod status, row by row: what ECS says, and what the pod then shows.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use aws_sdk_ecs::types::{
+    Attachment, Container, HealthStatus, KeyValuePair, Task, TaskStopCode, builders::TaskBuilder,
+};
+use aws_smithy_types::DateTime;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use neargate_provider::pods::{
+    decide::{self, Decision, Question, Sight, Then},
+    status::Readiness,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const NODE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const CREATED: i64 = 1_790_000_000;
+const STARTED: i64 = CREATED + 10;
+const ENDED: i64 = CREATED + 20;
+
+fn pod(policy: &str, containers: &[&str]) -> Pod {
+    let containers: Vec<Value> = containers
+        .iter()
+        .map(|name| json!({ "name": name, "image": "registry:5000/app:1", "resources": { "requests": { "cpu": "100m" } } }))
+        .collect();
+    serde_json::from_value(json!({
+        "metadata": { "name": "web", "namespace": "default", "uid": "uid" },
+        "spec": { "restartPolicy": policy, "containers": containers },
+        "status": { "phase": "Pending", "qosClass": "Burstable" },
+    }))
+    .expect("a pod")
+}
+
+fn task(last: &str) -> TaskBuilder {
+    let desired = if matches!(last, "PROVISIONING" | "PENDING" | "ACTIVATING" | "RUNNING") {
+        "RUNNING"
+    } else {
+        "STOPPED"
+    };
+    Task::builder()
+        .task_arn("arn:aws:ecs:us-east-1:000000000000:task/default/0123")
+        .cluster_arn("arn:aws:ecs:us-east-1:000000000000:cluster/default")
+        .last_status(last)
+        .desired_status(desired)
+        .created_at(DateTime::from_secs(CREATED))
+        .attachments(
+            Attachment::builder()
+                .r#type("ElasticNetworkInterface")
+                .details(KeyValuePair::builder().name("privateIPv4Address").value("10.0.0.7").build())
+                .build(),
+        )
+}
+
+fn container(name: &str, code: Option<i32>, reason: Option<&str>) -> Container {
+    Container::builder()
+        .name(name)
+        .image("registry:5000/app:1")
+        .image_digest("sha256:abc")
+        .runtime_id("0123-9")
+        .set_exit_code(code)
+        .set_reason(reason.map(str::to_owned))
+        .build()
+}
+
+fn running() -> TaskBuilder {
+    task("RUNNING").started_at(DateTime::from_secs(STARTED))
+}
+
+fn stopped(code: TaskStopCode, reason: &str) -> TaskBuilder {
+    task("STOPPED")
+        .stop_code(code)
+        .stopped_reason(reason)
+        .execution_stopped_at(DateTime::from_secs(ENDED))
+        .stopped_at(DateTime::from_secs(ENDED + 1))
+}
+
+fn exited(codes: &[(&str, i32, Option<&str>)]) -> Task {
+    let mut task = stopped(TaskStopCode::EssentialContainerExited, "Essential container in task exited")
+        .started_at(DateTime::from_secs(STARTED));
+    for (name, code, reason) in codes {
+        task = task.containers(container(name, Some(*code), *reason));
+    }
+    task.build()
+}
+
+fn unstarted(reason: &str) -> Task {
+    stopped(TaskStopCode::TaskFailedToStart, reason).containers(container("app", None, None)).build()
+}
+
+fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
+    let readiness = |_: &str| Readiness { started: true, ready: true };
+    decide::decide(&Question {
+        pod,
+        sight,
+        readiness: &readiness,
+        condemned: None,
+        node_ip: NODE_IP,
+        now: Timestamp::from_second(seconds).expect("a time"),
+    })
+}
+
+fn sight(task: Task) -> Sight {
+    Sight::Task(Arc::new(task))
+}
+
+/// One line of a status: phase and reason, Ready, the address, then each container's state, last state and restarts.
+fn summary(status: &PodStatus) -> String {
+    let ready =
+        status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready").expect("Ready");
+    let mut line = format!(
+        "{}{} ready={} ip={}",
+        status.phase.as_deref().unwrap_or("-"),
+        status.reason.as_ref().map(|reason| format!("({reason})")).unwrap_or_default(),
+        ready.status,
+        status.pod_ip.as_deref().unwrap_or("-"),
+    );
+    for container in status.container_statuses.iter().flatten() {
+        let say = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| {
+            let state = state.as_ref()?;
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            state
+                .waiting
+                .as_ref()
+                .map(|waiting| format!("waiting {}", text(&waiting.reason)))
+                .or_else(|| state.running.as_ref().map(|_| "running".to_owned()))
+                .or_else(|| {
+                    state
+                        .terminated
+                        .as_ref()
+                        .map(|t| format!("terminated {} {}", text(&t.reason), t.exit_code))
+                })
+        };
+        line.push_str(&format!("; {}: {}", container.name, say(&container.state).unwrap_or_default()));
+        if let Some(last) = say(&container.last_state) {
+            line.push_str(&format!(", last {last}"));
+        }
+        line.push_str(&format!(", restarts {}", container.restart_count));
+    }
+    line
+}
+
+#[test]
+fn every_state_of_a_task_is_a_state_of_the_pod() {
+    let oom = "OutOfMemoryError: Container killed due to memory usage";
+    let rows: Vec<(&str, &str, Task, &str)> = vec![
+        (
+            "PROVISIONING",
+            "Always",
+            task("PROVISIONING").containers(container("app", None, None)).build(),
+            "Pending ready=False ip=10.0.0.7; app: waiting ContainerCreating, restarts 0",
+        ),
+        (
+            "PENDING",
+            "Always",
+            task("PENDING").containers(container("app", None, None)).build(),
+            "Pending ready=False ip=10.0.0.7; app: waiting ContainerCreating, restarts 0",
+        ),
+        (
+            "ACTIVATING",
+            "Always",
+            task("ACTIVATING").containers(container("app", None, None)).build(),
+            "Pending ready=False ip=10.0.0.7; app: waiting ContainerCreating, restarts 0",
+        ),
+        (
+            "RUNNING",
+            "Always",
+            running().containers(container("app", None, None)).build(),
+            "Running ready=True ip=10.0.0.7; app: running, restarts 0",
+        ),
+        (
+            "DEACTIVATING",
+            "Always",
+            task("DEACTIVATING")
+                .started_at(DateTime::from_secs(STARTED))
+                .containers(container("app", None, None))
+                .build(),
+            "Running ready=False ip=10.0.0.7; app: running, restarts 0",
+        ),
+        (
+            "STOPPING",
+            "Always",
+            task("STOPPING")
+                .started_at(DateTime::from_secs(STARTED))
+                .containers(container("app", None, None))
+                .build(),
+            "Running ready=False ip=10.0.0.7; app: running, restarts 0",
+        ),
+        (
+            "told to stop, still RUNNING",
+            "Always",
+            running().desired_status("STOPPED").containers(container("app", None, None)).build(),
+            "Running ready=False ip=10.0.0.7; app: running, restarts 0",
+        ),
+        (
+            "DEPROVISIONING, every container has exited",
+            "Never",
+            task("DEPROVISIONING")
+                .started_at(DateTime::from_secs(STARTED))
+                .containers(container("app", Some(0), None))
+                .build(),
+            "Succeeded ready=False ip=10.0.0.7; app: terminated Completed 0, restarts 0",
+        ),
+        (
+            "STOPPED, exit 0",
+            "Never",
+            exited(&[("app", 0, None)]),
+            "Succeeded ready=False ip=10.0.0.7; app: terminated Completed 0, restarts 0",
+        ),
+        (
+            "STOPPED, exit 0",
+            "OnFailure",
+            exited(&[("app", 0, None)]),
+            "Succeeded ready=False ip=10.0.0.7; app: terminated Completed 0, restarts 0",
+        ),
+        (
+            "STOPPED, exit 3",
+            "Never",
+            exited(&[("app", 3, None)]),
+            "Failed ready=False ip=10.0.0.7; app: terminated Error 3, restarts 0",
+        ),
+        (
+            "STOPPED, out of memory",
+            "Never",
+            exited(&[("app", 137, Some(oom))]),
+            "Failed ready=False ip=10.0.0.7; app: terminated OOMKilled 137, restarts 0",
+        ),
+        (
+            "STOPPED, killed, not out of memory",
+            "Never",
+            exited(&[("app", 137, None)]),
+            "Failed ready=False ip=10.0.0.7; app: terminated Error 137, restarts 0",
+        ),
+        (
+            "STOPPED, started, no code",
+            "Never",
+            stopped(TaskStopCode::InfrastructureHealth, "InternalError")
+                .started_at(DateTime::from_secs(STARTED))
+                .containers(container("app", None, None))
+                .build(),
+            "Failed ready=False ip=10.0.0.7; app: terminated ContainerStatusUnknown 137, restarts 0",
+        ),
+        (
+            "image absent",
+            "Never",
+            unstarted("CannotPullContainerError: not found"),
+            "Failed(TaskFailedToStart) ready=False ip=10.0.0.7; app: waiting ErrImagePull, restarts 0",
+        ),
+        (
+            "image absent",
+            "Always",
+            unstarted("CannotPullContainerError: not found"),
+            "Pending ready=False ip=-; app: waiting ErrImagePull, restarts 0",
+        ),
+        (
+            "log group absent",
+            "OnFailure",
+            unstarted("ResourceInitializationError: failed to validate logger args"),
+            "Pending ready=False ip=-; app: waiting CreateContainerConfigError, restarts 0",
+        ),
+        (
+            "runtime timeout",
+            "Always",
+            unstarted("ContainerRuntimeTimeoutError: Could not transition to running"),
+            "Pending ready=False ip=-; app: waiting RunContainerError, restarts 0",
+        ),
+        (
+            "Spot",
+            "Always",
+            stopped(TaskStopCode::SpotInterruption, "Your Spot Task was interrupted.")
+                .started_at(DateTime::from_secs(STARTED))
+                .containers(container("app", Some(143), None))
+                .build(),
+            "Failed(Terminated) ready=False ip=10.0.0.7; app: terminated Error 143, restarts 0",
+        ),
+        (
+            "retired",
+            "OnFailure",
+            stopped(TaskStopCode::TerminationNotice, "retired")
+                .started_at(DateTime::from_secs(STARTED))
+                .containers(container("app", Some(0), None))
+                .build(),
+            "Failed(Terminated) ready=False ip=10.0.0.7; app: terminated Completed 0, restarts 0",
+        ),
+        (
+            "exit 0, run again",
+            "Always",
+            exited(&[("app", 0, None)]),
+            "Running ready=False ip=-; app: waiting ContainerCreating, last terminated Completed 0, restarts 1",
+        ),
+        (
+            "exit 3, run again",
+            "OnFailure",
+            exited(&[("app", 3, None)]),
+            "Running ready=False ip=-; app: waiting ContainerCreating, last terminated Error 3, restarts 1",
+        ),
+    ];
+    for (name, policy, task, expected) in rows {
+        let decision = decide_at(&pod(policy, &["app"]), &sight(task), ENDED + 1);
+        let status = decision.status.unwrap_or_else(|| panic!("{name}: no status"));
+        let line = summary(&status);
+        assert!(
+            line.starts_with(expected),
+            "{name} under {policy}:\n  is       {line}\n  expected {expected}"
+        );
+        assert_eq!(status.qos_class.as_deref(), Some("Burstable"), "{name}: what the API server set stays");
+        assert_eq!(
+            status.host_ip.as_deref(),
+            Some("192.0.2.1"),
+            "{name}: hostIP is the node's, not the pod's"
+        );
+        assert_eq!(status.start_time.as_ref().map(|at| at.0.as_second()), Some(CREATED), "{name}");
+    }
+}
+
+#[test]
+fn times_and_names_are_the_tasks_own() {
+    let decision = decide_at(&pod("Never", &["app"]), &sight(exited(&[("app", 3, None)])), ENDED + 500);
+    let status = serde_json::to_value(decision.status.expect("a status")).expect("plain JSON");
+    let container = &status["containerStatuses"][0];
+    let instant = |seconds: i64| json!(Timestamp::from_second(seconds).expect("a time").to_string());
+    assert_eq!(container["state"]["terminated"]["startedAt"], instant(STARTED));
+    assert_eq!(
+        container["state"]["terminated"]["finishedAt"],
+        instant(ENDED),
+        "when it exited, not when it was seen"
+    );
+    assert_eq!(container["containerID"], "ecs://default/0123/0123-9");
+    assert_eq!(container["imageID"], "registry:5000/app@sha256:abc", "a port is no tag");
+    assert_eq!(container["allocatedResources"]["cpu"], "100m");
+}
+
+#[test]
+fn a_sibling_that_was_stopped_for_anothers_memory_is_not_out_of_memory() {
+    let oom = "OutOfMemoryError: Container killed due to memory usage";
+    let task = exited(&[("app", 137, Some(oom)), ("sidecar", 143, None)]);
+    let status =
+        decide_at(&pod("Always", &["app", "sidecar"]), &sight(task), ENDED + 1).status.expect("a status");
+    assert_eq!(
+        summary(&status),
+        "Running ready=False ip=-; app: waiting ContainerCreating, last terminated OOMKilled 137, restarts 1; \
+         sidecar: waiting ContainerCreating, last terminated Error 143, restarts 1"
+    );
+}
+
+#[test]
+fn a_spot_interruption_says_why_in_a_condition() {
+    let task = stopped(TaskStopCode::SpotInterruption, "Your Spot Task was interrupted.")
+        .started_at(DateTime::from_secs(STARTED))
+        .containers(container("app", Some(143), None))
+        .build();
+    let status = decide_at(&pod("Always", &["app"]), &sight(task), ENDED).status.expect("a status");
+    let conditions = status.conditions.expect("conditions");
+    let disrupted =
+        conditions.iter().find(|condition| condition.type_ == "DisruptionTarget").expect("the condition");
+    assert_eq!(
+        (disrupted.status.as_str(), disrupted.reason.as_deref()),
+        ("True", Some("TerminationByKubelet"))
+    );
+}
+
+#[test]
+fn a_health_check_is_the_exec_readiness_probe_after_its_delay() {
+    let mut pod = pod("Always", &["app"]);
+    let containers = &mut pod.spec.as_mut().expect("a spec").containers;
+    containers[0].readiness_probe = serde_json::from_value(json!({
+        "exec": { "command": ["true"] }, "initialDelaySeconds": 30,
+    }))
+    .expect("a probe");
+    let with = |health: HealthStatus| {
+        let mut container = container("app", None, None);
+        container.health_status = Some(health);
+        sight(running().containers(container).build())
+    };
+    let ready = |health, after: i64| {
+        let decision = decide_at(&pod, &with(health), STARTED + after);
+        (summary(&decision.status.expect("a status")).contains("ready=True"), decision.then)
+    };
+    assert!(!ready(HealthStatus::UnknownValue, 60).0);
+    assert!(!ready(HealthStatus::Unhealthy, 60).0);
+    let (early, then) = ready(HealthStatus::Healthy, 10);
+    assert!(
+        !early && then == Then::Wait(Some(std::time::Duration::from_secs(20))),
+        "looked at again when it is over"
+    );
+    assert!(ready(HealthStatus::Healthy, 30).0);
+    assert!(matches!(ready(HealthStatus::Unhealthy, 60).1, Then::Wait(_)), "readiness kills nothing");
+}
+
+#[test]
+fn an_unhealthy_container_is_stopped_for_its_exec_liveness_probe() {
+    let mut pod = pod("Always", &["app"]);
+    pod.spec.as_mut().expect("a spec").containers[0].liveness_probe =
+        serde_json::from_value(json!({ "exec": { "command": ["true"] } })).expect("a probe");
+    let mut unhealthy = container("app", None, None);
+    unhealthy.health_status = Some(HealthStatus::Unhealthy);
+    let decision = decide_at(&pod, &sight(running().containers(unhealthy).build()), STARTED + 60);
+    assert!(matches!(decision.then, Then::Stop { .. }), "ECS does not stop it: {:?}", decision.then);
+    let reasons: Vec<_> = decision.events.iter().map(|event| event.reason).collect();
+    assert_eq!(reasons, ["Unhealthy", "Killing"]);
+}
+
+#[test]
+fn a_deadline_stops_the_task_and_fails_the_pod_under_every_policy() {
+    let mut pod = pod("Always", &["app"]);
+    pod.spec.as_mut().expect("a spec").active_deadline_seconds = Some(60);
+    let alive = sight(running().containers(container("app", None, None)).build());
+    let first = decide_at(&pod, &alive, CREATED + 30);
+    pod.status = first.status;
+    let again = decide_at(&pod, &alive, CREATED + 30);
+    assert_eq!(again.then, Then::Wait(Some(std::time::Duration::from_secs(30))), "woken when it is due");
+    assert!(matches!(decide_at(&pod, &alive, CREATED + 60).then, Then::Stop { .. }));
+    let over = decide_at(&pod, &sight(exited(&[("app", 143, None)])), CREATED + 70).status.expect("a status");
+    assert_eq!(
+        summary(&over),
+        "Failed(DeadlineExceeded) ready=False ip=10.0.0.7; app: terminated Error 143, restarts 0"
+    );
+}
+
+#[test]
+fn readiness_gates_and_others_conditions_are_kept() {
+    let mut pod = pod("Always", &["app"]);
+    pod.spec.as_mut().expect("a spec").readiness_gates =
+        serde_json::from_value(json!([{ "conditionType": "lb.example.com/attached" }])).expect("gates");
+    let alive = sight(running().containers(container("app", None, None)).build());
+    let ready = |pod: &Pod| {
+        let status = decide_at(pod, &alive, STARTED + 1).status.expect("a status");
+        let conditions = status.conditions.expect("conditions");
+        let of = |kind: &str| conditions.iter().find(|c| c.type_ == kind).map(|c| c.status.clone());
+        (of("Ready"), of("ContainersReady"), of("lb.example.com/attached"))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(ready(&pod), (text("False"), text("True"), None));
+    pod.status.as_mut().expect("a status").conditions =
+        serde_json::from_value(json!([{ "type": "lb.example.com/attached", "status": "True" }]))
+            .expect("conditions");
+    assert_eq!(ready(&pod), (text("True"), text("True"), text("True")));
+}
+
+fn any_task() -> impl Strategy<Value = Task> {
+    let last = prop::sample::select(vec![
+        "PROVISIONING",
+        "PENDING",
+        "ACTIVATING",
+        "RUNNING",
+        "DEACTIVATING",
+        "STOPPING",
+        "DEPROVISIONING",
+        "STOPPED",
+        "DELETED",
+        "NEW",
+    ]);
+    let code = prop::option::of(prop::sample::select(vec![0, 1, 137, 143]));
+    let stop = prop::option::of(prop::sample::select(vec![
+        TaskStopCode::EssentialContainerExited,
+        TaskStopCode::TaskFailedToStart,
+        TaskStopCode::UserInitiated,
+        TaskStopCode::SpotInterruption,
+    ]));
+    (last, code, stop, any::<bool>(), any::<bool>()).prop_map(|(last, code, stop, started, ended)| {
+        task(last)
+            .set_stop_code(stop)
+            .set_started_at(started.then(|| DateTime::from_secs(STARTED)))
+            .set_stopped_at(ended.then(|| DateTime::from_secs(ENDED)))
+            .containers(container("app", code, None))
+            .build()
+    })
+}
+
+proptest! {
+    /// A status that is written is read back by the next decision: it must say the same of the same task, or the pod would be
+    /// written for ever.
+    #[test]
+    fn a_status_is_stable(task in any_task(), policy in prop::sample::select(vec!["Always", "OnFailure", "Never"]), late in 0i64..1000) {
+        let mut pod = pod(policy, &["app"]);
+        let sight = sight(task);
+        let first = decide_at(&pod, &sight, ENDED + late);
+        prop_assume!(!matches!(first.then, Then::Run { .. }));
+        pod.status = first.status.or(pod.status);
+        let second = decide_at(&pod, &sight, ENDED + late);
+        pod.status = second.status.or(pod.status);
+        let third = decide_at(&pod, &sight, ENDED + late);
+        if let Some(third) = third.status {
+            prop_assert_eq!(Some(third), pod.status);
+        }
+    }
+
+    /// Never ready while its task is not RUNNING and wanted so; never Failed nor Succeeded under Always for an end of its own.
+    #[test]
+    fn a_status_never_lies(task in any_task()) {
+        let decision = decide_at(&pod("Always", &["app"]), &sight(task.clone()), ENDED + 1);
+        if let Some(status) = decision.status {
+            let line = summary(&status);
+            if line.contains("ready=True") {
+                prop_assert_eq!(task.last_status(), Some("RUNNING"));
+                prop_assert_eq!(task.desired_status(), Some("RUNNING"));
+            }
+            if line.starts_with("Failed") || line.starts_with("Succeeded") {
+                prop_assert_eq!(task.stop_code(), Some(&TaskStopCode::SpotInterruption));
+            }
+        }
+    }
+}

@@ -74,7 +74,7 @@ impl Operation for PutLogEvents {
                 let mut times =
                     input.log_events.iter().flatten().filter_map(|event| event.timestamp.map(Timestamp));
                 let first = times.next()?;
-                (times.last()?.since(first) > LONGEST_SPAN).then(|| {
+                (times.next_back()?.since(first) > LONGEST_SPAN).then(|| {
                     Error::invalid_parameter(
                         "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
                     )

@@ -192,7 +192,8 @@ pub async fn page(
     .fetch_optional(readers)
     .await
     .map_err(&attempted)?;
-    let (timestamp, sequence) = reaching.unwrap_or((span.from.timestamp.millis(), span.from.sequence));
+    let (timestamp, sequence) =
+        reaching.unwrap_or_else(|| (span.from.timestamp.millis(), span.from.sequence));
     let mut blocks = sqlx::query_scalar::<_, Vec<u8>>(if page.newest {
         "SELECT events FROM log_blocks
          WHERE stream_id = ?1 AND (first_timestamp, first_sequence) >= (?2, ?3)

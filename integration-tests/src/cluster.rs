@@ -71,8 +71,7 @@ impl Cluster {
     async fn of(kubeconfig: PathBuf, control_plane: Option<ControlPlane>) -> anyhow::Result<Self> {
         let client = client(&kubeconfig).await?;
         let cluster = Self { client, kubeconfig, control_plane };
-        let rbac = crate::repository().join("provider/deploy/rbac.yaml");
-        cluster.kubectl(&["apply", "-f", &rbac.to_string_lossy()]).await?;
+        cluster.kubectl(&["apply", "-f", &rbac().to_string_lossy()]).await?;
         Ok(cluster)
     }
 
@@ -109,12 +108,22 @@ impl Cluster {
         self.control_plane.as_ref().map(ControlPlane::dump).unwrap_or_default()
     }
 
-    /// Ends it, if it is our own.
-    pub fn close(self) {
-        if let Some(control_plane) = self.control_plane {
-            control_plane.close();
+    /// Ends it, if it is our own; else takes the provider's rights out of it again.
+    pub async fn close(self) -> anyhow::Result<()> {
+        match self.control_plane {
+            Some(control_plane) => control_plane.close(),
+            None => {
+                let rbac = rbac();
+                self.kubectl(&["delete", "--ignore-not-found", "-f", &rbac.to_string_lossy()]).await?;
+            }
         }
+        Ok(())
     }
+}
+
+/// What the provider may do, as it is shipped.
+fn rbac() -> PathBuf {
+    crate::repository().join("provider/deploy/rbac.yaml")
 }
 
 /// A certificate's PEM: base64 in lines of 64.

@@ -170,7 +170,7 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         drop(self.process.take());
         let Ok(binary) = process::binary("neargate") else { return };
-        if self.data.is_dir() && !self.instance.is_empty() {
+        if self.data.is_dir() && !self.options.in_memory {
             let cleaned =
                 std::process::Command::new(binary).arg("clean").arg("--data-dir").arg(&self.data).output();
             if let Err(error) = cleaned {

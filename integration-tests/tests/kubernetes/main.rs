@@ -54,7 +54,7 @@ impl Context for Shared {
 
     async fn close(self) -> anyhow::Result<()> {
         self.stack.close(&self.cluster).await?;
-        self.cluster.close();
+        self.cluster.close().await?;
         self.work.close()
     }
 }

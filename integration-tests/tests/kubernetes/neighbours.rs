@@ -76,7 +76,7 @@ pub(crate) async fn another_clusters_provider_on_the_same_ecs_cluster_is_never_t
     assert_eq!(task_arn(&in_second.ready("namesake").await?)?, theirs);
 
     other.terminate().await?;
-    second.close();
+    second.close().await?;
     work.close()?;
     first.close(&shared.cluster).await
 }

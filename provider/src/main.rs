@@ -24,6 +24,5 @@ async fn main() -> anyhow::Result<()> {
         }
         stop.cancel();
     });
-    Service::connect(options).await?.run(shutdown).await;
-    Ok(())
+    Ok(Service::connect(options).await?.run(shutdown).await?)
 }

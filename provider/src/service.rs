@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
-    fargate::{self, Health},
+    fargate::{self, Health, logs::CloudWatch},
+    kubelet, node,
     options::Options,
     pods::Controller,
     translate::Settings,
@@ -33,6 +34,12 @@ pub enum Error {
     /// AWS's usual chain names no region.
     #[error("no AWS region: give --region, or set AWS_REGION")]
     Region,
+    /// The kubelet's API can't listen, or has no certificate.
+    #[error("starting the kubelet's API")]
+    Kubelet(#[from] kubelet::Error),
+    /// The node can't be ours.
+    #[error("keeping the node")]
+    Node(#[from] node::Error),
 }
 
 /// The provider, ready to run.
@@ -41,6 +48,9 @@ pub struct Service {
     aws: fargate::Client,
     settings: Settings,
     clock: clock::Shared,
+    pods: (reflector::Store<Pod>, reflector::store::Writer<Pod>),
+    kubelet: kubelet::Service,
+    node: node::Service,
 }
 
 impl std::fmt::Debug for Service {
@@ -50,9 +60,10 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// Connects to the cluster and to AWS. The cluster must answer; AWS need not yet.
+    /// Connects to the cluster and to AWS, and listens for the kubelet's API. The cluster must answer; AWS need not
+    /// yet.
     pub async fn connect(options: Options) -> Result<Self, Error> {
-        let Options { kubeconfig, node, fargate, kubelet: _ } = options;
+        let Options { kubeconfig, node, fargate, kubelet } = options;
         let config = match kubeconfig {
             Some(path) => {
                 let read = Kubeconfig::read_from(path).map_err(|error| Error::Kubeconfig(error.into()))?;
@@ -72,13 +83,38 @@ impl Service {
             return Err(Error::Region);
         }
         let settings = Settings::new(&fargate, &node, aws.region(), &system.uid().unwrap_or_default());
-        Ok(Self { client, aws, settings, clock })
+        let pods = reflector::store();
+        let kubelet = kubelet::Service::bind(
+            kubelet::Options {
+                node: node.name.clone(),
+                ip: node.ip,
+                kubelet,
+                log_group: settings.log_group.clone(),
+            },
+            client.clone(),
+            pods.0.clone(),
+            Arc::new(CloudWatch::new(aws.clone())),
+            clock.clone(),
+        )
+        .await?;
+        let node = node::Service::new(
+            node::Options {
+                node,
+                kubelet_port: kubelet.port(),
+                platform_version: settings.platform_version.clone(),
+            },
+            client.clone(),
+            aws.health().clone(),
+            Arc::new(aws.clone()),
+            settings.started_by.clone(),
+            clock.clone(),
+        );
+        Ok(Self { client, aws, settings, clock, pods, kubelet, node })
     }
 
-    /// Runs until `shutdown`. The tasks of the pods run on.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let Self { client, aws, settings, clock } = self;
-        let (store, writer) = reflector::store();
+    /// Runs until `shutdown`. The tasks of the pods run on, and the node stays. Fails where the node can't be ours.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { client, aws, settings, clock, pods: (store, writer), kubelet, node } = self;
         let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", settings.node_name));
         let watch = watcher(Api::<Pod>::all(client.clone()), mine)
             .default_backoff()
@@ -92,9 +128,18 @@ impl Service {
             "running the pods of the node"
         );
         let controller = Controller::new(client, Arc::new(aws), settings, store, clock);
-        tokio::select! {
-            () = controller.run(watch) => {}
-            () = shutdown.cancelled() => {}
-        }
+        let controller = async {
+            tokio::select! {
+                () = controller.run(watch) => {}
+                () = shutdown.cancelled() => {}
+            }
+        };
+        let node = async {
+            let ended = node.run(shutdown.clone()).await;
+            shutdown.cancel();
+            ended
+        };
+        let ((), (), node) = tokio::join!(controller, kubelet.run(shutdown.clone()), node);
+        Ok(node?)
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use aws_sdk_ecs::{
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     operation::run_task::RunTaskError,
     types::{DesiredStatus, Task, TaskField},
 };
@@ -216,8 +216,16 @@ where
             let message = error.message().unwrap_or_default();
             Error::Trouble { operation, message: format!("{code}: {message}") }
         }
-        None => Error::Trouble { operation, message: DisplayErrorContext(error).to_string() },
+        None => Error::Trouble { operation, message: chain(error) },
     }
+}
+
+/// An error and its causes in one line, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut words: Vec<String> = causes.map(ToString::to_string).collect();
+    words.dedup();
+    words.join(": ")
 }
 
 /// Errors with a 4xx that any request would meet: throttling, credentials, rights, the cluster of the configuration.

@@ -75,7 +75,7 @@ impl ClientCa {
 }
 
 impl Updater {
-    /// Reads a file at once, so that a wrong flag ends the start and not the first request.
+    /// Reads a file; once before the start, so that a wrong flag ends that and not the first request.
     pub(super) fn check(&mut self) -> Result<(), Error> {
         match &self.origin {
             Origin::File(path) => {
@@ -90,13 +90,9 @@ impl Updater {
     /// Follows the source; ends with whoever drops it.
     pub(super) async fn run(mut self) {
         match self.origin.clone() {
-            Origin::File(path) => loop {
+            Origin::File(_) => loop {
                 tokio::time::sleep(FILE_PERIOD).await;
-                let read = tokio::fs::read_to_string(&path).await;
-                let taken = read
-                    .map_err(|source| Error::Read { path: path.clone(), source })
-                    .and_then(|pem| self.take(pem));
-                report(taken);
+                report(self.check());
             },
             Origin::Cluster(client) => {
                 let maps = Api::<ConfigMap>::namespaced(client, NAMESPACE);
@@ -150,4 +146,45 @@ fn verifier(pem: &str) -> Result<Verifier, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
     verifier.map_err(Error::Verifier).map(|verifier| verifier as Verifier)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn authority() -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_files_successor_is_taken_and_nonsense_leaves_the_last_good_one() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("ca.crt");
+        let start = || ClientCa::new(Origin::File(path.clone()));
+        assert!(matches!(start().1.check(), Err(Error::Read { .. })));
+        std::fs::write(&path, "no certificate").unwrap();
+        assert!(start().1.check().is_err(), "an authority of nobody");
+
+        std::fs::write(&path, authority()).unwrap();
+        let (ca, mut updater) = start();
+        assert!(ca.current().is_none());
+        updater.check().unwrap();
+        let first = ca.current().unwrap();
+        let running = tokio::spawn(updater.run());
+        let after = async || {
+            tokio::time::sleep(FILE_PERIOD * 2).await;
+            ca.current().unwrap()
+        };
+        assert!(Arc::ptr_eq(&after().await, &first), "the same file again");
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(Arc::ptr_eq(&after().await, &first));
+        std::fs::write(&path, authority()).unwrap();
+        assert!(!Arc::ptr_eq(&after().await, &first));
+        running.abort();
+    }
 }

@@ -195,3 +195,64 @@ impl ClientCertVerifier for AnyClient {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use x509_parser::{extensions::GeneralName, prelude::*};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-21T12:00:00Z".parse().unwrap()
+    }
+
+    fn leaf(serving: &Serving) -> CertificateDer<'static> {
+        serving.key.read().cert[0].clone()
+    }
+
+    #[test]
+    fn a_certificate_of_our_own_names_the_node_and_its_address_for_a_year() {
+        let ip: IpAddr = "192.0.2.10".parse().unwrap();
+        let serving = Serving::new(None, "fargate", ip, now()).unwrap();
+        let leaf = leaf(&serving);
+        let (_, certificate) = X509Certificate::from_der(&leaf).unwrap();
+        let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
+        assert_eq!(names[..], [GeneralName::DNSName("fargate"), GeneralName::IPAddress(&[192, 0, 2, 10])]);
+        let validity = certificate.validity();
+        let (from, to) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        assert!(from <= now().as_second() - 3_600 && to >= now().as_second() + 364 * 24 * 3_600);
+        assert!(certificate.extended_key_usage().unwrap().unwrap().value.server_auth);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_in_files_is_read_again_and_a_broken_one_is_not_taken() {
+        let folder = TempDir::new().unwrap();
+        let files = Certificate { cert: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+        let write = |name: &str| {
+            let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+            std::fs::write(&files.cert, made.cert.pem()).unwrap();
+            std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+            made.cert.der().clone()
+        };
+        let make = || Serving::new(Some(files.clone()), "fargate", "192.0.2.10".parse().unwrap(), now());
+        assert!(matches!(make(), Err(Error::Read { .. })));
+        let first = write("first");
+        let serving = Arc::new(make().unwrap());
+        assert_eq!(leaf(&serving), first);
+
+        let following = tokio::spawn({
+            let serving = Arc::clone(&serving);
+            async move { serving.follow().await }
+        });
+        tokio::task::yield_now().await;
+        let second = write("second");
+        tokio::time::sleep(FILE_PERIOD * 2).await;
+        assert_eq!(leaf(&serving), second);
+        std::fs::write(&files.key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        assert!(matches!(make(), Err(Error::Pair { .. })), "a key of another certificate");
+        tokio::time::sleep(FILE_PERIOD * 2).await;
+        assert_eq!(leaf(&serving), second);
+        following.abort();
+    }
+}

@@ -18,7 +18,7 @@ use super::task::{Event, StopCode, Tag, Task};
 use super::{place, record};
 use crate::clock::Clock;
 use crate::runtime::{self, Runtime};
-use crate::store::{self, Store, client_tokens, reset, tasks};
+use crate::store::{self, Store, client_tokens, logs, reset, tasks};
 
 /// How long a stopped task is still shown (ECS API reference, DescribeTasks: "at least one hour").
 const STOPPED_SHOWN: Duration = Duration::from_hours(1);
@@ -354,7 +354,7 @@ fn of_container(container: usize, event: runtime::Event) -> Option<Event> {
     }
 }
 
-/// Forgets stopped tasks after their hour, and client tokens after their day.
+/// Forgets stopped tasks after their hour, client tokens after their day, and log events after their group's retention.
 async fn sweep(context: Arc<Context>) {
     loop {
         context.clock.sleep(SWEEP).await;
@@ -365,6 +365,7 @@ async fn sweep(context: Arc<Context>) {
             .write(move |connection| {
                 Box::pin(async move {
                     client_tokens::delete_expired(connection, now).await?;
+                    logs::delete_expired(connection, now).await?;
                     tasks::delete_stopped_before(connection, before).await
                 })
             })

@@ -54,7 +54,7 @@ pub async fn get(
     )
     .bind(scope)
     .bind(token)
-    .bind(oldest(now))
+    .bind(now.minus(LIFETIME).millis())
     .fetch_optional(executor)
     .await
     .map_err(Error::attempting("get a client token"))?;
@@ -75,14 +75,9 @@ pub async fn get(
 /// Forgets the tokens that have expired by `now`; answers how many.
 pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -> Result<u64, Error> {
     sqlx::query("DELETE FROM client_tokens WHERE created_at <= ?")
-        .bind(oldest(now))
+        .bind(now.minus(LIFETIME).millis())
         .execute(connection)
         .await
         .map(|done| done.rows_affected())
         .map_err(Error::attempting("delete expired client tokens"))
-}
-
-/// Tokens made at this millisecond or earlier have expired by `now`.
-fn oldest(now: Timestamp) -> i64 {
-    now.millis().saturating_sub(i64::try_from(LIFETIME.as_millis()).unwrap_or(i64::MAX))
 }

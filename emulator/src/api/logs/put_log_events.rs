@@ -152,13 +152,10 @@ struct Window {
 
 impl Window {
     fn new(place: Place, now: Timestamp) -> Self {
-        let ago = |time: Duration| {
-            Timestamp(now.millis().saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
-        };
         let retention = place.retention_days.and_then(|days| u32::try_from(days).ok());
         Self {
-            oldest: ago(TOO_OLD),
-            kept_from: retention.map_or(Timestamp(i64::MIN), |days| ago(DAY * days)),
+            oldest: now.minus(TOO_OLD),
+            kept_from: retention.map_or(Timestamp(i64::MIN), |days| now.minus(DAY * days)),
             newest: now.plus(TOO_NEW),
         }
     }

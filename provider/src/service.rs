@@ -8,6 +8,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{WatchStreamExt, reflector, watcher},
 };
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     kubelet, node,
     options::Options,
     pods::Controller,
+    probes::{self, Prober},
     translate::Settings,
 };
 
@@ -31,6 +33,9 @@ pub enum Error {
     /// The cluster does not answer, or does not let the provider ask.
     #[error("reading the namespace kube-system, whose UID names the cluster")]
     Cluster(#[source] kube::Error),
+    /// The prober's TLS could not be set up.
+    #[error("preparing the prober")]
+    Prober(#[from] rustls::Error),
     /// AWS's usual chain names no region.
     #[error("no AWS region: give --region, or set AWS_REGION")]
     Region,
@@ -47,6 +52,7 @@ pub struct Service {
     client: Client,
     aws: fargate::Client,
     settings: Settings,
+    probes: (Prober, mpsc::Receiver<probes::Event>),
     clock: clock::Shared,
     pods: (reflector::Store<Pod>, reflector::store::Writer<Pod>),
     kubelet: kubelet::Service,
@@ -109,12 +115,13 @@ impl Service {
             settings.started_by.clone(),
             clock.clone(),
         );
-        Ok(Self { client, aws, settings, clock, pods, kubelet, node })
+        let probes = Prober::new(clock.clone())?;
+        Ok(Self { client, aws, settings, probes, clock, pods, kubelet, node })
     }
 
     /// Runs until `shutdown`. The tasks of the pods run on, and the node stays. Fails where the node can't be ours.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { client, aws, settings, clock, pods: (store, writer), kubelet, node } = self;
+        let Self { client, aws, settings, probes, clock, pods: (store, writer), kubelet, node } = self;
         let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", settings.node_name));
         let watch = watcher(Api::<Pod>::all(client.clone()), mine)
             .default_backoff()
@@ -127,7 +134,7 @@ impl Service {
             started_by = settings.started_by,
             "running the pods of the node"
         );
-        let controller = Controller::new(client, Arc::new(aws), settings, store, clock);
+        let controller = Controller::new(client, Arc::new(aws), settings, store, probes, clock);
         let controller = async {
             tokio::select! {
                 () = controller.run(watch) => {}

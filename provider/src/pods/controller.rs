@@ -29,6 +29,7 @@ use super::{
     garbage::Collector,
     latest::Latest,
     patience::Patience,
+    probing::Probing,
     status::{self, Facts, Readiness},
     task,
     tasks::Table,
@@ -36,6 +37,7 @@ use super::{
 use crate::{
     clock,
     fargate::ecs::{self, Ecs},
+    probes::{self, Prober},
     translate::{self, Settings},
 };
 
@@ -72,6 +74,7 @@ pub(super) struct Context {
     settings: Settings,
     table: Table,
     patience: Patience,
+    probing: Probing,
     failures: Mutex<HashMap<String, u32>>,
     clock: clock::Shared,
 }
@@ -91,17 +94,19 @@ pub struct Controller {
     context: Arc<Context>,
     pods: Store<Pod>,
     changed: mpsc::UnboundedReceiver<ObjectRef<Pod>>,
+    probed: mpsc::Receiver<probes::Event>,
     vanished: Arc<Notify>,
 }
 
 impl Controller {
-    /// A controller of the pods in `pods`, which a reflector keeps.
+    /// A controller of the pods in `pods`, which a reflector keeps; with a prober of its own, and what that says.
     #[must_use]
     pub fn new(
         client: Client,
         ecs: Arc<dyn Ecs>,
         settings: Settings,
         pods: Store<Pod>,
+        (prober, probed): (Prober, mpsc::Receiver<probes::Event>),
         clock: clock::Shared,
     ) -> Self {
         let (table, changed) = Table::new();
@@ -118,15 +123,16 @@ impl Controller {
             settings,
             table,
             patience: Patience::default(),
+            probing: Probing::new(prober),
             failures: Mutex::default(),
             clock,
         };
-        Self { context: Arc::new(context), pods, changed, vanished: Arc::default() }
+        Self { context: Arc::new(context), pods, changed, probed, vanished: Arc::default() }
     }
 
     /// Reconciles until `watch`, the reflector's stream of the same pods, ends.
     pub async fn run(self, watch: impl Stream<Item = watcher::Result<watcher::Event<Pod>>> + Send + 'static) {
-        let Self { context, pods, changed, vanished } = self;
+        let Self { context, pods, changed, probed, vanished } = self;
         let collector = Collector {
             ecs: context.ecs.clone(),
             table: context.table.clone(),
@@ -138,7 +144,7 @@ impl Controller {
         let (seen, seen_pods) = mpsc::unbounded_channel();
         // They end with this future, however it ends.
         let mut beside = JoinSet::new();
-        beside.spawn(forward(watch, seen, context.clone(), vanished));
+        beside.spawn(forward(watch, seen.clone(), context.clone(), vanished));
         if pods.wait_until_ready().await.is_err() {
             return;
         }
@@ -146,6 +152,7 @@ impl Controller {
 
         beside.spawn(context.table.clone().run(context.ecs.clone()));
         beside.spawn(collector.run());
+        beside.spawn(listen(probed, seen, context.clone(), pods.clone()));
         let queue = futures::stream::select(
             UnboundedReceiverStream::new(seen_pods),
             UnboundedReceiverStream::new(changed),
@@ -200,11 +207,31 @@ async fn forward(
     }
 }
 
+/// Queues the pods that the prober speaks of, and passes on what is to be told of them.
+async fn listen(
+    mut probed: mpsc::Receiver<probes::Event>,
+    seen: mpsc::UnboundedSender<ObjectRef<Pod>>,
+    context: Arc<Context>,
+    pods: Store<Pod>,
+) {
+    while let Some(heard) = probed.recv().await {
+        let event = context.probing.heard(&heard);
+        let Some(pod) = pods.find(|pod| pod.metadata.uid.as_deref() == Some(heard.uid.as_str())) else {
+            continue;
+        };
+        if seen.send(ObjectRef::from_obj(pod.as_ref())).is_err() {
+            return;
+        }
+        act::publish(&context, &pod, event.as_slice()).await;
+    }
+}
+
 impl Context {
     fn pod_is_gone(&self, pod: &Pod) {
         let uid = pod.uid().unwrap_or_default();
         self.latest.forget(&uid);
         self.patience.forget(&uid);
+        self.probing.forget(&uid);
         self.failures.lock().remove(&uid);
     }
 }
@@ -227,12 +254,14 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         let annotations = annotations::for_task(&pod, task);
         pod = act::annotate(context, pod, annotations).await?;
     }
-    let readiness = |_: &str| Readiness { started: true, ready: true };
+    context.probing.follow(&pod, &sight);
+    let readiness = |container: &str| context.probing.readiness(&uid, container);
+    let condemned = context.probing.condemned(&pod);
     let question = Question {
         pod: &pod,
         sight: &sight,
         readiness: &readiness,
-        condemned: None,
+        condemned: condemned.as_ref(),
         node_ip: context.settings.node_ip,
         now,
     };

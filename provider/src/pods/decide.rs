@@ -20,6 +20,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use super::{
     annotations,
     events::Event,
+    probing::Condemned,
     restart::{self, Next, Policy},
     status::{self, Facts, Phase, Readiness},
     task,
@@ -95,8 +96,8 @@ pub struct Question<'a> {
     pub sight: &'a Sight,
     /// What the prober says, by container.
     pub readiness: &'a (dyn Fn(&str) -> Readiness + Sync),
-    /// The prober has given the container of this name up, in these words.
-    pub condemned: Option<(&'a str, &'a str)>,
+    /// The container that the prober has given up in this attempt, if one.
+    pub condemned: Option<&'a Condemned>,
     /// The node's InternalIP.
     pub node_ip: IpAddr,
     /// The current instant.
@@ -215,13 +216,19 @@ fn living(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
         let reason = "The pod was active for longer than its activeDeadlineSeconds".to_owned();
         return Decision::then(Then::Stop { arn, reason }).with(status);
     }
-    if let Some((name, message)) = condemned(question, spec, task) {
-        let killing = format!("Container {name} failed liveness probe, will be restarted");
-        let mut decision =
-            Decision::then(Then::Stop { arn, reason: format!("Container {name}: {message}") }).with(status);
+    if let Some(Condemned { container, probe, message }) = question.condemned {
+        let reason = format!("Container {container}: {message}");
+        let mut decision = Decision::then(Then::Stop { arn, reason }).with(status);
+        decision.events = vec![killing(container, probe)];
+        return decision;
+    }
+    if let Some(container) = unhealthy(spec, task) {
+        let message = "Liveness probe failed: the container's health check is UNHEALTHY".to_owned();
+        let reason = format!("Container {container}: {message}");
+        let mut decision = Decision::then(Then::Stop { arn, reason }).with(status);
         decision.events = vec![
-            Event::warning("Unhealthy", "Probing", message).of(&name),
-            Event::normal("Killing", "Stopping", killing).of(&name),
+            Event::warning("Unhealthy", "Probing", message).of(container),
+            killing(container, "liveness"),
         ];
         return decision;
     }
@@ -229,17 +236,18 @@ fn living(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
     Decision::wait(again).with(status)
 }
 
-/// The container that a liveness probe has given up, and in which words.
-fn condemned(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Option<(String, String)> {
-    if let Some((name, message)) = question.condemned {
-        return Some((name.to_owned(), message.to_owned()));
-    }
+fn killing(container: &str, probe: &str) -> Event {
+    let message = format!("Container {container} failed {probe} probe, will be restarted");
+    Event::normal("Killing", "Stopping", message).of(container)
+}
+
+/// The container whose `exec` liveness probe, run by ECS, has failed.
+fn unhealthy<'a>(spec: &'a PodSpec, task: &Task) -> Option<&'a str> {
     let unhealthy = spec.containers.iter().find(|container| {
         let seen = task::container(task, &container.name).and_then(|seen| seen.health_status());
         health::usage(container).liveness && seen == Some(&HealthStatus::Unhealthy)
-    })?;
-    let message = "Liveness probe failed: the container's health check is UNHEALTHY";
-    Some((unhealthy.name.clone(), message.to_owned()))
+    });
+    unhealthy.map(|container| container.name.as_str())
 }
 
 /// How long until the next initial delay of an `exec` readiness probe is over.

@@ -21,6 +21,7 @@ pub mod events;
 pub mod garbage;
 mod latest;
 mod patience;
+pub mod probing;
 pub mod restart;
 pub mod status;
 pub mod task;

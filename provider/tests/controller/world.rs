@@ -12,6 +12,7 @@ use neargate_provider::{
     clock::Clock,
     options::Architecture,
     pods::Controller,
+    probes::Prober,
     translate::{Settings, run},
 };
 use serde_json::{Value, json};
@@ -88,8 +89,9 @@ impl World {
             node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
             started_by: self.started_by(),
         };
-        let controller =
-            Controller::new(client, Arc::new(self.ecs.clone()), settings, store, Arc::new(self.clock));
+        let clock: Arc<dyn Clock> = Arc::new(self.clock);
+        let probes = Prober::new(clock.clone()).expect("a TLS configuration");
+        let controller = Controller::new(client, Arc::new(self.ecs.clone()), settings, store, probes, clock);
         self.provider = Some(tokio::spawn(controller.run(watch)));
     }
 

@@ -114,7 +114,7 @@ impl Watcher {
             What::Started => Event::Started { container_id, at },
             What::Health(healthy) => Event::Health { container_id, healthy },
             What::Killed => {
-                self.inner.killed.lock().insert(container_id);
+                self.inner.traces.lock().entry(container_id).or_default().killed = true;
                 return;
             }
             What::Exited(code) => {

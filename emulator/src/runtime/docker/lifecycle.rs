@@ -67,7 +67,7 @@ impl Inner {
 
     pub(super) async fn remove_container(&self, id: &str) -> Result<(), Error> {
         self.remove(id).await?;
-        self.killed.lock().remove(id);
+        self.traces.lock().remove(id);
         Ok(())
     }
 

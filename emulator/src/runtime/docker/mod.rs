@@ -30,7 +30,7 @@ mod state;
 pub(crate) mod ulimits;
 mod volumes;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -78,8 +78,17 @@ pub(crate) struct Inner {
     sandbox_image: tokio::sync::Mutex<()>,
     pulls: image::Pulls,
     ceiling: OnceLock<Ceiling>,
-    /// Ids of the containers to which the engine was asked to send SIGKILL; see [`oom`].
-    killed: Mutex<HashSet<String>>,
+    /// By container id; see [`oom`].
+    traces: Mutex<HashMap<String, Trace>>,
+}
+
+/// What is remembered of a container, to tell later what ended it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trace {
+    /// Its main process on the host.
+    main: Option<i64>,
+    /// The engine was asked to send it SIGKILL.
+    killed: bool,
 }
 
 impl Runtime {
@@ -129,7 +138,7 @@ impl Inner {
             sandbox_image: tokio::sync::Mutex::default(),
             pulls: image::Pulls::default(),
             ceiling: OnceLock::new(),
-            killed: Mutex::default(),
+            traces: Mutex::default(),
         })
     }
 }
@@ -183,7 +192,11 @@ impl super::Runtime for Runtime {
     }
 
     async fn start_container(&self, container_id: &str) -> Result<(), Error> {
-        self.0.start_container(container_id).await
+        self.0.start_container(container_id).await?;
+        // Looked at once beside what follows: nobody waits for it.
+        let (inner, container_id) = (Arc::clone(&self.0), container_id.to_owned());
+        tokio::spawn(async move { inner.inspect_container(&container_id).await });
+        Ok(())
     }
 
     async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error> {

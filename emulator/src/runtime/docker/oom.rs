@@ -7,12 +7,15 @@
 //! is written before the victim has ended.
 //!
 //! ```text
-//! exit code is not 137 ──────────────────────────▶ no
-//! the engine was asked to send it SIGKILL ───────▶ no
-//! the log names it as a victim ──────────────────▶ yes
-//! every victim in the log has its cgroup named ──▶ no
-//! otherwise (no log to read, or lines left out) ─▶ the engine's mark
+//! exit code is not 137 ───────────────────────────────▶ no
+//! the engine was asked to send it SIGKILL ────────────▶ no
+//! the log names its cgroup, or its main process ──────▶ yes
+//! every victim of the log is known to be another's ───▶ no
+//! otherwise (no log to read, its process not known) ──▶ the engine's mark
 //! ```
+//!
+//! Beyond ten victims in five seconds the kernel goes on to name the process, and no more its cgroup
+//! (`oom_kill_process` in mm/oom_kill.c): hence the main process, which is looked up at the start.
 
 /// The exit code of a process that SIGKILL ended.
 const SIGKILLED: i64 = 137;
@@ -24,8 +27,7 @@ pub(super) enum Evidence {
     Victim,
     /// There were victims or none, all of them elsewhere.
     Spared,
-    /// The log can't be read, or the kernel left out whose some victims were: beyond ten in five seconds
-    /// (`oom_kill_process` in mm/oom_kill.c) it still names the process, and no more its cgroup.
+    /// The log can't be read, or a victim in it could be this container's.
     Unknown,
 }
 
@@ -46,10 +48,11 @@ pub(super) fn decide(
     }
 }
 
-/// Reads the kernel's log of this machine from its oldest line.
-pub(super) fn evidence(container_id: &str) -> Evidence {
+/// Reads the kernel's log of this machine from its oldest line. `main` is the container's main process, where it is
+/// known.
+pub(super) fn evidence(container_id: &str, main: Option<i64>) -> Evidence {
     match kernel_log() {
-        Ok(lines) => weigh(lines.iter().map(String::as_str), container_id),
+        Ok(lines) => weigh(lines.iter().map(String::as_str), container_id, main),
         Err(error) => {
             tracing::debug!(%error, "the kernel's log can't be read: the engine's word decides who ran out of memory");
             Evidence::Unknown
@@ -96,9 +99,9 @@ const VICTIM: &str = "oom-kill:constraint=";
 /// `Memory cgroup out of memory: Killed process 4711 (app) total-vm:…`
 const KILLED: &str = "out of memory: Killed process ";
 
-fn weigh<'a>(lines: impl Iterator<Item = &'a str>, container_id: &str) -> Evidence {
+fn weigh<'a>(lines: impl Iterator<Item = &'a str>, container_id: &str, main: Option<i64>) -> Evidence {
     let mut named = Vec::new();
-    let mut nameless = false;
+    let mut nameless = Vec::new();
     for line in lines {
         if let Some((_, fields)) = line.split_once(VICTIM) {
             let field = |name: &str| fields.split(',').find_map(|field| field.strip_prefix(name));
@@ -107,10 +110,15 @@ fn weigh<'a>(lines: impl Iterator<Item = &'a str>, container_id: &str) -> Eviden
             }
             named.extend(field("pid="));
         } else if let Some((_, process)) = line.split_once(KILLED) {
-            nameless |= process.split_whitespace().next().is_none_or(|pid| !named.contains(&pid));
+            nameless.extend(process.split_whitespace().next().filter(|pid| !named.contains(pid)));
         }
     }
-    if nameless { Evidence::Unknown } else { Evidence::Spared }
+    match main {
+        _ if nameless.is_empty() => Evidence::Spared,
+        Some(main) if nameless.contains(&main.to_string().as_str()) => Evidence::Victim,
+        Some(_) => Evidence::Spared,
+        None => Evidence::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -125,14 +133,17 @@ mod tests {
 
     #[test]
     fn the_log_tells_the_victim_from_its_sibling() {
-        assert_eq!(weigh(LOG.into_iter(), "c0ffee"), Evidence::Victim);
-        assert_eq!(weigh(LOG.into_iter(), "decade"), Evidence::Spared);
-        assert_eq!(weigh(std::iter::empty(), "c0ffee"), Evidence::Spared);
+        assert_eq!(weigh(LOG.into_iter(), "c0ffee", None), Evidence::Victim);
+        assert_eq!(weigh(LOG.into_iter(), "decade", None), Evidence::Spared);
+        assert_eq!(weigh(std::iter::empty(), "c0ffee", None), Evidence::Spared);
     }
 
     #[test]
-    fn a_victim_whose_cgroup_was_left_out_leaves_it_open() {
-        assert_eq!(weigh(LOG.into_iter().skip(1), "decade"), Evidence::Unknown);
+    fn a_victim_whose_cgroup_was_left_out_is_known_by_its_process() {
+        let left_out = || LOG.into_iter().skip(1);
+        assert_eq!(weigh(left_out(), "c0ffee", Some(4711)), Evidence::Victim);
+        assert_eq!(weigh(left_out(), "decade", Some(471)), Evidence::Spared);
+        assert_eq!(weigh(left_out(), "decade", None), Evidence::Unknown);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthStatusEnum,
 };
 
-use super::Inner;
 use super::client::{failed, unless};
 use super::names::{CONTAINER, TASK};
 use super::oom;
+use super::{Inner, Trace};
 use crate::clock::Timestamp;
 use crate::runtime::{Error, Exit, Observed, State};
 
@@ -28,6 +28,9 @@ impl Inner {
         }
         let container_id = container.id?;
         let said = container.state?;
+        if let Some(pid) = said.pid.filter(|pid| *pid > 0) {
+            self.traces.lock().entry(container_id.clone()).or_default().main = Some(pid);
+        }
         let state = match said.status {
             Some(Status::CREATED) | None => State::Created,
             Some(Status::EXITED | Status::DEAD | Status::REMOVING | Status::STOPPING | Status::EMPTY) => {
@@ -64,11 +67,11 @@ impl Inner {
 
     /// See [`oom`].
     pub(super) async fn oom_killed(&self, container_id: &str, exit_code: i64, marked: bool) -> bool {
-        let killed = self.killed.lock().contains(container_id);
+        let Trace { main, killed } = self.traces.lock().get(container_id).copied().unwrap_or_default();
         let (id, local) = (container_id.to_owned(), self.facts.local);
         let decided = tokio::task::spawn_blocking(move || {
             oom::decide(exit_code, killed, marked, || {
-                if local { oom::evidence(&id) } else { oom::Evidence::Unknown }
+                if local { oom::evidence(&id, main) } else { oom::Evidence::Unknown }
             })
         });
         // Fails only where the process is shutting down; the exit is read again then.

@@ -3,23 +3,28 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
-use neargate::options::{Command, Options, Serve};
+use neargate::options::{self, Clean, Command, Doctor, MEMORY, Options, Serve};
 use neargate::server::Server;
+use neargate::{clean, doctor};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Options::parse().command {
-        Command::Serve(options) => serve(options).await,
+        Command::Serve(options) => serve(options).await.map(|()| true),
+        Command::Doctor(options) => examine(options).await,
+        Command::Clean(options) => tidy(options).await.map(|()| true),
         Command::Version => {
             println!("neargate {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            Ok(true)
         }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("neargate: {error:#}");
             ExitCode::FAILURE
@@ -47,4 +52,23 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
         }
     };
     server.run(end).await
+}
+
+/// Whether tasks can run here.
+async fn examine(options: Doctor) -> anyhow::Result<bool> {
+    let Doctor { docker_host, listen, data_dir } = options;
+    // A temporary data directory is made where others are made; there is nothing to look at.
+    let in_memory = data_dir.as_ref().is_some_and(|dir| dir.as_os_str() == MEMORY);
+    let data_dir = match data_dir {
+        _ if in_memory => None,
+        Some(data_dir) => Some(data_dir),
+        None => Some(options::data_dir()?),
+    };
+    let options = doctor::Options { docker_host, listen, data_dir };
+    doctor::run(&options, &mut std::io::stdout()).await.context("cannot print")
+}
+
+async fn tidy(options: Clean) -> anyhow::Result<()> {
+    let Clean { docker_host, dry_run } = options;
+    Ok(clean::run(&clean::Options { docker_host, dry_run }, &mut std::io::stdout()).await?)
 }

@@ -1,4 +1,4 @@
-//! The command line: `neargate serve`, `version`. Every option has an environment variable.
+//! The command line: `neargate serve`, `doctor`, `clean`, `version`. Every option has an environment variable.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub const MEMORY: &str = ":memory:";
 #[command(
     name = "neargate",
     version,
-    after_help = "Start it and point any AWS client at it:\n\n  neargate serve\n  AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \\\n    aws ecs list-clusters"
+    after_help = "Start it and point any AWS client at it:\n\n  neargate serve\n  AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \\\n    aws ecs list-clusters\n\nWhere something does not work, `neargate doctor` says what, and how to mend it."
 )]
 pub struct Options {
     #[command(subcommand)]
@@ -26,6 +26,10 @@ pub struct Options {
 pub enum Command {
     /// Serve the AWS endpoint until SIGINT or SIGTERM
     Serve(Serve),
+    /// Say what works on this machine, and how to mend what does not
+    Doctor(Doctor),
+    /// Remove from Docker what neargates that no longer live have left there
+    Clean(Clean),
     /// Print the version
     Version,
 }
@@ -93,6 +97,34 @@ pub enum Runtime {
     Docker,
     /// No containers: scripted exits and logs.
     Simulated,
+}
+
+/// Say what works on this machine, and how to mend what does not.
+#[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    /// The container engine [default: $DOCKER_HOST, else Docker's own socket]
+    #[arg(long, env = "NEARGATE_DOCKER_HOST", value_name = "URL")]
+    pub docker_host: Option<String>,
+
+    /// The address that `serve` is to listen on
+    #[arg(long, env = "NEARGATE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4566", value_parser = listen)]
+    pub listen: SocketAddr,
+
+    /// The data directory that `serve` is to use [default: neargate in the user's data folder]
+    #[arg(long, env = "NEARGATE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Remove from Docker what neargates that no longer live have left there.
+#[derive(Clone, Debug, Args)]
+pub struct Clean {
+    /// The container engine [default: $DOCKER_HOST, else Docker's own socket]
+    #[arg(long, env = "NEARGATE_DOCKER_HOST", value_name = "URL")]
+    pub docker_host: Option<String>,
+
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// The data directory where none is named: `neargate` in `$XDG_DATA_HOME`, else in `~/.local/share`.

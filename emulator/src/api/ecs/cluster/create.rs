@@ -70,11 +70,11 @@ impl Operation for Create {
                 cluster.service_connect_defaults = service_connect_defaults
                     .map(|defaults| ClusterServiceConnectDefaults { namespace: defaults.namespace });
                 // What is not given stays as a new cluster has it.
-                cluster.capacity_providers = capacity_providers.or(cluster.capacity_providers.take());
-                cluster.default_capacity_provider_strategy =
-                    default_capacity_provider_strategy.or(cluster.default_capacity_provider_strategy.take());
-                cluster.settings = settings.or(cluster.settings.take());
-                cluster.tags = tags.or(cluster.tags.take());
+                cluster.capacity_providers = capacity_providers.or_else(|| cluster.capacity_providers.take());
+                cluster.default_capacity_provider_strategy = default_capacity_provider_strategy
+                    .or_else(|| cluster.default_capacity_provider_strategy.take());
+                cluster.settings = settings.or_else(|| cluster.settings.take());
+                cluster.tags = tags.or_else(|| cluster.tags.take());
                 record.put(context).await?;
                 record
             }

@@ -112,12 +112,13 @@ fn apply(container: &mut ContainerDefinition, overridden: ContainerOverride) {
         name: _,
         resource_requirements,
     } = overridden;
-    container.command = command.or(container.command.take());
+    container.command = command.or_else(|| container.command.take());
     container.cpu = cpu.or(container.cpu);
-    container.environment_files = environment_files.or(container.environment_files.take());
+    container.environment_files = environment_files.or_else(|| container.environment_files.take());
     container.memory = memory.or(container.memory);
     container.memory_reservation = memory_reservation.or(container.memory_reservation);
-    container.resource_requirements = resource_requirements.or(container.resource_requirements.take());
+    container.resource_requirements =
+        resource_requirements.or_else(|| container.resource_requirements.take());
     let variables = container.environment.get_or_insert_default();
     for variable in environment.unwrap_or_default() {
         match variables.iter_mut().find(|found| found.name == variable.name) {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fargate;
 use super::size::{cpu_units, memory_mib};
 use crate::api::Error;
 use crate::api::ecs::reference;
@@ -101,7 +102,8 @@ fn resources(
                 "Invalid setting for container '{name}'. 'memoryReservation' must be less than or equal to 'memory'."
             ));
         }
-        if task_memory.is_none() && memory.or(reservation).is_none() {
+        // Of a Fargate task the memory is the task's, and missing there is told of the task.
+        if input.memory.is_none() && !fargate::is_declared(input) && memory.or(reservation).is_none() {
             return Err(format!(
                 "Invalid setting for container '{name}'. At least one of 'memory' or 'memoryReservation' must be specified."
             ));

@@ -190,8 +190,12 @@ const VOLUME: &[Rule<Volume>] = &[
 
 /// The error for a definition that declares `FARGATE` and could not run there.
 pub(super) fn broken(input: &RegisterTaskDefinitionRequest) -> Option<Error> {
-    let declared = input.requires_compatibilities.iter().flatten().any(|c| *c == Compatibility::Fargate);
-    if declared { unfit(input) } else { sizes_alone(input) }
+    if is_declared(input) { unfit(input) } else { sizes_alone(input) }
+}
+
+/// Whether `requiresCompatibilities` names `FARGATE`.
+pub(super) fn is_declared(input: &RegisterTaskDefinitionRequest) -> bool {
+    input.requires_compatibilities.iter().flatten().any(|c| *c == Compatibility::Fargate)
 }
 
 /// Why the definition could not run on Fargate; `None` where it could.

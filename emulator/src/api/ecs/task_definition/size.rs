@@ -73,7 +73,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u32> {
     let scale = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
     let value: u64 = format!("{whole}{fraction}").parse().ok()?;
     let scaled = value * factor;
-    if scaled == 0 || scaled % scale != 0 { None } else { u32::try_from(scaled / scale).ok() }
+    if scaled == 0 || !scaled.is_multiple_of(scale) { None } else { u32::try_from(scaled / scale).ok() }
 }
 
 #[cfg(test)]

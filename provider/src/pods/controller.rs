@@ -109,7 +109,7 @@ impl Controller {
         (prober, probed): (Prober, mpsc::Receiver<probes::Event>),
         clock: clock::Shared,
     ) -> Self {
-        let (table, changed) = Table::new();
+        let (table, changed) = Table::new(settings.started_by.clone());
         let reporter = Reporter {
             controller: "neargate-provider".to_owned(),
             instance: Some(settings.node_name.clone()),
@@ -197,8 +197,11 @@ async fn forward(
                 }
             }
             Ok(Some(watcher::Event::Delete(pod))) => {
+                // One that the controller itself has removed has no task any more.
+                if context.table.may_run(&pod.uid().unwrap_or_default()) {
+                    vanished.notify_one();
+                }
                 context.pod_is_gone(&pod);
-                vanished.notify_one();
             }
             // What is gone from a new listing has no event of its own.
             Ok(Some(watcher::Event::InitDone)) => vanished.notify_one(),
@@ -275,11 +278,10 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
     if let Some(status) = status {
         pod = act::write_status(context, pod, status).await?;
     }
-    act::publish(context, &pod, &events).await;
-    match then {
-        Then::Wait(None) => Ok(Action::await_change()),
-        Then::Wait(Some(again)) => Ok(Action::requeue(again)),
-        Then::Run { attempt } => run(context, pod, attempt).await,
+    let action = match then {
+        Then::Wait(None) => Action::await_change(),
+        Then::Wait(Some(again)) => Action::requeue(again),
+        Then::Run { attempt } => run(context, pod.clone(), attempt).await?,
         Then::Stop { arn, reason } => {
             tracing::info!(task = arn, reason, "stopping the task");
             match context.ecs.stop_task(&arn, &reason).await.map_err(Error::Aws)? {
@@ -287,15 +289,18 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
                 // ECS has forgotten it; the table will hear MISSING.
                 None => tracing::info!(task = arn, "the task was gone"),
             }
-            Ok(Action::await_change())
+            Action::await_change()
         }
         Then::Delete => {
             act::delete(context, &pod).await?;
             context.table.forget(&uid);
             context.latest.forget(&uid);
-            Ok(Action::await_change())
+            Action::await_change()
         }
-    }
+    };
+    // Told once it is done: a step that fails is taken again.
+    act::publish(context, &pod, &events).await;
+    Ok(action)
 }
 
 /// Runs the attempt, and says on the pod which task that is.

@@ -56,6 +56,18 @@ enum Found {
     NotYet,
     Task(Arc<Task>),
     Missing,
+    /// Somebody else's: the pod's annotation is not to be believed.
+    Foreign,
+}
+
+impl Found {
+    fn may_run(&self) -> bool {
+        match self {
+            Self::NotYet => true,
+            Self::Missing | Self::Foreign => false,
+            Self::Task(task) => !task::is_stopping(task),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -86,8 +98,8 @@ impl Entry {
 fn cadence(found: &Found, unchanged: Duration) -> Option<Duration> {
     let on_its_way = if unchanged < RECENT { FAST } else { PATIENT };
     match found {
-        Found::NotYet => Some(on_its_way),
-        Found::Missing => None,
+        Found::NotYet => Some(PATIENT),
+        Found::Missing | Found::Foreign => None,
         Found::Task(task) => match task::status(task) {
             Status::Stopped => None,
             Status::Running if !task::is_stopping(task) => {
@@ -103,6 +115,7 @@ struct Shared {
     /// By the pod's UID.
     entries: Mutex<HashMap<String, Entry>>,
     wake: Notify,
+    started_by: String,
     changes: mpsc::UnboundedSender<ObjectRef<Pod>>,
 }
 
@@ -113,11 +126,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table, and the pods whose task changes from now on.
+    /// An empty table of the tasks that are started by `started_by`, and the pods whose task changes from now on.
     #[must_use]
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<ObjectRef<Pod>>) {
+    pub fn new(started_by: String) -> (Self, mpsc::UnboundedReceiver<ObjectRef<Pod>>) {
         let (changes, changed) = mpsc::unbounded_channel();
-        let shared = Shared { entries: Mutex::default(), wake: Notify::new(), changes };
+        let shared = Shared { entries: Mutex::default(), wake: Notify::new(), started_by, changes };
         (Self { shared: Arc::new(shared) }, changed)
     }
 
@@ -137,6 +150,7 @@ impl Table {
         let wanted = status::attempt(pod);
         match &entry.found {
             Found::NotYet => Sight::Unknown,
+            Found::Foreign => Sight::None,
             Found::Missing if entry.attempt.is_none_or(|attempt| attempt >= wanted) => Sight::Missing,
             Found::Task(task) if entry.attempt.is_none_or(|attempt| attempt >= wanted) => {
                 Sight::Task(task.clone())
@@ -177,12 +191,13 @@ impl Table {
     #[must_use]
     pub fn followed(&self) -> Vec<(String, String, bool)> {
         let entries = self.shared.entries.lock();
-        let may_run = |found: &Found| match found {
-            Found::NotYet => true,
-            Found::Missing => false,
-            Found::Task(task) => !task::is_stopping(task),
-        };
-        entries.iter().map(|(uid, entry)| (uid.clone(), entry.arn.clone(), may_run(&entry.found))).collect()
+        entries.iter().map(|(uid, entry)| (uid.clone(), entry.arn.clone(), entry.found.may_run())).collect()
+    }
+
+    /// Whether the pod of that UID has a task that may still run.
+    #[must_use]
+    pub fn may_run(&self, uid: &str) -> bool {
+        self.shared.entries.lock().get(uid).is_some_and(|entry| entry.found.may_run())
     }
 
     /// The attempt and the ARN of the task that the table knows, for the pod of that UID.
@@ -233,22 +248,29 @@ impl Table {
 
     fn take_in(&self, asked: &[String], described: Described, now: Instant) {
         let mut entries = self.shared.entries.lock();
-        let mut by_arn: HashMap<String, &mut Entry> =
-            entries.values_mut().map(|entry| (entry.arn.clone(), entry)).collect();
+        let mut by_arn: HashMap<String, (&String, &mut Entry)> =
+            entries.iter_mut().map(|(uid, entry)| (entry.arn.clone(), (uid, entry))).collect();
         for arn in asked {
-            if let Some(entry) = by_arn.get_mut(arn) {
+            if let Some((_, entry)) = by_arn.get_mut(arn) {
                 entry.asked = Some(now);
             }
         }
         for task in described.tasks {
-            if let Some(entry) = by_arn.get_mut(task::arn(&task)) {
+            if let Some((uid, entry)) = by_arn.get_mut(task::arn(&task)) {
+                let ours = task.started_by() == Some(self.shared.started_by.as_str());
+                if !ours || task::pod_uid(&task) != Some(uid.as_str()) {
+                    tracing::warn!(task = entry.arn, pod = %entry.pod, "the pod's annotation names somebody else's task");
+                    entry.found = Found::Foreign;
+                    announce(&self.shared.changes, entry.pod.clone());
+                    continue;
+                }
                 entry.described = true;
                 entry.attempt = entry.attempt.or_else(|| task::attempt(&task));
                 refresh(entry, task, &self.shared.changes);
             }
         }
         for arn in described.missing {
-            let Some(entry) = by_arn.get_mut(&arn) else { continue };
+            let Some((_, entry)) = by_arn.get_mut(&arn) else { continue };
             // A task may be too new for ECS to know it everywhere; only then is MISSING not believed.
             let too_new = !entry.described && now.saturating_duration_since(entry.followed) < GRACE;
             if too_new || matches!(entry.found, Found::Missing) {

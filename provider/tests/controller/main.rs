@@ -191,6 +191,25 @@ async fn nobody_elses_task_is_ever_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_annotation_that_names_somebody_elses_task_is_not_believed() {
+    let mut world = World::without_provider();
+    let theirs = world.ecs.somebody_elses(Some("a-colleague"));
+    let mut liar = pod("web", "Always");
+    liar["metadata"]["annotations"] = json!({ annotations::TASK_ARN: theirs });
+    world.kubernetes.create(liar, "uid-web");
+    world.start_provider();
+    let own = world.until_tasks("uid-web", 1).await;
+    world
+        .until("its own task on the pod", |world| {
+            let pod = world.kubernetes.pod("web")?;
+            (annotation(&pod, annotations::TASK_ARN) == Some(own.clone())).then_some(())
+        })
+        .await;
+    world.kubernetes.ask_to_delete("web");
+    world.until("StopTask", |world| (world.ecs.calls("StopTask") == [own.as_str()]).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_is_gone_leaves_every_status_alone() {
     let world = World::new();
     world.kubernetes.create(pod("web", "Always"), "uid-web");

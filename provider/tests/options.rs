@@ -1,0 +1,162 @@
+//! Options: flag over environment over file over default, and files that are refused in one clear line.
+
+use std::{net::Ipv4Addr, path::PathBuf};
+
+use clap::Parser;
+use neargate_provider::{
+    config::File,
+    options::{Architecture, Arguments, Certificate, Options},
+};
+
+/// The old Fargate provider's file, as its own example has it.
+const OLD_FILE: &str = r#"
+Region = "us-west-2"
+ClusterName = "virtual-kubelet"
+Subnets = ["subnet-12345678"]
+SecurityGroups = ["sg-12345678"]
+AssignPublicIPv4Address = true
+ExecutionRoleArn = ""
+CloudWatchLogGroupName = ""
+PlatformVersion = "1.4.0"
+OperatingSystem = "Linux"
+CPU = "8"
+Memory = "16Gi"
+Pods = "10"
+"#;
+
+fn arguments(words: &[&str]) -> Arguments {
+    let ip = ["neargate-provider", "--node-ip", "192.0.2.1"];
+    Arguments::parse_from(ip.iter().chain(words))
+}
+
+fn resolve(words: &[&str], file: &str) -> Result<Options, String> {
+    let file = File::parse(file, "fargate.toml").map_err(|error| error.to_string())?;
+    Options::resolve(arguments(words), file).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_old_providers_file_is_read_as_it_is() {
+    let options = resolve(&[], OLD_FILE).expect("a valid file");
+    let fargate = options.fargate;
+    assert_eq!(fargate.region.as_deref(), Some("us-west-2"));
+    assert_eq!(fargate.cluster, "virtual-kubelet");
+    assert_eq!(fargate.subnets, ["subnet-12345678"]);
+    assert_eq!(fargate.security_groups, ["sg-12345678"]);
+    assert!(fargate.assign_public_ip);
+    assert_eq!((fargate.execution_role_arn, fargate.log_group), (None, None), "an empty text is none");
+    assert_eq!(fargate.platform_version, "1.4.0");
+    let capacity = options.node.capacity;
+    assert_eq!([capacity.cpu.0, capacity.memory.0, capacity.pods.0], ["8", "16Gi", "10"]);
+}
+
+#[test]
+fn both_spellings_and_bare_numbers_are_understood() {
+    let file = "Cluster = \"c\"\nSubnetIDs = \"subnet-1\"\nSecurityGroupIds = [\"sg-1\"]\nCPU = 4\nPods = 5\nArchitecture = \"ARM64\"";
+    let options = resolve(&[], file).expect("a valid file");
+    assert_eq!(options.fargate.cluster, "c");
+    assert_eq!(options.fargate.subnets, ["subnet-1"]);
+    assert_eq!(options.fargate.security_groups, ["sg-1"]);
+    assert_eq!(options.fargate.architecture, Architecture::Arm64);
+    assert_eq!(options.node.capacity.cpu.0, "4");
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let options = resolve(&["--cluster", "flag", "--pods", "7", "--subnets", "subnet-a,subnet-b"], OLD_FILE)
+        .expect("valid");
+    assert_eq!(options.fargate.cluster, "flag");
+    assert_eq!(options.fargate.subnets, ["subnet-a", "subnet-b"]);
+    assert_eq!(options.node.capacity.pods.0, "7");
+    assert_eq!(options.node.capacity.cpu.0, "8", "the file's");
+    assert_eq!(options.node.name, "fargate", "the default");
+    assert_eq!(options.kubelet.port, 10250);
+    assert_eq!(options.kubelet.address, Ipv4Addr::new(192, 0, 2, 1), "the node's InternalIP");
+    let taint = &options.node.taints[0];
+    assert_eq!(
+        (taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()),
+        ("virtual-kubelet.io/provider", Some("aws"), "NoSchedule")
+    );
+}
+
+#[test]
+fn a_variable_wins_over_the_file_and_a_flag_over_the_variable() {
+    // A process of its own: the environment of this one belongs to every test.
+    let provider = env!("CARGO_BIN_EXE_neargate-provider");
+    let run = |words: &[&str], variables: &[(&str, &str)]| {
+        let output = std::process::Command::new(provider)
+            .args(words)
+            .envs(variables.iter().copied())
+            .env("NEARGATE_PROVIDER_KUBECONFIG", "/nowhere")
+            .output()
+            .expect("the provider runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("fargate.toml");
+    std::fs::write(&file, "Subnets = [\"subnet-1\"]\nPods = \"no number\"").expect("a file");
+    let file = file.to_str().expect("a plain path");
+    assert!(run(&["--config", file], &[]).contains("\"no number\""), "the file's");
+    let variable = [("NEARGATE_PROVIDER_PODS", "the variable's"), ("NEARGATE_PROVIDER_CONFIG", file)];
+    assert!(run(&[], &variable).contains("\"the variable's\""));
+    assert!(run(&["--pods", "the flag's"], &variable).contains("\"the flag's\""));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_in_one_line_that_says_where() {
+    let cases: &[(&[&str], &str, &str)] = &[
+        (
+            &[],
+            "Subnets = [\"subnet-1\"]\nClusterNam = \"c\"",
+            "fargate.toml, line 2: unknown field `ClusterNam`",
+        ),
+        (&[], "Subnets = [\"subnet-1\"\nRegion = 3", "fargate.toml, line 2"),
+        (&[], "", "option --subnets is needed"),
+        (&[], "Subnets = [\"s\"]\nOperatingSystem = \"Windows\"", "\"Windows\" is not Linux"),
+        (
+            &["--cpu", "many"],
+            "Subnets = [\"s\"]",
+            "option --cpu: \"many\" is not a Kubernetes quantity above zero",
+        ),
+        (&["--pods", "0"], "Subnets = [\"s\"]", "option --pods: \"0\" is not"),
+        (&["--log-group", "/pods"], "Subnets = [\"s\"]", "option --execution-role-arn is needed"),
+        (
+            &["--node-name", "My_Node"],
+            "Subnets = [\"s\"]",
+            "option --node-name: \"My_Node\" is not a node name",
+        ),
+        (
+            &["--node-taints", "a=b:Never"],
+            "Subnets = [\"s\"]",
+            "option --node-taints: \"a=b:Never\" is not key=value:Effect",
+        ),
+        (
+            &["--node-labels", "alone"],
+            "Subnets = [\"s\"]",
+            "option --node-labels: \"alone\" is not key=value",
+        ),
+        (&["--tls-cert-file", "a.crt"], "Subnets = [\"s\"]", "option --tls-private-key-file is needed"),
+        (
+            &["--kubelet-address", "here"],
+            "Subnets = [\"s\"]",
+            "option --kubelet-address: \"here\" is not an IP address",
+        ),
+        (&["--security-groups", "1,2,3,4,5,6"], "Subnets = [\"s\"]", "at most 5 groups"),
+    ];
+    for (words, file, expected) in cases {
+        let error = resolve(words, file).expect_err(expected);
+        assert!(error.contains(expected), "{words:?} with {file:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "one line: {error}");
+    }
+}
+
+#[test]
+fn lists_can_be_emptied_and_files_come_in_pairs() {
+    let words = ["--subnets", "s", "--node-taints", "", "--node-labels", "zone=a,rack=b"];
+    let pair = ["--tls-cert-file", "a.crt", "--tls-private-key-file", "a.key", "--client-ca-file", "ca.crt"];
+    let options = resolve(&[&words[..], &pair[..]].concat(), "").expect("valid");
+    assert_eq!(options.node.taints, []);
+    assert_eq!(options.node.labels.len(), 2);
+    let certificate = Certificate { cert: PathBuf::from("a.crt"), key: PathBuf::from("a.key") };
+    assert_eq!(options.kubelet.certificate, Some(certificate));
+    assert_eq!(options.kubelet.client_ca, Some(PathBuf::from("ca.crt")));
+}

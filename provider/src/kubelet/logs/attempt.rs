@@ -1,11 +1,10 @@
 //! Which task's output a request means, and whether more of it can come.
 //!
-//! The rules and the wording are the kubelet's (`validateContainerLogStatus` in `pkg/kubelet/kubelet_pods.go`),
-//! with a task in the place of a container id.
+//! The rules and the wording are the kubelet's (`validateContainerLogStatus` in `pkg/kubelet/kubelet_pods.go`): the container id in
+//! the status says whose log it is, and ours names the task. The status alone is believed: whoever may write a pod's
+//! annotations could have them name another pod's task, and so read what is not theirs.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
-
-use crate::pods::annotations;
 
 /// Why a pod's container has no log to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,26 +67,27 @@ pub(super) fn choose(pod: &Pod, container: &str, previous: bool) -> Result<Strin
     };
     let state = status.state.clone().unwrap_or_default();
     if previous {
-        return last_task(pod, status).ok_or_else(|| {
+        return ended_task(status.last_state.as_ref()).ok_or_else(|| {
             let (container, pod) = at();
             Error::NoPrevious { container, pod }
         });
     }
     if state.running.is_some() {
-        return current_task(pod, status).ok_or_else(|| {
+        return current_task(status).ok_or_else(|| {
             let (container, pod) = at();
-            Error::NoStatus { container, pod }
+            Error::Waiting { container, pod, why: "no logs yet".to_owned() }
         });
     }
     if state.terminated.is_some() {
-        let ended = terminated_task(Some(&state)).or_else(|| last_task(pod, status));
-        return ended.or_else(|| annotated(pod, annotations::TASK_ARN)).ok_or_else(|| {
+        // An attempt that never ran leaves the one before it to be seen.
+        let ended = ended_task(Some(&state)).or_else(|| ended_task(status.last_state.as_ref()));
+        return ended.ok_or_else(|| {
             let (container, pod) = at();
             Error::NeverRan { container, pod }
         });
     }
     // Between two attempts the last one's output is what there is to see.
-    if let Some(last) = last_task(pod, status) {
+    if let Some(last) = ended_task(status.last_state.as_ref()) {
         return Ok(last);
     }
     let (container, pod) = at();
@@ -118,10 +118,9 @@ pub(super) fn has_ended(pod: Option<&Pod>, uid: Option<&str>, container: &str, t
         return true;
     }
     if state.running.is_some() {
-        return current_task(pod, status).is_some_and(|current| current != task);
+        return current_task(status).is_some_and(|current| current != task);
     }
-    last_task(pod, status).is_some_and(|last| last == task)
-        || annotated(pod, annotations::TASK_ARN).is_some_and(|current| current != task)
+    ended_task(status.last_state.as_ref()).is_some_and(|last| last == task)
 }
 
 /// Whether the pod's spec names the container, of whichever kind.
@@ -148,24 +147,12 @@ fn status_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
 }
 
 /// The task of a container that runs.
-fn current_task(pod: &Pod, status: &ContainerStatus) -> Option<String> {
-    let named = status.container_id.as_deref().and_then(task_in).map(ToOwned::to_owned);
-    named.or_else(|| annotated(pod, annotations::TASK_ARN))
-}
-
-/// The task of the last attempt that ended, if one has.
-fn last_task(pod: &Pod, status: &ContainerStatus) -> Option<String> {
-    let last = status.last_state.as_ref()?;
-    last.terminated.as_ref()?;
-    let waits =
-        status.state.as_ref().is_none_or(|state| state.running.is_none() && state.terminated.is_none());
-    // While a container waits for its next attempt the pod still names the last one as its own.
-    let annotation = if waits { annotations::TASK_ARN } else { annotations::PREVIOUS_TASK_ARN };
-    terminated_task(Some(last)).or_else(|| annotated(pod, annotation))
+fn current_task(status: &ContainerStatus) -> Option<String> {
+    status.container_id.as_deref().and_then(task_in).map(ToOwned::to_owned)
 }
 
 /// The task that a terminated state names.
-fn terminated_task(state: Option<&ContainerState>) -> Option<String> {
+fn ended_task(state: Option<&ContainerState>) -> Option<String> {
     let id = state?.terminated.as_ref()?.container_id.as_deref()?;
     task_in(id).map(ToOwned::to_owned)
 }
@@ -176,29 +163,18 @@ fn task_in(container_id: &str) -> Option<&str> {
     parts.nth(1).filter(|task| !task.is_empty())
 }
 
-/// The id in an ARN that the pod carries, `arn:aws:ecs:region:account:task/cluster/id`.
-fn annotated(pod: &Pod, annotation: &str) -> Option<String> {
-    let arn = pod.metadata.annotations.as_ref()?.get(annotation)?;
-    arn.rsplit('/').next().filter(|id| !id.is_empty()).map(ToOwned::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
 
-    const CLUSTER: &str = "arn:aws:ecs:eu-west-1:000000000000:task/pods";
-
-    /// A pod with one container, in that status, whose annotations name the tasks `now` and `before`.
+    /// A pod with one container, in that status.
     fn pod(status: Value) -> Pod {
         serde_json::from_value(json!({
             "metadata": {
                 "name": "web", "namespace": "default", "uid": "u1",
-                "annotations": {
-                    annotations::TASK_ARN: format!("{CLUSTER}/now"),
-                    annotations::PREVIOUS_TASK_ARN: format!("{CLUSTER}/before"),
-                },
+                "annotations": { "neargate.dev/task-arn": "arn:aws:ecs:eu-west-1:000000000000:task/pods/theirs" },
             },
             "spec": { "containers": [{ "name": "main" }, { "name": "late" }] },
             "status": { "containerStatuses": [status] },
@@ -208,7 +184,7 @@ mod tests {
 
     fn status(state: Value, last: Value) -> Value {
         json!({
-            "name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "containerID": "ecs://pods/now/r0",
             "state": state, "lastState": last,
         })
     }
@@ -221,27 +197,26 @@ mod tests {
     fn the_task_is_the_one_that_a_kubelet_would_show_the_log_of() {
         let running = json!({ "running": {} });
         let waiting = |reason: &str| json!({ "waiting": { "reason": reason } });
-        let says = |text: &str| Err(format!("container \"main\" in pod \"web\" {text}"));
+        let says = |why: &str| Err(format!("container \"main\" in pod \"web\" is waiting to start: {why}"));
         let task = |id: &str| Ok(id.to_owned());
         let cases = [
             // state, last state, current, previous
             (running.clone(), json!({}), task("now"), None),
-            (running.clone(), terminated("ecs://pods/first/r1"), task("now"), Some("first")),
-            (running, terminated(""), task("now"), Some("before")),
+            (running, terminated("ecs://pods/first/r1"), task("now"), Some("first")),
             (terminated("ecs://pods/second/r2"), json!({}), task("second"), None),
             (terminated(""), terminated("ecs://pods/first/r1"), task("first"), Some("first")),
-            (terminated(""), json!({}), task("now"), None),
-            (waiting("CrashLoopBackOff"), terminated("ecs://pods/third/r3"), task("third"), Some("third")),
-            (waiting("CrashLoopBackOff"), terminated(""), task("now"), Some("now")),
-            (waiting("ContainerCreating"), json!({}), says("is waiting to start: ContainerCreating"), None),
-            (waiting("ErrImagePull"), json!({}), says("is waiting to start: image can't be pulled"), None),
             (
-                waiting("ImagePullBackOff"),
+                terminated(""),
                 json!({}),
-                says("is waiting to start: trying and failing to pull image"),
+                Err("container \"main\" in pod \"web\" is terminated".to_owned()),
                 None,
             ),
-            (json!({}), json!({}), says("is waiting to start: no logs yet"), None),
+            (waiting("CrashLoopBackOff"), terminated("ecs://pods/third/r3"), task("third"), Some("third")),
+            (waiting("CrashLoopBackOff"), terminated(""), says("CrashLoopBackOff"), None),
+            (waiting("ContainerCreating"), json!({}), says("ContainerCreating"), None),
+            (waiting("ErrImagePull"), json!({}), says("image can't be pulled"), None),
+            (waiting("ImagePullBackOff"), json!({}), says("trying and failing to pull image"), None),
+            (json!({}), json!({}), says("no logs yet"), None),
         ];
         for (state, last, current, previous) in cases {
             let pod = pod(status(state.clone(), last.clone()));

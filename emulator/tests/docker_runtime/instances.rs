@@ -3,7 +3,7 @@
 use neargate::runtime::docker::Options;
 use neargate::runtime::{Runtime as _, State};
 
-use crate::support::{VPC, blocks, connect, docker, observed, with_world};
+use crate::support::{VPC, blocks, connect, docker, observed, tool_image, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_finds_what_an_earlier_one_left() {
@@ -57,7 +57,15 @@ async fn one_instance_ends_all_of_its_own_and_nothing_of_another() {
         other.remove_everything().await.unwrap();
         assert!(matches!(observed(&mine.runtime, &container).await.state, State::Running { .. }));
 
+        // A stranger's container on this network is taken off it, and otherwise left alone.
+        let stranger = stranger_on(&mine.options.instance_id).await;
         mine.runtime.remove_everything().await.unwrap();
+        assert_eq!(
+            docker().inspect_container(&stranger, None).await.unwrap().state.unwrap().running,
+            Some(true)
+        );
+        let force = bollard::query_parameters::RemoveContainerOptionsBuilder::default().force(true).build();
+        docker().remove_container(&stranger, Some(force)).await.unwrap();
         let inventory = mine.runtime.inventory().await.unwrap();
         assert!(
             inventory.containers.is_empty() && inventory.sandboxes.is_empty() && inventory.tasks.is_empty()
@@ -68,6 +76,22 @@ async fn one_instance_ends_all_of_its_own_and_nothing_of_another() {
         assert_eq!(docker().list_networks(Some(options)).await.unwrap(), []);
     })
     .await;
+}
+
+/// Runs a container without our labels on the network of an instance.
+async fn stranger_on(instance_id: &str) -> String {
+    let body = bollard::models::ContainerCreateBody {
+        image: Some(tool_image().await),
+        cmd: Some(vec!["hold".to_owned()]),
+        host_config: Some(bollard::models::HostConfig {
+            network_mode: Some(format!("neargate-{}-{VPC}", &instance_id[..8])),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let stranger = docker().create_container(None, body).await.unwrap().id;
+    docker().start_container(&stranger, None).await.unwrap();
+    stranger
 }
 
 #[tokio::test(flavor = "multi_thread")]

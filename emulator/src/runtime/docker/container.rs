@@ -13,8 +13,13 @@ use crate::runtime::{ContainerSpec, HealthCheck, Mount};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// CPU shares of a container that reserves none: the least that the kernel knows (amazon-ecs-agent passes 2).
-const LEAST_SHARES: i64 = 2;
+/// CPU units of a container that reserves none (amazon-ecs-agent's least).
+const LEAST_CPU: u32 = 2;
+
+/// CPU shares of a unit below the task's cgroup, where shares have meaning among siblings alone: as many as keep the
+/// largest task, 16,384 units, within the kernel's 262,144. With one for one a container that reserves nothing has
+/// so few that on a busy machine its start takes a quarter longer.
+const SHARES: i64 = 16;
 
 pub(super) fn body(
     spec: &ContainerSpec,
@@ -47,11 +52,12 @@ pub(super) fn body(
 fn host_config(spec: &ContainerSpec, instance: &Instance, limits: &Limits, ceiling: &Ceiling) -> HostConfig {
     let sibling = |name: &str| instance.container(&spec.task_id, name);
     let memory = bytes(spec.memory.unwrap_or(spec.task_memory));
+    let cgroup_parent = limits.parent(&spec.task_id);
     HostConfig {
         network_mode: Some(format!("container:{}", instance.sandbox(&spec.sandbox_id))),
         pid_mode: spec.share_pid_with.as_deref().map(|holder| format!("container:{}", sibling(holder))),
-        cgroup_parent: limits.parent(&spec.task_id),
-        cpu_shares: Some(i64::from(spec.cpu).max(LEAST_SHARES)),
+        cpu_shares: Some(shares(spec, cgroup_parent.is_some())),
+        cgroup_parent,
         // The task's, so that a JVM or a Go program counts the processors that it has.
         cpu_period: Some(CPU_PERIOD),
         cpu_quota: Some(cpu_quota(spec.task_cpu)),
@@ -78,6 +84,15 @@ fn host_config(spec: &ContainerSpec, instance: &Instance, limits: &Limits, ceili
         log_config: Some(whole_log()),
         auto_remove: Some(false),
         ..HostConfig::default()
+    }
+}
+
+/// Among the containers of its task; where the task has no cgroup, among all of the engine's.
+fn shares(spec: &ContainerSpec, among_siblings: bool) -> i64 {
+    match (among_siblings, spec.cpu) {
+        (true, cpu) => i64::from(cpu.max(LEAST_CPU)) * SHARES,
+        (false, 0) => i64::from(spec.task_cpu),
+        (false, cpu) => i64::from(cpu.max(LEAST_CPU)),
     }
 }
 
@@ -147,7 +162,6 @@ mod tests {
         assert_eq!(host.memory, Some(512 << 20));
         assert_eq!(host.memory_swap, host.memory, "no swap");
         assert_eq!(host.cpu_quota, Some(25_000));
-        assert_eq!(host.cpu_shares, Some(2));
     }
 
     #[test]
@@ -157,6 +171,14 @@ mod tests {
         assert_eq!(host.memory, Some(64 << 20));
         assert_eq!(host.memory_reservation, Some(32 << 20));
         assert_eq!(host.cpu_shares, Some(128));
+    }
+
+    #[test]
+    fn reserved_cpu_is_a_proportion() {
+        let shares = |cpu, among_siblings| shares(&ContainerSpec { cpu, ..spec() }, among_siblings);
+        assert_eq!(shares(256, true), 128 * shares(0, true), "as ECS has it: 256 to 2");
+        assert_eq!(shares(16_384, true), 262_144, "the kernel's most");
+        assert_eq!((shares(0, false), shares(128, false)), (256, 128), "unreserved: the task's");
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest};
+use bollard::errors::Error as DockerError;
+use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest, NetworkDisconnectRequest};
 use bollard::query_parameters::ListNetworksOptions;
 
 use super::Inner;
-use super::client::{failed, reason, unless};
+use super::client::{failed, reason, status, unless};
 use super::host;
 use super::names::VPC;
 use crate::runtime::{Cidr, Error};
@@ -56,8 +57,22 @@ impl Inner {
         for network in self.list_networks(self.instance.filters(&[])).await? {
             let Some(id) = network.id else { continue };
             let attempted = || format!("remove the network {}", network.name.as_deref().unwrap_or(&id));
-            unless(self.docker.remove_network(&id).await, &[404])
-                .map_err(|e| failed(&self.host, attempted())(e))?;
+            let mut removed = self.docker.remove_network(&id).await;
+            // 403: somebody's own container was connected to it.
+            if removed.as_ref().is_err_and(|error| status(error) == Some(403)) {
+                self.detach_all(&id).await.map_err(failed(&self.host, attempted()))?;
+                removed = self.docker.remove_network(&id).await;
+            }
+            unless(removed, &[404]).map_err(failed(&self.host, attempted()))?;
+        }
+        Ok(())
+    }
+
+    async fn detach_all(&self, network: &str) -> Result<(), DockerError> {
+        let inspected = self.docker.inspect_network(network, None).await?;
+        for container in inspected.containers.unwrap_or_default().into_keys() {
+            let request = NetworkDisconnectRequest { container, force: Some(true) };
+            unless(self.docker.disconnect_network(network, request).await, &[404])?;
         }
         Ok(())
     }

@@ -15,7 +15,13 @@ pub const MEMORY: &str = ":memory:";
 #[command(
     name = "neargate",
     version,
-    after_help = "Start it and point any AWS client at it:\n\n  neargate serve\n  AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \\\n    aws ecs list-clusters\n\nWhere something does not work, `neargate doctor` says what, and how to mend it."
+    after_help = "Start it and point any AWS client at it:\n
+  neargate serve
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  aws ecs list-clusters
+
+Where something does not work, `neargate doctor` says what, and how to mend it."
 )]
 pub struct Options {
     #[command(subcommand)]
@@ -25,6 +31,10 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the AWS endpoint until SIGINT or SIGTERM
+    ///
+    /// Tasks keep running when it ends and are adopted when it starts again on the same data directory, unless it is
+    /// ephemeral. The log goes to stderr; NEARGATE_LOG sets how much of it: error, warn, info, debug, trace, or a
+    /// filter such as neargate::engine=debug.
     Serve(Serve),
     /// Say what works on this machine, and how to mend what does not
     Doctor(Doctor),
@@ -34,13 +44,8 @@ pub enum Command {
     Version,
 }
 
-/// Serve the AWS endpoint until SIGINT or SIGTERM.
-///
-/// Tasks keep running when it ends and are adopted when it starts again on the same data directory, unless it is
-/// ephemeral. The log goes to stderr; NEARGATE_LOG sets its level (error, warn, info, debug, trace, or a filter such
-/// as neargate::engine=debug).
+/// The options of `serve`.
 #[derive(Clone, Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct Serve {
     /// Address to listen on; port 0 takes a free one, and the line `neargate: listening on http://…` on stdout says
     /// which. Whoever can reach it can start containers, so keep it on loopback

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::engine::{self, Engine};
 use crate::options::{self, MEMORY, Serve};
 use crate::runtime::{self, Runtime};
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// A connection that has not sent its headers after so long is closed.
 const HEADERS: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ impl Server {
             (None, Some(data_dir)) => data_dir,
             (None, None) => options::data_dir()?,
         };
-        let store = Store::open(&data_dir).await?;
+        let store = open(&data_dir).await?;
 
         let clock = Clock::system();
         let runtime = reach(runtime, &clock, docker_host, &store, data_dir).await?;
@@ -172,7 +172,17 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn temporary() -> anyhow::Result<TempDir> {
-    tempfile::Builder::new().prefix("neargate-").tempdir().context("cannot make a temporary data directory")
+    let prefix = format!("neargate-{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().context("cannot make a temporary data directory")
+}
+
+async fn open(data_dir: &Path) -> anyhow::Result<Store> {
+    Store::open(data_dir).await.map_err(|error| match error {
+        store::Error::Locked { .. } => {
+            anyhow::anyhow!("{error}; stop that one or choose another by --data-dir")
+        }
+        other => other.into(),
+    })
 }
 
 async fn reach(

@@ -29,10 +29,17 @@ struct Health {
 
 /// The container engine, or why it does not answer.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase", untagged)]
+#[serde(untagged)]
 enum Engine {
-    Answers(runtime::Info),
-    Silent { error: String },
+    #[serde(rename_all = "camelCase")]
+    Answers {
+        name: String,
+        cpu_architecture: String,
+        limits: String,
+    },
+    Silent {
+        error: String,
+    },
 }
 
 /// 200 as long as the container engine answers, else 503; the body says which.
@@ -40,7 +47,9 @@ pub(super) async fn health(State(wire): State<Wire>) -> Response {
     let emulator = &wire.emulator;
     let engine = &emulator.engine;
     let (status, runtime) = match engine.runtime().info().await {
-        Ok(info) => (StatusCode::OK, Engine::Answers(info)),
+        Ok(runtime::Info { name, cpu_architecture, limits }) => {
+            (StatusCode::OK, Engine::Answers { name, cpu_architecture, limits })
+        }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Engine::Silent { error: error.to_string() }),
     };
     let counts = engine.total();

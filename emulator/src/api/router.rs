@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::HeaderName;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use uuid::Uuid;
 
 use super::context::Emulator;
@@ -101,7 +102,8 @@ async fn answer(State(wire): State<Wire>, request: Request) -> Response {
 
 /// The whole body; `None` where it is too large.
 async fn read(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
-    let mut whole = BytesMut::new();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let mut whole = BytesMut::with_capacity(announced.min(LARGEST_BODY));
     let mut length = 0_usize;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };

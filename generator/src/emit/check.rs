@@ -27,9 +27,17 @@ pub(super) fn constrained(model: &Model) -> BTreeSet<&str> {
 }
 
 fn has_own(shape: &Shape) -> bool {
-    let limits = shape.max.is_some() || shape.min.is_some_and(|min| min > 0.0);
     !shape.document
-        && (limits || shape.pattern.is_some() || !shape.values.is_empty() || !shape.required.is_empty())
+        && (is_limited(shape)
+            || shape.pattern.is_some()
+            || !shape.values.is_empty()
+            || !shape.required.is_empty())
+}
+
+/// Whether `min` or `max` excludes anything: a length of at least 0 does not.
+fn is_limited(shape: &Shape) -> bool {
+    let number = matches!(shape.kind, Kind::Integer | Kind::Long | Kind::Double);
+    shape.max.is_some() || shape.min.is_some_and(|min| number || min > 0.0)
 }
 
 /// `impl Validate` for a structure; nothing for an enumeration, which knows its own values.
@@ -145,7 +153,7 @@ fn limits(shape: &Shape) -> anyhow::Result<String> {
         None => "None".to_owned(),
     };
     let (min, max) = (whole(shape.min), whole(shape.max));
-    if shape.max.is_none() && shape.min.is_none_or(|min| min <= 0.0 && shape.kind != Kind::Integer) {
+    if !is_limited(shape) {
         return Ok(String::new());
     }
     Ok(match shape.kind {

@@ -209,3 +209,55 @@ impl Violations {
         self.told.push(text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::model::{ecs, logs};
+
+    fn told<T: Validate + serde::de::DeserializeOwned>(request: serde_json::Value) -> Option<String> {
+        Violations::of(&serde_json::from_value::<T>(request).unwrap())
+    }
+
+    #[test]
+    fn each_kind_of_constraint_is_told_as_aws_tells_it() {
+        let null = "1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null";
+        assert_eq!(told::<logs::CreateLogGroupRequest>(json!({})).as_deref(), Some(null));
+
+        let name = told::<logs::CreateLogGroupRequest>(json!({"logGroupName": ""}));
+        let both = r"2 validation errors detected: Value '' at 'logGroupName' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+";
+        assert_eq!(name.as_deref(), Some(both));
+
+        let limit = told::<logs::DescribeLogGroupsRequest>(json!({"limit": 51}));
+        let most = "1 validation error detected: Value '51' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 50";
+        assert_eq!(limit.as_deref(), Some(most));
+
+        let tags = told::<logs::CreateLogGroupRequest>(json!({"logGroupName": "g", "tags": {"a*": "1"}}));
+        let keys = r"1 validation error detected: Value at 'tags' failed to satisfy constraint: Map keys must satisfy constraint: [Member must satisfy regular expression pattern: ^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$]";
+        assert_eq!(tags.as_deref(), Some(keys));
+
+        let fields = told::<ecs::DescribeClustersRequest>(json!({"include": ["TAGS", "MOON"]}));
+        let set = "1 validation error detected: Value '[TAGS, MOON]' at 'include' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [ATTACHMENTS, CONFIGURATIONS, SETTINGS, STATISTICS, TAGS]]";
+        assert_eq!(fields.as_deref(), Some(set));
+    }
+
+    #[test]
+    fn elements_are_counted_from_one_and_at_most_ten_are_told() {
+        let events: Vec<_> = (0..100).map(|_| json!({"timestamp": -1, "message": "m"})).collect();
+        let batch = json!({"logGroupName": "g", "logStreamName": "s", "logEvents": events});
+        let told = told::<logs::PutLogEventsRequest>(batch).unwrap();
+        let first = "10 validation errors detected: Value '-1' at 'logEvents.1.member.timestamp' failed to satisfy constraint: Member must have value greater than or equal to 0; Value '-1' at 'logEvents.2.member.timestamp'";
+        assert!(told.starts_with(first), "{told}");
+    }
+
+    #[test]
+    fn what_is_fine_is_told_nothing() {
+        assert_eq!(told::<logs::CreateLogGroupRequest>(json!({"logGroupName": "/a/b.c-d_e#1"})), None);
+        assert_eq!(
+            told::<ecs::RunTaskRequest>(json!({"taskDefinition": "t", "launchType": "FARGATE"})),
+            None
+        );
+    }
+}

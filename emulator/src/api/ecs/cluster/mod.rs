@@ -10,4 +10,4 @@ pub(super) use create::Create;
 pub(super) use delete::Delete;
 pub(super) use describe::Describe;
 pub(super) use list::List;
-pub(super) use record::{Record, find_active};
+pub(super) use record::{Record, find_active, named};

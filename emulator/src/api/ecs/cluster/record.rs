@@ -72,14 +72,22 @@ impl Record {
     }
 }
 
+/// Name and ARN of the cluster that is meant, whether or not it is there.
+pub(in crate::api::ecs) fn named(
+    context: &Context,
+    cluster: Option<&str>,
+) -> Result<(String, String), Error> {
+    let text = cluster.unwrap_or(DEFAULT);
+    let name = reference::resource(context, "cluster", text)?.unwrap_or(text);
+    Ok((name.to_owned(), context.arn("ecs", format_args!("cluster/{name}"))))
+}
+
 /// Finds a cluster by name or ARN, deleted ones too. The default one is made where it is not there yet.
 pub(in crate::api::ecs) async fn find(
     context: &Context,
     cluster: Option<&str>,
 ) -> Result<Option<Record>, Error> {
-    let text = cluster.unwrap_or(DEFAULT);
-    let name = reference::resource(context, "cluster", text)?.unwrap_or(text);
-    let arn = context.arn("ecs", format_args!("cluster/{name}"));
+    let (name, arn) = named(context, cluster)?;
     match clusters::get(context.store().readers(), &arn).await? {
         Some(row) => Record::read(row).map(Some),
         None if name == DEFAULT => {

@@ -823,6 +823,10 @@ pub(super) fn test_event_messages(value: &[String], found: &mut Violations) {
     found.members(value, event_message);
 }
 
+pub(super) fn timestamp(value: &i64, found: &mut Violations) {
+    found.range(*value, Some(0), None);
+}
+
 pub(super) fn to_key(value: &str, found: &mut Violations) {
     found.length(value, Some(1), Some(128));
 }

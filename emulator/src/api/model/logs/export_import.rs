@@ -61,11 +61,11 @@ pub struct CreateExportTaskRequest {
 impl Validate for CreateExportTaskRequest {
     fn validate(&self, found: &mut Violations) {
         found.required("destination", &self.destination, check::export_destination_bucket);
-        found.present("from", &self.from);
+        found.required("from", &self.from, check::timestamp);
         found.required("logGroupName", &self.log_group_name, check::log_group_name);
         found.optional("logStreamNamePrefix", &self.log_stream_name_prefix, check::log_stream_name);
         found.optional("taskName", &self.task_name, check::export_task_name);
-        found.present("to", &self.to);
+        found.required("to", &self.to, check::timestamp);
     }
 }
 
@@ -86,6 +86,7 @@ pub struct CreateImportTaskRequest {
 
 impl Validate for CreateImportTaskRequest {
     fn validate(&self, found: &mut Violations) {
+        found.optional("importFilter", &self.import_filter, Validate::validate);
         found.required("importRoleArn", &self.import_role_arn, check::role_arn);
         found.present("importSourceArn", &self.import_source_arn);
     }
@@ -278,7 +279,12 @@ pub struct ImportFilter {
     pub start_event_time: Option<i64>,
 }
 
-impl Validate for ImportFilter {}
+impl Validate for ImportFilter {
+    fn validate(&self, found: &mut Violations) {
+        found.optional("endEventTime", &self.end_event_time, check::timestamp);
+        found.optional("startEventTime", &self.start_event_time, check::timestamp);
+    }
+}
 
 /// Statistics about the import progress
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -42,6 +42,7 @@ pub struct FilterLogEventsRequest {
 
 impl Validate for FilterLogEventsRequest {
     fn validate(&self, found: &mut Violations) {
+        found.optional("endTime", &self.end_time, check::timestamp);
         found.optional("filterPattern", &self.filter_pattern, check::filter_pattern);
         found.optional("limit", &self.limit, check::events_limit);
         found.optional("logGroupIdentifier", &self.log_group_identifier, check::log_group_identifier);
@@ -49,6 +50,7 @@ impl Validate for FilterLogEventsRequest {
         found.optional("logStreamNamePrefix", &self.log_stream_name_prefix, check::log_stream_name);
         found.optional("logStreamNames", &self.log_stream_names, check::input_log_stream_names);
         found.optional("nextToken", &self.next_token, check::next_token);
+        found.optional("startTime", &self.start_time, check::timestamp);
     }
 }
 
@@ -95,11 +97,13 @@ pub struct GetLogEventsRequest {
 
 impl Validate for GetLogEventsRequest {
     fn validate(&self, found: &mut Violations) {
+        found.optional("endTime", &self.end_time, check::timestamp);
         found.optional("limit", &self.limit, check::events_limit);
         found.optional("logGroupIdentifier", &self.log_group_identifier, check::log_group_identifier);
         found.optional("logGroupName", &self.log_group_name, check::log_group_name);
         found.required("logStreamName", &self.log_stream_name, check::log_stream_name);
         found.optional("nextToken", &self.next_token, check::next_token);
+        found.optional("startTime", &self.start_time, check::timestamp);
     }
 }
 
@@ -125,7 +129,7 @@ pub struct InputLogEvent {
 impl Validate for InputLogEvent {
     fn validate(&self, found: &mut Violations) {
         found.required("message", &self.message, check::event_message);
-        found.present("timestamp", &self.timestamp);
+        found.required("timestamp", &self.timestamp, check::timestamp);
     }
 }
 

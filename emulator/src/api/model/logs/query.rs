@@ -129,6 +129,7 @@ impl Validate for GetLogGroupFieldsRequest {
     fn validate(&self, found: &mut Violations) {
         found.optional("logGroupIdentifier", &self.log_group_identifier, check::log_group_identifier);
         found.optional("logGroupName", &self.log_group_name, check::log_group_name);
+        found.optional("time", &self.time, check::timestamp);
     }
 }
 
@@ -427,14 +428,14 @@ pub struct StartQueryRequest {
 
 impl Validate for StartQueryRequest {
     fn validate(&self, found: &mut Violations) {
-        found.present("endTime", &self.end_time);
+        found.required("endTime", &self.end_time, check::timestamp);
         found.optional("limit", &self.limit, check::events_limit_start_query);
         found.optional("logGroupIdentifiers", &self.log_group_identifiers, check::log_group_identifiers);
         found.optional("logGroupName", &self.log_group_name, check::log_group_name);
         found.optional("logGroupNames", &self.log_group_names, check::log_group_names);
         found.optional("queryLanguage", &self.query_language, Violations::value_set);
         found.required("queryString", &self.query_string, check::query_string);
-        found.present("startTime", &self.start_time);
+        found.required("startTime", &self.start_time, check::timestamp);
     }
 }
 

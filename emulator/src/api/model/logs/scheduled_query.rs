@@ -43,7 +43,9 @@ impl Validate for CreateScheduledQueryRequest {
         found.required("name", &self.name, check::scheduled_query_name);
         found.required("queryLanguage", &self.query_language, Violations::value_set);
         found.required("queryString", &self.query_string, check::query_string);
+        found.optional("scheduleEndTime", &self.schedule_end_time, check::timestamp);
         found.required("scheduleExpression", &self.schedule_expression, check::schedule_expression);
+        found.optional("scheduleStartTime", &self.schedule_start_time, check::timestamp);
         found.optional("state", &self.state, Violations::value_set);
         found.optional("tags", &self.tags, check::tags);
         found.optional("timezone", &self.timezone, check::schedule_timezone);
@@ -102,12 +104,12 @@ pub struct GetScheduledQueryHistoryRequest {
 
 impl Validate for GetScheduledQueryHistoryRequest {
     fn validate(&self, found: &mut Violations) {
-        found.present("endTime", &self.end_time);
+        found.required("endTime", &self.end_time, check::timestamp);
         found.optional("executionStatuses", &self.execution_statuses, check::execution_status_list);
         found.required("identifier", &self.identifier, check::scheduled_query_identifier);
         found.optional("maxResults", &self.max_results, check::get_scheduled_query_history_max_results);
         found.optional("nextToken", &self.next_token, check::next_token);
-        found.present("startTime", &self.start_time);
+        found.required("startTime", &self.start_time, check::timestamp);
     }
 }
 
@@ -314,7 +316,9 @@ impl Validate for UpdateScheduledQueryRequest {
         );
         found.required("queryLanguage", &self.query_language, Violations::value_set);
         found.required("queryString", &self.query_string, check::query_string);
+        found.optional("scheduleEndTime", &self.schedule_end_time, check::timestamp);
         found.required("scheduleExpression", &self.schedule_expression, check::schedule_expression);
+        found.optional("scheduleStartTime", &self.schedule_start_time, check::timestamp);
         found.optional("state", &self.state, Violations::value_set);
         found.optional("timezone", &self.timezone, check::schedule_timezone);
     }

@@ -13,6 +13,7 @@
 //! as it runs against an emulator of it. It keeps no state of its own: everything it must remember is
 //! on the pod, on the task, or in both.
 
+mod arguments;
 pub mod clock;
 pub mod config;
 pub mod fargate;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::tls;
 
 use super::{Health, quota::Quotas};
@@ -47,12 +47,17 @@ impl Client {
         if let Some(region) = &options.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        let config = loader.load().await;
+        Self::new(&loader.load().await, options.cluster.clone(), health)
+    }
+
+    /// The clients of this configuration, in this cluster.
+    #[must_use]
+    pub fn new(config: &SdkConfig, cluster: String, health: Health) -> Self {
         Self {
-            ecs: aws_sdk_ecs::Client::new(&config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            ecs: aws_sdk_ecs::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
             region: config.region().map(|region| region.as_ref().to_owned()).unwrap_or_default(),
-            cluster: options.cluster.clone(),
+            cluster,
             quotas: Arc::default(),
             health,
         }

@@ -83,7 +83,7 @@ fn container(container: &definition::ContainerDefinition) -> ContainerDefinition
         .name(name)
         .image(image)
         .essential(*essential)
-        .set_cpu(*cpu)
+        .cpu(*cpu)
         .set_memory(*memory)
         .set_memory_reservation(*memory_reservation)
         .set_entry_point(some(entry_point))

@@ -6,7 +6,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
-use super::status::Phase;
+use super::shape::Phase;
 
 /// The conditions that the provider keeps; whatever else is on the pod (readiness gates, `DisruptionTarget`) belongs
 /// to others and is left as it is.
@@ -118,7 +118,7 @@ fn condition(current: &[PodCondition], kind: &str, said: Said, now: Timestamp) -
         message: said.message,
         last_transition_time: unchanged
             .and_then(|before| before.last_transition_time.clone())
-            .or(Some(Time(super::status::whole_seconds(now)))),
+            .or_else(|| Some(Time(super::shape::whole_seconds(now)))),
         last_probe_time: before.and_then(|before| before.last_probe_time.clone()),
         observed_generation: before.and_then(|before| before.observed_generation),
     }

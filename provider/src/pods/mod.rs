@@ -23,6 +23,7 @@ mod latest;
 mod patience;
 pub mod probing;
 pub mod restart;
+mod shape;
 pub mod status;
 pub mod task;
 pub mod tasks;

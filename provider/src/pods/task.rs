@@ -91,7 +91,10 @@ pub fn end(task: &Task) -> End {
 /// When it ended: when its containers had exited, as near as ECS says.
 #[must_use]
 pub fn ended_at(task: &Task) -> Option<Timestamp> {
-    task.execution_stopped_at().or(task.stopped_at()).or(task.stopping_at()).and_then(timestamp)
+    task.execution_stopped_at()
+        .or_else(|| task.stopped_at())
+        .or_else(|| task.stopping_at())
+        .and_then(timestamp)
 }
 
 /// When its containers started.
@@ -184,7 +187,8 @@ pub fn image_id(container: &Container) -> String {
 #[must_use]
 pub fn start_failure(task: &Task, container: Option<&Container>) -> (&'static str, String) {
     let own = container.and_then(Container::reason).filter(|reason| !reason.is_empty());
-    let message = own.or(task.stopped_reason()).unwrap_or("the task stopped before its containers ran");
+    let message =
+        own.or_else(|| task.stopped_reason()).unwrap_or("the task stopped before its containers ran");
     let reason = if message.starts_with("CannotPull") {
         "ErrImagePull"
     } else if message.starts_with("ResourceInitializationError") {

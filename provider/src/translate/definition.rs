@@ -74,9 +74,8 @@ pub struct ContainerDefinition {
     pub image: String,
     /// Always true: one exit ends the task.
     pub essential: bool,
-    /// CPU units asked for; shares of the task's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<i32>,
+    /// CPU units asked for; shares of the task's, 0 where none were asked for.
+    pub cpu: i32,
     /// The memory limit in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<i32>,
@@ -289,9 +288,7 @@ pub fn definition(
                     name: container.name.clone(),
                     image: container.image.clone().unwrap_or_default(),
                     essential: true,
-                    cpu: Some(share.request.cpu)
-                        .filter(|&cpu| cpu > 0)
-                        .and_then(|cpu| i32::try_from(cpu).ok()),
+                    cpu: i32::try_from(share.request.cpu).unwrap_or(i32::MAX),
                     memory: limit.and_then(|limit| i32::try_from(limit).ok()),
                     memory_reservation: reservation.and_then(|asked| i32::try_from(asked).ok()),
                     entry_point: words.entry_point,

@@ -116,7 +116,7 @@ fn security_fields(spec: &PodSpec) -> Vec<&'static str> {
         // Whom the image runs as is not known before it runs.
         (
             "RunAsNonRoot without RunAsUser",
-            spec.containers.iter().any(|c| non_root(c) && !user(c).is_some_and(|user| user > 0)),
+            spec.containers.iter().any(|c| non_root(c) && user(c).is_none_or(|user| user <= 0)),
         ),
         (
             "RunAsGroup without RunAsUser",

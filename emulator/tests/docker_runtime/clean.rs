@@ -87,6 +87,12 @@ async fn the_doctor_finds_this_machine_fit_and_leaves_nothing() {
             let line = said.lines().find(|line| line.get(6..).is_some_and(|rest| rest.starts_with(subject)));
             assert!(line.is_some_and(|line| !line.starts_with("fail")), "{subject}: {said}");
         }
+        let task = world.task(4, 256, 512, &[]).await;
+        let limits = task.output(task.spec("limits", &["cat", "/proc/self/limits"]).await).await;
+        let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let most = open_files.split_whitespace().next().unwrap();
+        let ulimits = said.lines().find(|line| line.contains("ulimits")).unwrap();
+        assert!(ulimits.contains(&format!(" {most} ")), "{ulimits}, and a container got {most}");
         assert!(!cleaned(true).await.contains("sandbox-probe"));
     })
     .await;

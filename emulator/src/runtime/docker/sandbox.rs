@@ -78,9 +78,12 @@ impl Inner {
         let started = self.docker.start_container(&name, None).await.map_err(failed(&self.host, attempted()));
         let inspected =
             self.docker.inspect_container(&name, None).await.map_err(failed(&self.host, attempted()));
+        if let Ok(inspected) = &inspected {
+            // While its process is there to be looked at.
+            self.learn_ceiling(inspected);
+        }
         self.remove(&name).await?;
-        started?;
-        self.learn_ceiling(&inspected?);
+        started.and(inspected)?;
         Ok(self.ceiling.get().cloned().unwrap_or_default())
     }
 

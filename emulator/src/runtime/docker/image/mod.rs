@@ -69,7 +69,7 @@ impl Inner {
         let mut names: Vec<String> = images
             .into_iter()
             .flat_map(|image| image.repo_tags)
-            .filter(|name| !name.starts_with(sandbox_image::REPOSITORY))
+            .filter(|name| !name.starts_with(sandbox_image::REPOSITORY) && !name.starts_with("<none>"))
             .collect();
         names.sort();
         Ok(names)

@@ -72,6 +72,10 @@ impl Server {
         let listener = bind(listen).await?;
         let address = listener.local_addr().context("asking for the address that it listens on")?;
 
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "whoever can reach this address can start containers here");
+        }
+
         let in_memory = data_dir.as_ref().is_some_and(|dir| dir.as_os_str() == MEMORY);
         let temporary = in_memory.then(temporary).transpose()?;
         let data_dir = match (&temporary, data_dir) {

@@ -203,8 +203,15 @@ impl std::fmt::Display for Chain<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::api::Operation;
     use crate::api::model::{ecs, logs};
+    use crate::clock::Clock;
+    use crate::engine::{self, Engine};
+    use crate::runtime::simulated;
+    use crate::store::Store;
 
     #[test]
     fn what_does_not_fit_is_told_as_aws_tells_it() {
@@ -234,6 +241,53 @@ mod tests {
             matches!(&timestamp, Err(Error::Answer { message, .. }) if message == "STRING_VALUE can not be converted to a Long"),
             "{timestamp:?}"
         );
+    }
+
+    /// An operation with a mistake in it.
+    struct ListClusters;
+
+    impl Operation for ListClusters {
+        const NAME: &'static str = "ListClusters";
+        type Input = ecs::ListClustersRequest;
+        type Output = ();
+
+        async fn handle(_: &Context, input: ecs::ListClustersRequest) -> Result<(), Error> {
+            assert!(input.next_token.is_none(), "a mistake");
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_request_and_no_other() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path()).await.unwrap();
+        let clock = Clock::system();
+        let options = engine::Options {
+            region: "us-east-1".to_owned(),
+            strict_vpc: false,
+            activating: false,
+            sandbox_pool: 0,
+            ephemeral: true,
+        };
+        let runtime = Arc::new(simulated::Runtime::new(clock.clone()));
+        let engine = Engine::start(options, store, runtime, clock).await.unwrap();
+        let emulator = Emulator { engine, account: "000000000000".into(), region: "us-east-1".into() };
+        let codes = ["InvalidParameterException", "ServerException"];
+        let service = Service::new("ecs", ecs::TARGET_PREFIX, ecs::OPERATIONS, codes).with::<ListClusters>();
+        let table = Table::new(vec![service]);
+        let target = format!("{}.ListClusters", ecs::TARGET_PREFIX);
+        let headers = HeaderMap::from_iter([
+            (CONTENT_TYPE, JSON_1_1),
+            (TARGET, HeaderValue::from_str(&target).unwrap()),
+        ]);
+        let ask = async |body: &'static str| {
+            let answer = answer(&table, &emulator, "id", &headers, Ok(Bytes::from(body))).await;
+            (answer.status().as_u16(), String::from_utf8(answer.into_body().to_vec()).unwrap())
+        };
+        let (status, body) = ask(r#"{"nextToken": "x"}"#).await;
+        assert_eq!(status, 500);
+        assert!(body.contains(r#""__type":"ServerException""#) && !body.contains("mistake"), "{body}");
+        assert_eq!(ask("{}").await, (200, String::new()));
     }
 
     #[test]

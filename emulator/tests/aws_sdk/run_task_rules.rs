@@ -31,6 +31,8 @@ async fn what_run_task_does_not_take_is_refused_in_ecs_terms() {
             (subnets.iter().map(String::as_str).collect(), groups.iter().map(String::as_str).collect());
         network(&subnets, &groups)
     };
+    let fifty_one = (0..51).map(|n| Tag::builder().key(format!("k{n}")).value("v").build()).collect();
+    let large = TaskOverride::builder().cpu("8 vCPU").memory("16 GB").build();
     let twenty_one: Vec<_> = (0..21).map(|_| provider("FARGATE", 0, 1)).collect();
     let strategy = |items: Vec<CapacityProviderStrategyItem>| {
         run().set_launch_type(None).set_capacity_provider_strategy(Some(items))
@@ -113,6 +115,12 @@ async fn what_run_task_does_not_take_is_refused_in_ecs_terms() {
             run().placement_strategy(PlacementStrategy::builder().build()),
             invalid,
             "Placement strategies are not supported with FARGATE launch type.",
+        ),
+        (run().set_tags(Some(fifty_one)), invalid, "A resource can have up to 50 tags."),
+        (
+            run().platform_version("1.3.0").overrides(large),
+            "PlatformTaskDefinitionIncompatibilityException",
+            "The specified platform does not satisfy the task definition's required capabilities.",
         ),
         (
             run().platform_version("9.9.9"),

@@ -199,6 +199,19 @@ async fn containers_are_held_to_ecs_rules_alone_and_beside_their_siblings() {
 }
 
 #[tokio::test]
+async fn a_definition_holds_64_kib() {
+    let emulator = Emulator::start().await;
+    let of = |bytes: usize| changed("/containerDefinitions/0/command", json!(["x".repeat(bytes)]));
+    assert_eq!(register(&emulator, &of(60_000)).await.0, 200);
+    let (status, code, message) = register(&emulator, &of(70_000)).await;
+    assert_eq!((status, code.as_str()), (400, "ClientException"));
+    assert!(
+        message.starts_with("Actual length: '7") && message.ends_with("Max allowed length is '65536' bytes."),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn the_models_own_constraints_are_told_in_awss_words() {
     let emulator = Emulator::start().await;
     for (pointer, value, message) in [

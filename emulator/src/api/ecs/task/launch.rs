@@ -67,6 +67,20 @@ pub(super) fn platform_version(requested: Option<&str>) -> Result<&'static str, 
     }
 }
 
+/// The error for a task that a platform version is too old for.
+///
+/// Source: developer guide, "Fargate platform versions for Amazon ECS": 8 and 16 vCPU, ephemeral storage beyond 20 GiB
+/// and EFS volumes came with 1.4.0.
+pub(super) fn too_old(platform_version: &str, cpu: u32, ephemeral_storage: Option<u32>) -> Option<Error> {
+    let needs_1_4_0 = cpu > 4096 || ephemeral_storage.is_some();
+    (needs_1_4_0 && platform_version == "1.3.0").then(|| {
+        Error::new(
+            "PlatformTaskDefinitionIncompatibilityException",
+            "The specified platform does not satisfy the task definition's required capabilities.",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +126,19 @@ mod tests {
         assert_eq!(platform_version(Some("1.3.0")).unwrap(), "1.3.0");
         let code = platform_version(Some("9.9.9")).unwrap_err().code();
         assert_eq!(code, Some("PlatformUnknownException"));
+    }
+
+    #[test]
+    fn what_came_with_1_4_0_is_not_run_on_1_3_0() {
+        for (version, cpu, storage, fits) in [
+            ("1.4.0", 16384, Some(200), true),
+            ("1.3.0", 4096, None, true),
+            ("1.3.0", 8192, None, false),
+            ("1.3.0", 256, Some(21), false),
+        ] {
+            let code = too_old(version, cpu, storage).and_then(|error| error.code());
+            let expected = (!fits).then_some("PlatformTaskDefinitionIncompatibilityException");
+            assert_eq!(code, expected, "{version} {cpu} {storage:?}");
+        }
     }
 }

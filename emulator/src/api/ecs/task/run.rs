@@ -1,8 +1,10 @@
 //! RunTask.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 
-use super::launch::{Launch, platform_version};
+use super::launch::{Launch, platform_version, too_old};
 use super::{overrides, spec, supported, view};
 use crate::api::ecs::{cluster, tag, task_definition};
 use crate::api::model::ecs::{
@@ -12,6 +14,10 @@ use crate::api::model::ecs::{
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::run::{self, ClientToken, Order};
 use crate::engine::task as model;
+
+/// How often, and how long apart, an engine that is not ready is asked again: 20 s in all.
+const READY_TRIES: u32 = 400;
+const READY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs up to 10 tasks of a definition.
 #[derive(Debug)]
@@ -155,6 +161,7 @@ impl Operation for Run {
 
     async fn handle(context: &Context, input: RunTaskRequest) -> Result<RunTaskResponse, Error> {
         let order = order(context, input).await?;
+        ready(context).await?;
         let ran = context.engine().run(order).await.map_err(refused)?;
         let failures =
             ran.failures.into_iter().map(|reason| Failure { arn: None, reason: Some(reason), detail: None });
@@ -163,6 +170,18 @@ impl Operation for Run {
             failures: Some(failures.collect()),
         })
     }
+}
+
+/// Waits until tasks can be placed: right after the start what an earlier process left is adopted first. An engine
+/// of containers that fails at that must not let callers wait for ever.
+async fn ready(context: &Context) -> Result<(), Error> {
+    for _ in 0..READY_TRIES {
+        if context.engine().is_ready() {
+            return Ok(());
+        }
+        context.clock().sleep(READY_PAUSE).await;
+    }
+    Err(Error::failure("the container engine is not ready to place tasks"))
 }
 
 /// What the engine is to run, with everything looked up that the request names.
@@ -192,7 +211,9 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
     let client_token = input.client_token.clone().map(|token| ClientToken { token, digest: digest(&input) });
 
     let merged = overrides::merge(record.definition, input.overrides.clone().unwrap_or_default())?;
-    if let Some(error) = supported::missing(&input, &merged.definition) {
+    let unfit = too_old(&platform_version, merged.size.cpu, merged.ephemeral_storage)
+        .or_else(|| supported::missing(&input, &merged.definition));
+    if let Some(error) = unfit {
         return Err(error);
     }
     let architecture = merged.definition.runtime_platform.as_ref().and_then(|p| p.cpu_architecture.as_ref());

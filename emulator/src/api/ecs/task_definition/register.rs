@@ -9,6 +9,9 @@ use crate::api::model::ecs::{
 use crate::api::{Context, Error, Operation, Rule};
 use crate::store::task_definitions as table;
 
+/// Bytes of a task definition at most (service quotas, "Task definition size").
+const LARGEST: usize = 64 << 10;
+
 /// Registers the next revision of a family.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Register;
@@ -50,6 +53,11 @@ impl Operation for Register {
             registered_by: Some(format!("arn:aws:iam::{}:root", context.account())),
             ..normal::form(input)
         };
+        let length = serde_json::to_vec(&definition).map_err(Error::failure)?.len();
+        if length > LARGEST {
+            let message = format!("Actual length: '{length}'. Max allowed length is '{LARGEST}' bytes.");
+            return Err(Error::client(message));
+        }
         let mut record = Record { definition, tags: tags.clone().unwrap_or_default() };
         let context_of_write = context.clone();
         let record = context

@@ -26,6 +26,8 @@ fn main() {
         .arg("-o")
         .arg(&output)
         .arg(source)
+        // Where Cargo was told of one for this target, as for a cross build.
+        .args(std::env::var("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}")))
         .status();
     match status {
         Ok(status) if status.success() => {}

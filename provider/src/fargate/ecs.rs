@@ -69,6 +69,9 @@ pub struct Described {
 /// ECS as the pod controller sees it.
 #[async_trait]
 pub trait Ecs: Debug + Send + Sync + 'static {
+    /// Whether the latest call met with trouble: what is begun now is likely to wait.
+    fn is_in_trouble(&self) -> bool;
+
     /// DescribeTaskDefinition of the family: its latest active revision's ARN, `None` where it has none.
     async fn describe_definition(&self, family: &str) -> Result<Option<String>, Error>;
 
@@ -90,6 +93,10 @@ pub trait Ecs: Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl Ecs for Client {
+    fn is_in_trouble(&self) -> bool {
+        matches!(self.health().latest(), Some(Outcome::Trouble(_)))
+    }
+
     async fn describe_definition(&self, family: &str) -> Result<Option<String>, Error> {
         self.quotas().read_definition.take().await;
         let answer = self.ecs().describe_task_definition().task_definition(family).send().await;

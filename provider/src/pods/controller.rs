@@ -47,6 +47,9 @@ const CONCURRENCY: u16 = 64;
 /// Pauses after a reconcile that failed: doubled from the first to the last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
+/// Until a pod that is to be run again is looked at again, while AWS is in trouble.
+const TROUBLE: Duration = Duration::from_secs(1);
+
 /// Why a reconcile did not get through. Each is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -274,6 +277,10 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         && let Some(left) = context.patience.left(&uid, now)
     {
         return Ok(Action::requeue(left));
+    }
+    // The next attempt is on the status before its RunTask: it waits until that can follow.
+    if let (Then::Run { .. }, Some(_), true) = (&then, &status, context.ecs.is_in_trouble()) {
+        return Ok(Action::requeue(TROUBLE));
     }
     if let Some(status) = status {
         pod = act::write_status(context, pod, status).await?;

@@ -29,8 +29,9 @@ use super::{
 };
 use crate::fargate::ecs::{Described, Ecs, MOST_IDS};
 
-/// How often a task is asked for that has just changed or is about to.
-const FAST: Duration = Duration::from_millis(100);
+/// How often a task is asked for that has just changed or is about to. Twice the rate that the quota sustains: the burst
+/// carries it for five seconds, which is longer than a local start takes; then the bucket slows it down.
+const FAST: Duration = Duration::from_millis(50);
 
 /// How often one that has been on its way for longer than [`RECENT`].
 const PATIENT: Duration = Duration::from_secs(1);

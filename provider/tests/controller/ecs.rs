@@ -205,6 +205,10 @@ fn task(created: DateTime, number: u32, started_by: &str, tags: Vec<Tag>, contai
 
 #[async_trait]
 impl Ecs for Fake {
+    fn is_in_trouble(&self) -> bool {
+        self.state.lock().down
+    }
+
     async fn describe_definition(&self, family: &str) -> Result<Option<String>, Error> {
         self.called(format!("DescribeTaskDefinition {family}"))?;
         Ok(self.state.lock().definitions.contains_key(family).then(|| format!("{family}:1")))

@@ -235,6 +235,21 @@ async fn an_endpoint_that_is_gone_leaves_every_status_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backoff_that_ends_while_the_endpoint_is_gone_changes_no_status() {
+    let world = World::new();
+    world.kubernetes.create(pod("web", "Always"), "uid-web");
+    let arn = world.until_tasks("uid-web", 1).await;
+    world.ecs.fail_to_start(&arn, "CannotPullContainerError: not found");
+    world.until_status("web", "/containerStatuses/0/state/waiting/reason", json!("ImagePullBackOff")).await;
+    world.ecs.go_down();
+    let before = world.kubernetes.pod("web");
+    world.until_settled(6).await;
+    assert_eq!(world.kubernetes.pod("web"), before, "a minute later");
+    world.ecs.come_back();
+    world.until_tasks("uid-web", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_is_run_again_at_once_and_then_after_ten_seconds() {
     let mut world = World::new();
     world.kubernetes.create(pod("web", "Always"), "uid-web");

@@ -46,6 +46,10 @@ fn unasked<T>() -> Result<T, ecs::Error> {
 
 #[async_trait]
 impl Ecs for FakeEcs {
+    fn is_in_trouble(&self) -> bool {
+        matches!(self.health.latest(), Some(Outcome::Trouble(_)))
+    }
+
     async fn describe_definition(&self, _: &str) -> Result<Option<String>, ecs::Error> {
         unasked()
     }

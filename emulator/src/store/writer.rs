@@ -182,26 +182,27 @@ async fn commit(connection: &mut SqliteConnection, group: &mut VecDeque<Box<dyn 
     }
 }
 
-/// `Ok` means committed: every write of `group` has been moved to `tried`. `Err` means that none of `tried` is kept.
+/// `group` is not empty. `Ok` means committed: every write of it has been moved to `tried`. `Err` means that none of
+/// `tried` is kept.
 async fn transact(
     connection: &mut SqliteConnection,
     group: &mut VecDeque<Box<dyn Work>>,
     tried: &mut Vec<Box<dyn Done>>,
 ) -> Result<(), sqlx::Error> {
-    execute(connection, "BEGIN IMMEDIATE").await?;
-    while !group.is_empty() {
-        execute(connection, "SAVEPOINT work").await?;
-        let Some(work) = group.pop_front() else { break };
+    // Two statements a trip: each trip to SQLite's thread and back costs more than either statement.
+    execute(connection, "BEGIN IMMEDIATE; SAVEPOINT work").await?;
+    while let Some(work) = group.pop_front() {
         let done = work.run(connection).await;
         let keep = done.keep();
         tried.push(done);
         if !keep {
             execute(connection, "ROLLBACK TO work").await?;
         }
-        // Fails where SQLite has rolled the transaction back under the work, whatever the work made of that.
-        execute(connection, "RELEASE work").await?;
+        // RELEASE fails where SQLite has rolled the transaction back under the work, whatever the work made of that.
+        let next = if group.is_empty() { "RELEASE work; COMMIT" } else { "RELEASE work; SAVEPOINT work" };
+        execute(connection, next).await?;
     }
-    execute(connection, "COMMIT").await
+    Ok(())
 }
 
 async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), sqlx::Error> {

@@ -104,8 +104,14 @@ impl Engine {
         self.0.context.pool.borrow().is_some()
     }
 
-    /// Accepts tasks: they are committed when this returns, and their supervisors are at work.
+    /// Accepts tasks: they are committed when this returns, and their supervisors are at work. A caller that goes away
+    /// meanwhile changes nothing: what is committed is supervised.
     pub async fn run(&self, order: Order) -> Result<Ran, run::Error> {
+        let engine = self.clone();
+        finish(async move { engine.accept(order).await }).await
+    }
+
+    async fn accept(&self, order: Order) -> Result<Ran, run::Error> {
         let _gate = self.0.gate.read().await;
         let context = &self.0.context;
         let pool = context.pool().await;
@@ -195,6 +201,11 @@ impl Engine {
 
     /// Throws everything away: tasks end at once, all state goes but the instance's id.
     pub async fn reset(&self) -> Result<(), Error> {
+        let engine = self.clone();
+        finish(async move { engine.throw_away().await }).await
+    }
+
+    async fn throw_away(&self) -> Result<(), Error> {
         let _gate = self.0.gate.write().await;
         let context = &self.0.context;
         self.halt().await;
@@ -285,6 +296,15 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         supervisor.send(message(reply)).ok()?;
         answer.await.ok()
+    }
+}
+
+/// Sees `work` through to its end, even where whoever waits for it goes away.
+async fn finish<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        // Nobody aborts it, so it panicked: that is the caller's as well.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

@@ -223,6 +223,32 @@ async fn the_same_client_token_is_the_same_tasks_and_another_request_with_it_is_
 }
 
 #[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_task_unsupervised() {
+    let world = World::new().await;
+    let callers = 40;
+    for polls in 1..=callers {
+        let mut run =
+            Box::pin(world.engine.run(order(vec![container("app", &[("SIMULATED_EXIT_CODE", "0")])])));
+        for _ in 0..polls {
+            if futures::poll!(&mut run).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let tasks = world.engine.tasks(CLUSTER);
+        let stopped = tasks.iter().filter(|task| task.is_stopped()).count();
+        if stopped == callers {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{stopped} of {callers} have stopped: {tasks:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_restart_adopts_what_runs_and_reports_what_died_meanwhile() {
     let mut world = World::new().await;
     let survivor = world.run(vec![container("app", &[])]).await.arn.clone();

@@ -1,9 +1,8 @@
 //! Where time enters. Everything else takes a [`Clock`] or an instant, so that a test can move time by hand.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
 
 /// A source of the current time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -25,32 +24,5 @@ impl Clock for System {
     )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
-    }
-}
-
-/// A clock that stands still until it is moved; for tests.
-#[derive(Debug)]
-pub struct Manual {
-    now: Mutex<Timestamp>,
-}
-
-impl Manual {
-    /// A clock that shows `now`.
-    #[must_use]
-    pub fn at(now: Timestamp) -> Arc<Self> {
-        Arc::new(Self { now: Mutex::new(now) })
-    }
-
-    /// Moves the clock forward by `by`.
-    pub fn advance(&self, by: Duration) {
-        let mut now = self.now.lock();
-        // An overflow lies nine thousand years ahead; the clock stays where it is then.
-        *now = now.checked_add(by).unwrap_or(*now);
-    }
-}
-
-impl Clock for Manual {
-    fn now(&self) -> Timestamp {
-        *self.now.lock()
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct Progress {
     stdout: Option<Piece>,
     stderr: Option<Piece>,
     multiline: Option<Piece>,
+    /// The timestamp of the last event, in milliseconds.
+    #[serde(default)]
+    last: i64,
 }
 
 /// Text that waits for its end.
@@ -133,8 +136,12 @@ impl Assembler {
         }
     }
 
+    /// Timestamps never fall within a container's log stream. The two outputs of a container, and lines that came in
+    /// parts, are a little out of the order of their stamps; a reader that goes on from a token reads by timestamp, and
+    /// would miss an event that came later with an earlier one.
     fn emit(&mut self, piece: Piece) {
-        let timestamp = Timestamp(piece.timestamp.div_euclid(1_000_000));
+        self.progress.last = self.progress.last.max(piece.timestamp.div_euclid(1_000_000));
+        let timestamp = Timestamp(self.progress.last);
         let text = String::from_utf8_lossy(&piece.text);
         let mut rest: &str = &text;
         while !rest.is_empty() {
@@ -223,6 +230,19 @@ mod tests {
         assert_eq!(lengths.iter().sum::<usize>(), 20 * 16 * 1024 + 3);
         assert!(lengths.iter().all(|length| *length <= MAX_EVENT));
         assert_eq!(lengths.len(), 2);
+    }
+
+    #[test]
+    fn timestamps_never_fall_though_the_two_outputs_are_out_of_order() {
+        let mut assembler = Assembler::resume(Progress::default(), None);
+        assembler.push(&frame(Stream::Stdout, 5, "half "));
+        assembler.push(&frame(Stream::Stderr, 9, "a\n"));
+        assembler.push(&frame(Stream::Stderr, 8, "b\n"));
+        assembler.push(&frame(Stream::Stdout, 9, "line\n"));
+        let events = assembler.take();
+        let seen: Vec<(i64, &str)> =
+            events.iter().map(|event| (event.timestamp.0, event.message.as_str())).collect();
+        assert_eq!(seen, [(9000, "a"), (9000, "b"), (9000, "half line")]);
     }
 
     #[test]

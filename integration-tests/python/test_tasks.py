@@ -128,11 +128,13 @@ class Ordering(harness.TestCase):
     def test_a_dependency_that_fails_ends_the_task_before_the_dependent_starts(self):
         arn = self.run_task(
             self.container("init", "exit", "1", essential=False),
-            self.container("main", "exit", "0", dependsOn=[{"containerName": "init", "condition": "SUCCESS"}]),
+            self.container("main", "lines", "1", dependsOn=[{"containerName": "init", "condition": "SUCCESS"}]),
         )
         task = self.stopped(arn)
-        self.assertEqual(self.exits(task), {"init": 1, "main": None})
-        self.assertNotIn("startedAt", task)
+        # 143 is what amazon-ecs-agent gives to a container that it gave up on (handleTerminalDependencyError).
+        self.assertEqual(self.exits(task), {"init": 1, "main": 143})
+        self.assertIn("reason", self.containers(task)["main"])
+        self.assertEqual(self.lines("main", arn), [])
 
 
 class StartFailures(harness.TestCase):

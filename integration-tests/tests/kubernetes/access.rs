@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use harness::namespace::with_namespace;
 use k8s_openapi::api::core::v1::Node;
-use kube::Api;
+use kube::client::Body;
+use kube::{Api, Client, Config};
 
 use crate::Shared;
 use crate::pods::{Pods, pod};
@@ -29,23 +30,28 @@ async fn token(shared: &Shared, namespace: &str, account: &str) -> anyhow::Resul
     shared.cluster.token(namespace, account).await
 }
 
+/// The status with which the API answers a GET; no token is an anonymous request.
+async fn status(kubelet: &str, path: &str, token: Option<&str>) -> anyhow::Result<u16> {
+    let mut config = Config::new(kubelet.parse().context("the kubelet's URL")?);
+    // The certificate is the provider's own: the API server does not check it either.
+    config.accept_invalid_certs = true;
+    config.auth_info.token = token.map(|token| token.to_owned().into());
+    let client = Client::try_from(config).context("an HTTPS client")?;
+    let request = http::Request::get(path).body(Body::empty()).context("a request")?;
+    let answer = client.send(request).await.with_context(|| format!("GET {path}"))?;
+    Ok(answer.status().as_u16())
+}
+
 pub(crate) async fn the_kubelets_api_lets_in_who_has_rights_and_no_one_else(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
-    // The certificate is the provider's own: the API server does not check it either.
-    let client =
-        reqwest::Client::builder().danger_accept_invalid_certs(true).build().context("an HTTPS client")?;
     let kubelet = kubelet(shared).await?;
     with_namespace(&shared.cluster.client, async |namespace| {
         let pods = Pods::of(&shared.cluster, namespace);
         pods.create(pod(shared.stack.node(), "asked", &["lines", "1"])).await?;
         pods.phase("asked", "Succeeded").await?;
         let log = format!("/containerLogs/{namespace}/asked/main");
-        let status = async |path: &str, token: Option<&str>| {
-            let request = client.get(format!("{kubelet}{path}"));
-            let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
-            request.send().await.map(|answer| answer.status().as_u16()).with_context(|| path.to_owned())
-        };
+        let status = async |path: &str, token: Option<&str>| status(&kubelet, path, token).await;
         let nobody = token(shared, namespace, "nobody").await?;
         let reader = token(shared, namespace, "reader").await?;
         let binding = format!("{namespace}-reader");

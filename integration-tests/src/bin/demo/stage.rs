@@ -124,7 +124,7 @@ impl Stage {
              kubectl -n {NAMESPACE} scale deployment/web --replicas=6\n  \
              kubectl -n {NAMESPACE} get pods -o wide -w\n  \
              aws ecs list-tasks\n  \
-             aws logs tail {LOG_GROUP} --follow",
+             aws logs filter-log-events --log-group-name {LOG_GROUP} --query 'events[].[message]' --output text",
             self.cluster()?.kubeconfig.display(),
             self.emulator()?.endpoint(),
             aws::REGION,
@@ -176,6 +176,6 @@ pub(crate) fn how_to_go_on() -> String {
      aws ecs register-task-definition --cli-input-json file://fixtures/task-definitions/lines.json\n  \
      aws ecs run-task --task-definition lines --launch-type FARGATE \\\n      \
      --network-configuration 'awsvpcConfiguration={subnets=[subnet-0000000000000000a]}'\n  \
-     aws logs tail /neargate/lines --follow"
+     aws logs filter-log-events --log-group-name /neargate/lines --query 'events[].[message]' --output text"
         .to_owned()
 }

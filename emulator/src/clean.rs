@@ -5,6 +5,7 @@
 //! an instance of another machine is left to that machine.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use crate::runtime::docker::census::{self, Resident};
 use crate::runtime::docker::names::this_host;
@@ -15,6 +16,8 @@ use crate::{runtime, store};
 pub struct Options {
     /// As for `neargate serve`.
     pub docker_host: Option<String>,
+    /// Only what the instance of this data directory left.
+    pub data_dir: Option<PathBuf>,
     /// Say what would be removed, and remove nothing.
     pub dry_run: bool,
 }
@@ -23,6 +26,8 @@ pub struct Options {
 pub enum Error {
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    #[error("could not tell where the data directory is")]
+    DataDir(#[source] io::Error),
     #[error("could not print")]
     Print(#[from] io::Error),
 }
@@ -32,13 +37,16 @@ pub enum Error {
 /// # Errors
 /// No engine answers, it refuses a removal, or `out` does.
 pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<(), Error> {
-    let Options { docker_host, dry_run } = options;
+    let Options { docker_host, data_dir, dry_run } = options;
     let host = client::host(docker_host.as_deref());
     let docker = client::connect(&host).await?;
     let removed = if *dry_run { "would remove" } else { "removed" };
     let mut nothing = true;
 
-    for resident in census::take(&docker, &host).await? {
+    // As an instance writes it onto what it makes.
+    let only = data_dir.as_deref().map(std::path::absolute).transpose().map_err(Error::DataDir)?;
+    let chosen = |resident: &Resident| only.as_ref().is_none_or(|only| *only == resident.instance.data_dir);
+    for resident in census::take(&docker, &host).await?.into_iter().filter(chosen) {
         let id = &resident.instance.id;
         let directory = resident.instance.data_dir.display();
         match Life::of(&resident) {
@@ -59,9 +67,12 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<(),
             }
         }
     }
-    for image in sandbox_image::sweep(&docker, &host, *dry_run).await? {
-        writeln!(out, "{removed} image {image}")?;
-        nothing = false;
+    // The images are every instance's.
+    if only.is_none() {
+        for image in sandbox_image::sweep(&docker, &host, *dry_run).await? {
+            writeln!(out, "{removed} image {image}")?;
+            nothing = false;
+        }
     }
     if nothing {
         writeln!(out, "nothing to remove")?;

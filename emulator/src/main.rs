@@ -69,6 +69,6 @@ async fn examine(options: Doctor) -> anyhow::Result<bool> {
 }
 
 async fn tidy(options: Clean) -> anyhow::Result<()> {
-    let Clean { docker_host, dry_run } = options;
-    Ok(clean::run(&clean::Options { docker_host, dry_run }, &mut std::io::stdout()).await?)
+    let Clean { docker_host, data_dir, dry_run } = options;
+    Ok(clean::run(&clean::Options { docker_host, data_dir, dry_run }, &mut std::io::stdout()).await?)
 }

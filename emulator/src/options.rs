@@ -127,6 +127,10 @@ pub struct Clean {
     #[arg(long, env = "NEARGATE_DOCKER_HOST", value_name = "URL")]
     pub docker_host: Option<String>,
 
+    /// Only what the instance of this data directory left, rather than every dead one
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,

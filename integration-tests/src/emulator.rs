@@ -158,6 +158,23 @@ impl Emulator {
         Ok(())
     }
 
+    /// `neargate clean` of what this instance left; it does nothing to one that runs.
+    pub fn clean(&self) -> anyhow::Result<()> {
+        let mut command = std::process::Command::new(process::binary("neargate")?);
+        let cleaned = command
+            .arg("clean")
+            .arg("--data-dir")
+            .arg(&self.data)
+            .output()
+            .context("running neargate clean")?;
+        anyhow::ensure!(
+            cleaned.status.success(),
+            "neargate clean: {}",
+            String::from_utf8_lossy(&cleaned.stderr)
+        );
+        Ok(())
+    }
+
     /// The end of its log.
     #[must_use]
     pub fn dump(&self) -> String {
@@ -169,13 +186,8 @@ impl Drop for Emulator {
     /// What a test that failed half way left in Docker goes too: its instance is dead by then.
     fn drop(&mut self) {
         drop(self.process.take());
-        let Ok(binary) = process::binary("neargate") else { return };
-        if self.data.is_dir() && !self.options.in_memory {
-            let cleaned =
-                std::process::Command::new(binary).arg("clean").arg("--data-dir").arg(&self.data).output();
-            if let Err(error) = cleaned {
-                eprintln!("{}: cleaning up: {error}", self.name);
-            }
+        if let Err(error) = self.clean() {
+            eprintln!("{}: cleaning up: {error:#}", self.name);
         }
     }
 }

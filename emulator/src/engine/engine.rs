@@ -208,7 +208,11 @@ impl Engine {
     async fn throw_away(&self) -> Result<(), Error> {
         let _gate = self.0.gate.write().await;
         let context = &self.0.context;
+        let pool = context.pool.borrow().clone();
         self.halt().await;
+        if let Some(pool) = pool {
+            pool.settle().await;
+        }
         context.runtime.remove_everything().await?;
         context.store.write(|connection| Box::pin(reset::everything(connection))).await?;
         context.registry.clear();
@@ -223,6 +227,9 @@ impl Engine {
         let context = &self.0.context;
         let pool = context.pool.borrow().clone();
         self.halt().await;
+        if let Some(pool) = &pool {
+            pool.settle().await;
+        }
         if context.options.ephemeral {
             context.runtime.remove_everything().await?;
         } else if let Some(pool) = pool {

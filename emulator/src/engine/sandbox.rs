@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -28,6 +29,10 @@ const IDLE_AT_FIRST: usize = 1;
 
 /// Sandboxes that are made at the same time when the pool is empty.
 const MAKERS: usize = 8;
+
+/// Tries of a task's sandbox, each at another address: the engine may still be carrying out what a process asked for
+/// that was killed since, and so hold an address that is free by all that is known here.
+const TRIES: usize = 3;
 
 /// Between two tries of a refill that failed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -57,6 +62,8 @@ struct Inner {
     idle_when_used: usize,
     subnets: Mutex<HashMap<String, Room>>,
     makers: Semaphore,
+    /// Idle sandboxes that are being made, each with its row.
+    making: TaskTracker,
     refill: Notify,
     /// Tasks that are being started right now.
     starting: watch::Sender<usize>,
@@ -98,6 +105,7 @@ impl Pool {
             idle_when_used: options.sandbox_pool,
             subnets: Mutex::new(subnets),
             makers: Semaphore::new(MAKERS),
+            making: TaskTracker::new(),
             refill: Notify::new(),
             starting: watch::Sender::new(0),
         }))
@@ -174,15 +182,22 @@ impl Pool {
 
     /// Makes a sandbox for a task that found none idle. It is the task's once [`Pool::keep`] has committed it.
     pub(super) async fn make_for(&self, subnet_id: &str, task_arn: &str) -> Result<sandboxes::Row, Error> {
+        let mut tries = TRIES;
         loop {
             let taken = self.with(subnet_id, |room| room.addresses.take()).flatten();
             if let Some(address) = taken {
-                let made =
-                    self.make(subnet_id, address, sandboxes::State::Claimed(task_arn.to_owned())).await;
-                if made.is_err() {
-                    self.give_back(subnet_id, address);
+                let state = sandboxes::State::Claimed(task_arn.to_owned());
+                let failed = match self.make(subnet_id, address, state).await {
+                    Ok(made) => return Ok(made),
+                    Err(failed) => failed,
+                };
+                self.give_back(subnet_id, address);
+                tries -= 1;
+                if tries == 0 || !matches!(failed, Error::Runtime(runtime::Error::Failed { .. })) {
+                    return Err(failed);
                 }
-                return made;
+                debug!(error = &failed as &dyn std::error::Error, %address, "trying another address");
+                continue;
             }
             // No address is left, but one was promised to this task: an idle sandbox has it and gives it up.
             if !self.give_up_idle(subnet_id).await? {
@@ -322,7 +337,10 @@ impl Pool {
             match self.lacking() {
                 None => self.0.refill.notified().await,
                 Some((subnet_id, address)) => {
-                    if let Err(error) = self.make_idle(&subnet_id, address).await {
+                    // Made to its end even where this loop is halted: without a row it would be nobody's.
+                    let (pool, subnet) = (self.clone(), subnet_id.clone());
+                    let made = self.0.making.spawn(async move { pool.make_idle(&subnet, address).await });
+                    if let Ok(Err(error)) = made.await {
                         warn!(error = &error as &dyn std::error::Error, %subnet_id, "the pool is not refilled");
                         self.0.clock.sleep(RETRY).await;
                     }
@@ -368,6 +386,12 @@ impl Pool {
             });
         }
         made
+    }
+
+    /// Waits until no idle sandbox is being made any more. Legal once [`Pool::run`] is no longer polled.
+    pub(super) async fn settle(&self) {
+        self.0.making.close();
+        self.0.making.wait().await;
     }
 
     /// Removes the sandboxes that no task has claimed.

@@ -8,7 +8,7 @@ use crate::support::{VPC, blocks, connect, observed, with_world};
 
 async fn cleaned(dry_run: bool) -> String {
     let mut out = Vec::new();
-    clean::run(&clean::Options { docker_host: None, dry_run }, &mut out).await.unwrap();
+    clean::run(&clean::Options { docker_host: None, data_dir: None, dry_run }, &mut out).await.unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn an_instance_that_resets_cleans_and_ends_touches_no_other(
 
     let instance = other.instance().to_owned();
     other.terminate().await?;
-    clean(&other)?;
+    other.clean()?;
     assert_eq!(docker::held_by(&instance).await?, std::collections::BTreeSet::new());
 
     let after = shared.aws.task(&bystander).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn what_a_killed_instance_left_is_cleaned(shared: &Arc<Shared>)
 
     emulator.kill()?;
     assert!(!docker::held_by(&instance).await?.is_empty(), "a killed instance can't tidy up");
-    clean(&emulator)?;
+    emulator.clean()?;
     assert_eq!(docker::held_by(&instance).await?, std::collections::BTreeSet::new());
     Ok(())
 }
@@ -88,14 +88,4 @@ pub(crate) async fn a_private_temporary_instance_leaves_nothing(shared: &Arc<Sha
     let definition = aws.register("own", [container("main", &["sleep", "600"]).build()]).await?;
     aws.running(&aws.run(&definition).await?).await?;
     emulator.close().await
-}
-
-fn clean(emulator: &Emulator) -> anyhow::Result<()> {
-    let cleaned = Command::new(process::binary("neargate")?)
-        .args(["clean", "--data-dir"])
-        .arg(emulator.data())
-        .output()
-        .context("running neargate clean")?;
-    anyhow::ensure!(cleaned.status.success(), "neargate clean: {}", String::from_utf8_lossy(&cleaned.stderr));
-    Ok(())
 }

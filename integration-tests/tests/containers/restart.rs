@@ -42,7 +42,7 @@ pub(crate) async fn what_was_acknowledged_outlives_a_kill(shared: &Arc<Shared>) 
             .task_definition(&definition)
             .launch_type(LaunchType::Fargate)
             .network_configuration(network(aws::SUBNET))
-            .client_token("the same")
+            .client_token("the-same")
             .send()
     };
     let first = run().await.context("running a task")?;

@@ -39,6 +39,7 @@ use async_trait::async_trait;
 use bollard::Docker;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
 
 use super::{
     Cidr, ContainerSpec, Error, Event, Frame, Image, Info, Inventory, Observed, Sandbox, SandboxSpec,
@@ -80,6 +81,8 @@ pub(crate) struct Inner {
     ceiling: OnceLock<Ceiling>,
     /// By container id; see [`oom`].
     traces: Mutex<HashMap<String, Trace>>,
+    /// Calls that make something; see [`Runtime::whole`].
+    under_way: TaskTracker,
 }
 
 /// What is remembered of a container, to tell later what ended it.
@@ -139,6 +142,35 @@ impl Inner {
             pulls: image::Pulls::default(),
             ceiling: OnceLock::new(),
             traces: Mutex::default(),
+            under_way: TaskTracker::new(),
+        })
+    }
+}
+
+impl Inner {
+    async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
+        let TaskSpec { task_id, cpu, memory, volumes } = task;
+        self.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| Error::Failed {
+            attempted: format!("make the cgroup of the task {task_id}"),
+            reason: error.to_string(),
+        })?;
+        for volume in volumes {
+            self.create_volume(task_id, volume).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Runtime {
+    /// Carries a call that makes something to its end, even where nobody waits for it any more: the engine does too, and
+    /// what it made would be there without anybody knowing.
+    async fn whole<T: Send + 'static>(
+        &self,
+        attempted: &str,
+        call: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.under_way.spawn(call).await.unwrap_or_else(|error| {
+            Err(Error::Failed { attempted: attempted.to_owned(), reason: error.to_string() })
         })
     }
 }
@@ -155,11 +187,13 @@ impl super::Runtime for Runtime {
     }
 
     async fn ensure_network(&self, vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error> {
-        self.0.ensure_network(vpc_id, candidates).await
+        let (inner, vpc_id, candidates) = (Arc::clone(&self.0), vpc_id.to_owned(), candidates.to_vec());
+        self.whole("make a network", async move { inner.ensure_network(&vpc_id, &candidates).await }).await
     }
 
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
-        self.0.create_sandbox(spec).await
+        let (inner, spec) = (Arc::clone(&self.0), spec.clone());
+        self.whole("create a sandbox", async move { inner.create_sandbox(&spec).await }).await
     }
 
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
@@ -167,15 +201,8 @@ impl super::Runtime for Runtime {
     }
 
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
-        let TaskSpec { task_id, cpu, memory, volumes } = task;
-        self.0.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| Error::Failed {
-            attempted: format!("make the cgroup of the task {task_id}"),
-            reason: error.to_string(),
-        })?;
-        for volume in volumes {
-            self.0.create_volume(task_id, volume).await?;
-        }
-        Ok(())
+        let (inner, task) = (Arc::clone(&self.0), task.clone());
+        self.whole("prepare a task", async move { inner.prepare_task(&task).await }).await
     }
 
     async fn release_task(&self, task_id: &str) -> Result<(), Error> {
@@ -188,13 +215,15 @@ impl super::Runtime for Runtime {
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error> {
-        self.0.create_container(spec).await
+        let (inner, spec) = (Arc::clone(&self.0), spec.clone());
+        self.whole("create a container", async move { inner.create_container(&spec).await }).await
     }
 
     async fn start_container(&self, container_id: &str) -> Result<(), Error> {
-        self.0.start_container(container_id).await?;
-        // Looked at once beside what follows: nobody waits for it.
         let (inner, container_id) = (Arc::clone(&self.0), container_id.to_owned());
+        let started = (Arc::clone(&inner), container_id.clone());
+        self.whole("start a container", async move { started.0.start_container(&started.1).await }).await?;
+        // Looked at once beside what follows: nobody waits for it.
         tokio::spawn(async move { inner.inspect_container(&container_id).await });
         Ok(())
     }
@@ -224,6 +253,10 @@ impl super::Runtime for Runtime {
     }
 
     async fn remove_everything(&self) -> Result<(), Error> {
+        // What is being made at this moment would be left behind.
+        self.0.under_way.close();
+        self.0.under_way.wait().await;
+        self.0.under_way.reopen();
         self.0.remove_everything().await
     }
 }

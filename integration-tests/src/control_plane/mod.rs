@@ -148,6 +148,8 @@ fn api_arguments(pki: &Pki, etcd: u16, port: u16) -> Vec<String> {
         format!("--secure-port={port}"),
         format!("--service-cluster-ip-range={SERVICE_RANGE}"),
         "--authorization-mode=Node,RBAC".to_owned(),
+        // A privileged pod is to be refused by the provider, not here.
+        "--allow-privileged=true".to_owned(),
         "--enable-admission-plugins=NodeRestriction".to_owned(),
         file("client-ca-file", "ca.crt"),
         file("tls-cert-file", "apiserver.crt"),

@@ -36,7 +36,8 @@ pub async fn with_namespace<T>(
     Ok(value)
 }
 
-async fn gone(client: &Client, namespace: &str) -> anyhow::Result<()> {
+/// Waits until the namespace has no pod.
+pub async fn gone(client: &Client, namespace: &str) -> anyhow::Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     wait::until(&format!("the pods of {namespace} are gone"), wait::seconds(90), async || {
         let left = pods.list(&ListParams::default()).await.map_err(|error| error.to_string())?;

@@ -7,7 +7,7 @@ use harness::emulator::{self, Emulator};
 use harness::need::{self, Need};
 use harness::provider::{self, Provider};
 use harness::work::Work;
-use harness::{aws, docker};
+use harness::{aws, docker, namespace};
 
 use crate::screen::Screen;
 
@@ -139,8 +139,9 @@ impl Stage {
         let cleared = async {
             if let (Some(mut provider), Some(cluster)) = (provider, &cluster) {
                 cluster
-                    .kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s"])
+                    .kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false"])
                     .await?;
+                namespace::gone(&cluster.client, NAMESPACE).await?;
                 provider.terminate().await?;
                 cluster.kubectl(&["delete", "node", provider.node(), "--ignore-not-found"]).await?;
             }

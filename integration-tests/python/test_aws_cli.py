@@ -49,19 +49,23 @@ class AwsCli(harness.TestCase):
         arn = self.run_fixture("lines")
         self.aws_text("ecs", "wait", "tasks-stopped", "--tasks", arn)
 
+        stream = f"lines/lines/{task_id(arn)}"
         # A page of three at a time: the command turns them.
         whole = self.aws_text(
             *["logs", "filter-log-events", "--log-group-name", "/neargate/lines", "--page-size", "3"],
-            *["--query", "events[].[message]", "--output", "text"],
+            *["--log-stream-names", stream, "--query", "events[].[message]", "--output", "text"],
         )
         self.assertEqual(whole.splitlines(), [f"line {n:06}" for n in range(1, 21)])
         found = self.aws(
             *["logs", "filter-log-events", "--log-group-name", "/neargate/lines"],
-            *["--log-stream-name-prefix", "lines/", "--filter-pattern", '"line 000007"'],
+            *["--log-stream-name-prefix", stream, "--filter-pattern", '"line 000007"'],
         )["events"]
         self.assertEqual([event["message"] for event in found], ["line 000007"])
-        streams = self.aws("logs", "describe-log-streams", "--log-group-name", "/neargate/lines")["logStreams"]
-        self.assertEqual([stream["logStreamName"] for stream in streams], [f"lines/lines/{task_id(arn)}"])
+        streams = self.aws(
+            *["logs", "describe-log-streams", "--log-group-name", "/neargate/lines"],
+            *["--log-stream-name-prefix", stream],
+        )["logStreams"]
+        self.assertEqual([found["logStreamName"] for found in streams], [stream])
 
     def test_list_tasks_is_filtered_by_family_and_by_who_started(self):
         self.aws("ecs", "create-cluster", "--cluster-name", "filters")

@@ -28,7 +28,7 @@ lint: tools python ## check format, lints, each crate alone, the generated code,
 	for crate in $$(cargo tree --workspace --depth 0 --prefix none | sed -n 's, v[0-9].*,,p' | sort -u); do \
 		cargo check --quiet --package $$crate || exit; done
 	cargo run --quiet --package neargate-generator -- --check --python "$$($(scripts)/venv.sh --path)/bin/python"
-	if command -v shellcheck >/dev/null; then shellcheck --external-sources $(scripts)/*.sh .ci/run; else echo "skipped: shellcheck is not installed"; fi
+	if command -v shellcheck >/dev/null; then shellcheck --external-sources --source-path=$(scripts) $(scripts)/*.sh .ci/run; else echo "skipped: shellcheck is not installed"; fi
 	if command -v cargo-deny >/dev/null; then cargo deny --all-features check bans licenses sources; else echo "skipped: cargo-deny is not installed"; fi
 
 bench: prepare ## measure every budget of the design beside its reference, in the same run

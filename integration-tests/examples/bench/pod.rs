@@ -45,7 +45,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     }
     drop(provider);
     emulator.terminate().await?;
-    cluster.close();
+    cluster.close().await?;
     let (task, pod) = (report::median(&mut tasks), report::median(&mut bound));
     Ok(vec![Row {
         what: "pod bound → pod Running".to_owned(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use aws_sdk_ecs::types::{ContainerCondition, ContainerDependency};
 use harness::aws::{self, Aws, LOG_GROUP, awslogs, container};
 use harness::emulator::{Emulator, Options};
 use harness::{chain, wait};
@@ -23,10 +24,21 @@ pub(crate) async fn ten_kills_lose_no_line_and_double_none(shared: &Arc<Shared>)
     let count = LINES.to_string();
     let writers = WRITERS.map(|name| {
         container(name, &["lines", &count, "--every", "20", "--burst", "50"])
+            .essential(false)
             .log_configuration(awslogs(LOG_GROUP))
             .build()
     });
-    let arn = aws.run(&aws.register_sized("writers", 1024, 2048, writers).await?).await?;
+    // An essential writer would take the other one along when it ends: the task's end waits for both.
+    let complete = |name: &str| {
+        let built = ContainerDependency::builder()
+            .container_name(name)
+            .condition(ContainerCondition::Complete)
+            .build();
+        built.unwrap_or_else(|error| unreachable!("both required members are set: {error}"))
+    };
+    let end = container("end", &["exit", "0"]).set_depends_on(Some(WRITERS.map(complete).into())).build();
+    let containers = writers.into_iter().chain([end]);
+    let arn = aws.run(&aws.register_sized("writers", 1024, 2048, containers).await?).await?;
     for kill in 1..=KILLS {
         // Each kill falls into the writing: the next one waits for another eleventh of the lines.
         let reach = kill * LINES / (KILLS + 1);

@@ -86,6 +86,7 @@ fn main() -> ExitCode {
             refusals::an_image_that_is_not_there_is_backed_off_from,
             probes::readiness_follows_its_probe,
             probes::a_failed_liveness_probe_runs_the_pod_again,
+            probes::an_exec_probe_is_the_containers_health_check,
             logs::logs_are_followed_to_the_end_of_the_pod,
             logs::logs_are_cut_as_kubectl_asks,
             access::the_kubelets_api_lets_in_who_has_rights_and_no_one_else,

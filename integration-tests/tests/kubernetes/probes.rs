@@ -7,7 +7,7 @@ use harness::wait;
 use serde_json::json;
 
 use crate::Shared;
-use crate::pods::{Pods, ask, condition, container, pod};
+use crate::pods::{Pods, ask, condition, container, pod, task_arn};
 
 pub(crate) async fn readiness_follows_its_probe(shared: &Arc<Shared>) -> anyhow::Result<()> {
     with_namespace(&shared.cluster.client, async |namespace| {
@@ -56,6 +56,38 @@ pub(crate) async fn a_failed_liveness_probe_runs_the_pod_again(shared: &Arc<Shar
             })
             .await?;
         assert_eq!(ask(&again, "GET", "/healthz").await?.trim(), "ok");
+        Ok(())
+    })
+    .await
+}
+
+pub(crate) async fn an_exec_probe_is_the_containers_health_check(shared: &Arc<Shared>) -> anyhow::Result<()> {
+    with_namespace(&shared.cluster.client, async |namespace| {
+        let pods = Pods::of(&shared.cluster, namespace);
+        let mut probed = pod(shared.stack.node(), "probed", &["serve", "--unhealthy"]);
+        let command = ["/neargate-fixture", "get", "http://localhost:8080/healthz"];
+        probed["spec"]["containers"][0]["readinessProbe"] = json!({
+            "exec": { "command": command }, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 1,
+        });
+        pods.create(probed).await?;
+        let running = pods
+            .until("probed", "runs", wait::seconds(90), |pod| container(pod)["state"]["running"].is_object())
+            .await?;
+        let arn = task_arn(&running)?;
+        let health = async |wanted: &str| {
+            wait::until(&format!("the task is {wanted}"), wait::seconds(60), async || {
+                let task = shared.stack.aws.task(&arn).await.map_err(|error| harness::chain(&error))?;
+                let health = task.health_status().map_or("absent", |health| health.as_str()).to_owned();
+                if health == wanted { Ok(()) } else { Err(health) }
+            })
+            .await
+        };
+        health("UNHEALTHY").await?;
+        assert_eq!(condition(&pods.get("probed").await?, "Ready"), "False");
+        ask(&running, "POST", "/healthz/ok").await?;
+        health("HEALTHY").await?;
+        let ready = pods.ready("probed").await?;
+        assert_eq!(container(&ready)["restartCount"], 0);
         Ok(())
     })
     .await

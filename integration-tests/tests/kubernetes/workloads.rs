@@ -137,9 +137,10 @@ pub(crate) async fn a_pods_exit_code_decides_its_phase(shared: &Arc<Shared>) -> 
 pub(crate) async fn a_crash_loop_backs_off_and_stays_running(shared: &Arc<Shared>) -> anyhow::Result<()> {
     with_namespace(&shared.cluster.client, async |namespace| {
         let pods = Pods::of(&shared.cluster, namespace);
-        let mut crashing = pod(shared.stack.node(), "crashing", &["lines", "2"]);
+        // It says why, and ends with 1: nobody listens there.
+        let mut crashing =
+            pod(shared.stack.node(), "crashing", &["get", "http://127.0.0.1:9/", "--within", "0"]);
         crashing["spec"]["restartPolicy"] = json!("Always");
-        crashing["spec"]["containers"][0]["args"] = json!(["exit", "3"]);
         pods.create(crashing).await?;
         let waiting = pods
             .until("crashing", "backs off", wait::seconds(120), |pod| {
@@ -147,13 +148,16 @@ pub(crate) async fn a_crash_loop_backs_off_and_stays_running(shared: &Arc<Shared
             })
             .await?;
         assert_eq!(waiting["status"]["phase"], "Running", "a restart is decided before the phase");
-        assert_eq!(container(&waiting)["lastState"]["terminated"]["exitCode"], 3);
+        assert_eq!(container(&waiting)["lastState"]["terminated"]["exitCode"], 1);
         let again = pods
             .until("crashing", "has been run three times", wait::seconds(150), |pod| {
                 container(pod)["restartCount"].as_i64() >= Some(2)
             })
             .await?;
         assert_eq!(again["status"]["phase"], "Running");
+        let previous = shared.cluster.kubectl(&["logs", "crashing", "--previous", "-n", namespace]).await?;
+        assert!(previous.starts_with("no answer from 127.0.0.1:9"), "{previous}");
+        assert_eq!(previous.lines().count(), 1, "the previous attempt's lines alone: {previous}");
         Ok(())
     })
     .await

@@ -76,11 +76,14 @@ async fn asked_to_keep() -> anyhow::Result<bool> {
         return Ok(false);
     }
     println!("\nLeave it up, to go on by hand? [y/N]");
-    let answer = tokio::task::spawn_blocking(|| {
+    let (say, said) = tokio::sync::oneshot::channel();
+    // A thread of its own, which nobody waits for: Ctrl-C must not hang on a person who types nothing.
+    std::thread::spawn(move || {
         let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map(|_| answer)
+        let read = std::io::stdin().read_line(&mut answer).map(|_| answer);
+        say.send(read)
     });
-    Ok(answer.await??.trim().eq_ignore_ascii_case("y"))
+    Ok(said.await??.trim().eq_ignore_ascii_case("y"))
 }
 
 /// SIGINT or SIGTERM.

@@ -138,10 +138,12 @@ impl Stage {
         let Self { work, emulator, cluster, provider } = self;
         let cleared = async {
             if let (Some(mut provider), Some(cluster)) = (provider, &cluster) {
+                // By its Deployment: a namespace takes five seconds before it begins with what is in it.
+                cluster.kubectl(&["delete", "deployment", "--all", "-n", NAMESPACE, "--wait=false"]).await?;
+                namespace::gone(&cluster.client, NAMESPACE).await?;
                 cluster
                     .kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false"])
                     .await?;
-                namespace::gone(&cluster.client, NAMESPACE).await?;
                 provider.terminate().await?;
                 cluster.kubectl(&["delete", "node", provider.node(), "--ignore-not-found"]).await?;
             }

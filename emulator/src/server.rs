@@ -89,7 +89,7 @@ impl Server {
         let runtime = reach(runtime, &clock, docker_host, &store, data_dir).await?;
         let options = engine::Options {
             region: region.clone(),
-            strict_vpc,
+            vpc: engine::vpc::Choice::Builtin { strict: strict_vpc },
             activating,
             sandbox_pool,
             ephemeral: ephemeral || in_memory,

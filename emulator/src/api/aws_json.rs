@@ -264,7 +264,7 @@ mod tests {
         let clock = Clock::system();
         let options = engine::Options {
             region: "us-east-1".to_owned(),
-            strict_vpc: false,
+            vpc: engine::vpc::Choice::Builtin { strict: false },
             activating: false,
             sandbox_pool: 0,
             ephemeral: true,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::context::Context;
-use super::network::{self, Vpc};
 use super::sandbox::Pool;
 use super::task::{Event, StopCode, Task, reason};
+use super::vpc::{self, Vpc};
 use super::work;
 use crate::runtime::{self, Cidr, Inventory};
 use crate::store::{self, meta, sandboxes};
@@ -36,7 +36,10 @@ pub(super) struct Booted {
 
 /// Makes the network, and compares the live `tasks` with the runtime.
 pub(super) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Booted, Error> {
-    let vpc = Vpc::new(network(context).await?, context.options.strict_vpc);
+    let vpc = match &context.options.vpc {
+        vpc::Choice::Builtin { strict } => Vpc::builtin(network(context).await?, *strict),
+        vpc::Choice::Given(vpc) => Vpc::clone(vpc),
+    };
     let inventory = context.runtime.inventory().await.map_err(Error::Inventory)?;
     remove_strangers(context, &tasks, &inventory).await;
     let pool = adopt_sandboxes(context, vpc, &inventory).await?;
@@ -51,8 +54,8 @@ pub(super) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Boo
 async fn network(context: &Context) -> Result<Cidr, Error> {
     let kept = meta::get(context.store.readers(), CIDR).await.map_err(Error::Store)?;
     let kept: Option<Cidr> = kept.and_then(|cidr| cidr.parse().ok());
-    let candidates: Vec<Cidr> = kept.into_iter().chain(network::candidates()).collect();
-    let cidr = context.runtime.ensure_network(network::VPC_ID, &candidates).await.map_err(Error::Network)?;
+    let candidates: Vec<Cidr> = kept.into_iter().chain(vpc::candidates()).collect();
+    let cidr = context.runtime.ensure_network(vpc::VPC_ID, &candidates).await.map_err(Error::Network)?;
     if kept != Some(cidr) {
         let text = cidr.to_string();
         context

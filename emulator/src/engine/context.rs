@@ -10,6 +10,7 @@ use super::registry::Registry;
 use super::sandbox::Pool;
 use super::supervisor::Message;
 use super::task::Task;
+use super::vpc;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
 use crate::store::Store;
@@ -19,8 +20,7 @@ use crate::store::Store;
 pub struct Options {
     /// The region of hostnames, which are fixed before a task of some region comes.
     pub region: String,
-    /// Refuse subnets and security groups that are not known.
-    pub strict_vpc: bool,
+    pub vpc: vpc::Choice,
     /// Show ACTIVATING between PENDING and RUNNING.
     pub activating: bool,
     /// Idle sandboxes of a subnet in use: tasks that can start at once without a wait for their network.

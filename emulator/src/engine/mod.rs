@@ -7,7 +7,7 @@
 //!                      store (committed, then published to readers)
 //! ```
 //!
-//! [`task`] and [`network`] decide and nothing else: no I/O, no clock, no await. Rules: a change is committed before
+//! [`task`] and [`vpc`] decide and nothing else: no I/O, no clock, no await. Rules: a change is committed before
 //! anybody sees it; the process may be killed between any two lines.
 
 mod awslogs;
@@ -15,7 +15,6 @@ mod boot;
 mod context;
 #[expect(clippy::module_inception, reason = "the engine's handle is the noun of this folder")]
 mod engine;
-pub mod network;
 mod place;
 mod record;
 mod registry;
@@ -25,6 +24,7 @@ mod supervisor;
 pub mod task;
 #[cfg(test)]
 mod tests;
+pub mod vpc;
 mod work;
 
 pub use context::Options;

@@ -18,8 +18,8 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::context::Options;
-use super::network::{Addresses, Subnet, Vpc, private_dns_name};
 use super::task::{self, Task};
+use super::vpc::{Addresses, Subnet, Vpc, private_dns_name};
 use crate::clock::Clock;
 use crate::runtime::{self, Runtime, SandboxSpec};
 use crate::store::{self, Store, sandboxes};

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::run::{ClientToken, Order};
 use super::task::{AwsLogs, Condition, ContainerSpec, Dependency, Spec, Status, StopCode, Tag, Task};
-use super::{Engine, Options, run};
+use super::{Engine, Options, run, vpc};
 use crate::clock::{Clock, Timestamp};
 use crate::runtime::{Runtime as _, simulated};
 use crate::store::{Store, logs};
@@ -88,7 +88,7 @@ impl World {
 async fn start(dir: &TempDir, runtime: &simulated::Runtime) -> Engine {
     let options = Options {
         region: "us-east-1".into(),
-        strict_vpc: false,
+        vpc: vpc::Choice::Builtin { strict: false },
         activating: false,
         sandbox_pool: 4,
         ephemeral: false,
@@ -329,7 +329,7 @@ async fn a_full_subnet_is_a_failure_and_an_address_comes_back_when_a_task_ends()
     let world = World::new().await;
     let pool = world.engine.0.context.pool().await;
     let subnet = pool.vpc().subnets[0].clone();
-    let free = super::network::Addresses::new(subnet.cidr).capacity();
+    let free = super::vpc::Addresses::new(subnet.cidr).capacity();
     for _ in 1..free {
         assert!(pool.promise(&subnet.subnet_id));
     }

@@ -100,6 +100,11 @@ pub struct Cidr {
     pub prefix: u8,
 }
 
+impl Cidr {
+    /// Every address.
+    pub const ANY: Self = Self { base: Ipv4Addr::UNSPECIFIED, prefix: 0 };
+}
+
 impl std::fmt::Display for Cidr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.base, self.prefix)
@@ -115,6 +120,14 @@ impl std::str::FromStr for Cidr {
         });
         parsed.ok_or_else(|| format!("{text:?} is not an IPv4 CIDR block such as 172.31.0.0/16"))
     }
+}
+
+/// A route to what lies beyond the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub destination: Cidr,
+    /// An address on the network.
+    pub via: Ipv4Addr,
 }
 
 /// A sandbox to make.

@@ -43,7 +43,7 @@ impl World {
         let store = Store::open(dir.path()).await.unwrap();
         let options = Options {
             region: REGION.into(),
-            strict_vpc: false,
+            vpc: neargate::engine::vpc::Choice::Builtin { strict: false },
             activating: false,
             sandbox_pool: 0,
             ephemeral: true,

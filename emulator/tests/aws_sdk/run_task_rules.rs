@@ -181,7 +181,7 @@ async fn the_largest_of_everything_is_taken() {
 async fn unknown_subnets_are_mapped_unless_the_vpc_is_strict() {
     let strict = engine::Options {
         region: "us-east-1".to_owned(),
-        strict_vpc: true,
+        vpc: neargate::engine::vpc::Choice::Builtin { strict: true },
         activating: false,
         sandbox_pool: 1,
         ephemeral: true,

@@ -43,7 +43,7 @@ impl Emulator {
     pub(crate) async fn start() -> Self {
         let options = engine::Options {
             region: "us-east-1".to_owned(),
-            strict_vpc: false,
+            vpc: neargate::engine::vpc::Choice::Builtin { strict: false },
             activating: false,
             sandbox_pool: 4,
             ephemeral: true,

@@ -1,4 +1,4 @@
-//! The Kubernetes cluster of a suite: a control plane of our own, or the one that `KUBECONFIG` names.
+//! The Kubernetes cluster of a suite: a control plane of our own, or the one that [`Choice`] names.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
+use crate::choice::{self, Choice, Kind};
 use crate::control_plane::ControlPlane;
 use crate::kubeconfig::{self, User};
 use crate::kubectl::kubectl;
@@ -23,7 +24,14 @@ pub struct Cluster {
     pub client: Client,
     /// The same rights, for kubectl.
     pub kubeconfig: PathBuf,
-    control_plane: Option<ControlPlane>,
+    origin: Origin,
+}
+
+/// Where a cluster comes from.
+enum Origin {
+    Own(ControlPlane),
+    Kind(Kind),
+    Given,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -43,18 +51,22 @@ async fn config(path: &Path) -> anyhow::Result<Config> {
 }
 
 impl Cluster {
-    /// The cluster of `KUBECONFIG`, else a control plane of our own.
+    /// The cluster that `NEARGATE_CLUSTER` chooses.
     pub async fn start(work: &Work) -> anyhow::Result<Self> {
-        match std::env::var_os("KUBECONFIG") {
-            Some(path) => Self::of(PathBuf::from(path), None).await,
-            None => Self::own(work, "control-plane").await,
+        match Choice::of_environment() {
+            Choice::Bare => Self::own(work, "control-plane").await,
+            Choice::Kind => {
+                let kind = Kind::up()?;
+                Self::of(kind.kubeconfig.clone(), Origin::Kind(kind)).await
+            }
+            Choice::Kubeconfig(path) => Self::of(path, Origin::Given).await,
         }
     }
 
-    /// A control plane of our own, whatever `KUBECONFIG` says.
+    /// A control plane of our own, whatever `NEARGATE_CLUSTER` says.
     pub async fn own(work: &Work, name: &str) -> anyhow::Result<Self> {
         let control_plane = ControlPlane::start(work, name).await?;
-        let cluster = Self::of(control_plane.admin().to_owned(), Some(control_plane)).await?;
+        let cluster = Self::of(control_plane.admin().to_owned(), Origin::Own(control_plane)).await?;
         // What kubeadm grants by a group of its own: the API server reads logs at kubelets as this user.
         cluster
             .kubectl(&[
@@ -68,11 +80,40 @@ impl Cluster {
         Ok(cluster)
     }
 
-    async fn of(kubeconfig: PathBuf, control_plane: Option<ControlPlane>) -> anyhow::Result<Self> {
+    async fn of(kubeconfig: PathBuf, origin: Origin) -> anyhow::Result<Self> {
         let client = client(&kubeconfig).await?;
-        let cluster = Self { client, kubeconfig, control_plane };
+        let cluster = Self { client, kubeconfig, origin };
         cluster.kubectl(&["apply", "-f", &rbac().to_string_lossy()]).await?;
         Ok(cluster)
+    }
+
+    /// The address at which its API server reaches this machine.
+    #[must_use]
+    pub fn node_ip(&self) -> String {
+        match &self.origin {
+            Origin::Kind(kind) => kind.gateway.clone(),
+            Origin::Own(_) | Origin::Given => {
+                std::env::var("NEARGATE_NODE_IP").unwrap_or_else(|_| "127.0.0.1".to_owned())
+            }
+        }
+    }
+
+    /// What an emulator needs to be told so that its tasks are on the cluster's network, where it has one.
+    #[must_use]
+    pub fn emulator_arguments(&self) -> Vec<String> {
+        match &self.origin {
+            Origin::Kind(_) => vec!["--vpc-from-kind".to_owned(), choice::KIND.to_owned()],
+            Origin::Own(_) | Origin::Given => Vec::new(),
+        }
+    }
+
+    /// What a provider needs to be told so that its pods find the cluster's names, where it has any.
+    #[must_use]
+    pub fn provider_arguments(&self) -> Vec<String> {
+        match &self.origin {
+            Origin::Kind(_) => vec!["--init-image".to_owned(), "neargate/provider-init:latest".to_owned()],
+            Origin::Own(_) | Origin::Given => Vec::new(),
+        }
     }
 
     /// `kubectl ARGS…` as the administrator.
@@ -105,14 +146,17 @@ impl Cluster {
     /// The ends of the control plane's logs, if it is our own.
     #[must_use]
     pub fn dump(&self) -> String {
-        self.control_plane.as_ref().map(ControlPlane::dump).unwrap_or_default()
+        match &self.origin {
+            Origin::Own(control_plane) => control_plane.dump(),
+            Origin::Kind(_) | Origin::Given => String::new(),
+        }
     }
 
     /// Ends it, if it is our own; else takes the provider's rights out of it again.
     pub async fn close(self) -> anyhow::Result<()> {
-        match self.control_plane {
-            Some(control_plane) => control_plane.close(),
-            None => {
+        match self.origin {
+            Origin::Own(control_plane) => control_plane.close(),
+            Origin::Kind(_) | Origin::Given => {
                 let rbac = rbac();
                 self.kubectl(&["delete", "--ignore-not-found", "-f", &rbac.to_string_lossy()]).await?;
             }

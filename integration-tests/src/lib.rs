@@ -8,12 +8,14 @@
 //! ```
 //!
 //! Environment variables:
-//! - `KUBECONFIG`: another cluster in place of our own control plane. Its API server must reach this machine at
-//!   `NEARGATE_NODE_IP` (default 127.0.0.1); a test that needs a control plane of its own says so and starts it.
+//! - `NEARGATE_CLUSTER`: `bare` (the default) is our own control plane; `kind` a kind cluster, whose network the tasks
+//!   join; a path the cluster of that kubeconfig, whose API server must reach this machine at `NEARGATE_NODE_IP`
+//!   (default 127.0.0.1). A test that needs a control plane of its own says so and starts it.
 //! - `CI`: what is missing is then a failure, where a laptop skips.
 //! - `NEARGATE_KEEP_LOGS`: a folder that gets every process's log.
 
 pub mod aws;
+pub mod choice;
 pub mod cluster;
 pub mod control_plane;
 pub mod docker;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+use crate::choice::Choice;
 use crate::repository;
 
 /// A thing that `make test` prepares.
@@ -12,8 +13,10 @@ use crate::repository;
 pub enum Need {
     /// A Docker engine that answers, and the fixture images on it.
     Images,
-    /// Kubernetes and etcd, built, unless `KUBECONFIG` names a cluster.
+    /// Kubernetes and etcd, built, unless `NEARGATE_CLUSTER` names a cluster.
     ControlPlane,
+    /// A cluster with nodes of its own, whose network tasks can join: `NEARGATE_CLUSTER=kind`.
+    ClusterNetwork,
 }
 
 impl Need {
@@ -21,9 +24,17 @@ impl Need {
     pub fn check(self) -> anyhow::Result<()> {
         match self {
             Self::Images => images(),
-            Self::ControlPlane if std::env::var_os("KUBECONFIG").is_some() => Ok(()),
+            Self::ControlPlane if Choice::of_environment() != Choice::Bare => Ok(()),
             Self::ControlPlane => control_plane().map(drop),
+            Self::ClusterNetwork => Ok(()),
         }
+    }
+
+    /// Why it is not wanted in this run, where it is not: that is no failure, not even in CI.
+    #[must_use]
+    pub fn unwanted(self) -> Option<&'static str> {
+        let elsewhere = self == Self::ClusterNetwork && Choice::of_environment() != Choice::Kind;
+        elsewhere.then_some("it needs a cluster's network: NEARGATE_CLUSTER=kind")
     }
 }
 

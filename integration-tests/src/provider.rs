@@ -28,15 +28,11 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Provider {
     options: Options,
+    /// What the cluster asks for.
+    arguments: Vec<String>,
     kubeconfig: PathBuf,
     log: PathBuf,
     process: Option<Process>,
-}
-
-/// The address at which the API server reaches this machine.
-#[must_use]
-pub fn node_ip() -> String {
-    std::env::var("NEARGATE_NODE_IP").unwrap_or_else(|_| "127.0.0.1".to_owned())
 }
 
 impl Provider {
@@ -46,7 +42,9 @@ impl Provider {
         let (namespace, account) = PROVIDER_ACCOUNT;
         cluster.act_as(namespace, account, &kubeconfig).await?;
         let log = work.log(&format!("provider-{}", options.node))?;
-        let mut provider = Self { options, kubeconfig, log, process: None };
+        let mut arguments = vec!["--node-ip".to_owned(), cluster.node_ip()];
+        arguments.extend(cluster.provider_arguments());
+        let mut provider = Self { options, arguments, kubeconfig, log, process: None };
         provider.resume()?;
         provider.ready(cluster).await?;
         Ok(provider)
@@ -59,7 +57,8 @@ impl Provider {
         command
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
-            .args(["--node-name", node, "--node-ip", &node_ip(), "--kubelet-port", "0"])
+            .args(["--node-name", node, "--kubelet-port", "0"])
+            .args(&self.arguments)
             .args(["--cluster", ecs_cluster, "--log-group", log_group, "--subnets", aws::SUBNET])
             .args(["--execution-role-arn", "arn:aws:iam::000000000000:role/execution"])
             .args(["--cpu", "64", "--memory", "256Gi", "--pods", "100"])

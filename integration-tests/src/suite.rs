@@ -68,6 +68,12 @@ pub fn run<C: Context>(name: &str, needs: &[Need], threads: usize, tests: Vec<Te
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
 
+    if let Some(reason) = needs.iter().find_map(|need| need.unwanted()) {
+        eprintln!("{name}: skipped: {reason}");
+        let trials =
+            tests.into_iter().map(|test| Trial::test(title(test.name), || Ok(())).with_ignored_flag(true));
+        return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    }
     let missing = needs.iter().find_map(|need| need.check().err());
     if let Some(error) = missing {
         let reason = crate::chain(&error);

@@ -1,7 +1,7 @@
 //! Kubernetes end to end: a control plane, the provider with its ServiceAccount's rights, the emulator, real containers.
 //!
 //! Tests that only run pods share one node; tests that kill the provider or the emulator have a [`Stack`] of their own
-//! on the same control plane. `another_cluster…` starts a second control plane, whatever `KUBECONFIG` says.
+//! on the same control plane. `another_cluster…` starts a second control plane, whatever `NEARGATE_CLUSTER` says.
 
 mod access;
 mod logs;

@@ -33,8 +33,9 @@ impl Stack {
         work: &Work,
         cluster: &Cluster,
         name: &str,
-        options: emulator::Options,
+        mut options: emulator::Options,
     ) -> anyhow::Result<Self> {
+        options.arguments.extend(cluster.emulator_arguments());
         let emulator = Emulator::start(work, &format!("emulator-{name}"), options).await?;
         let aws = emulator.aws().await;
         aws.create_cluster(name).await?;

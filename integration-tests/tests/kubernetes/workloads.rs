@@ -176,7 +176,7 @@ pub(crate) async fn a_pod_says_what_its_task_is(shared: &Arc<Shared>) -> anyhow:
         let task = shared.stack.aws.running(&task_arn(&pod)?).await?;
 
         assert_eq!(pod["status"]["podIP"], harness::aws::address(&task)?);
-        assert_eq!(pod["status"]["hostIP"], harness::provider::node_ip());
+        assert_eq!(pod["status"]["hostIP"], shared.cluster.node_ip());
         assert_eq!(pod["metadata"]["annotations"]["CapacityProvisioned"], "0.5vCPU 1GB");
         assert_eq!((task.cpu(), task.memory()), (Some("512"), Some("1024")), "rounded up to a Fargate size");
         assert_eq!(ask(&pod, "GET", "/env/GREETING").await?.trim(), "hello");

@@ -1,7 +1,8 @@
-//! What the demo plays on: the emulator, a cluster, the provider; set up in that order, cleared in the other.
+//! What the demo plays on: a cluster, the emulator, the provider; set up in that order, cleared in the other.
 
 use anyhow::{Context as _, ensure};
 use harness::aws::Aws;
+use harness::choice::Choice;
 use harness::cluster::Cluster;
 use harness::emulator::{self, Emulator};
 use harness::need::{self, Need};
@@ -35,19 +36,21 @@ impl Stage {
 
     pub(crate) async fn set(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { work, emulator, cluster, provider } = self;
-        let started = Emulator::start(work, "emulator", emulator::Options::default());
-        let started = emulator.insert(screen.step("start the emulator (neargate serve)", started).await?);
-        started.aws().await.create_log_group(LOG_GROUP).await?;
-        let endpoint = started.endpoint();
-
-        let what = match std::env::var("KUBECONFIG") {
-            Ok(path) => format!("use the cluster of KUBECONFIG={path}"),
-            Err(_) => {
+        let what = match Choice::of_environment() {
+            Choice::Bare => {
                 "start a Kubernetes control plane (etcd, API server, controllers, scheduler)".to_owned()
             }
+            Choice::Kind => "find or make a kind cluster".to_owned(),
+            Choice::Kubeconfig(path) => format!("use the cluster of {}", path.display()),
         };
         let cluster = cluster.insert(screen.step(&what, Cluster::start(work)).await?);
         cluster.kubectl(&["create", "namespace", NAMESPACE]).await?;
+        let options =
+            emulator::Options { arguments: cluster.emulator_arguments(), ..emulator::Options::default() };
+        let started = Emulator::start(work, "emulator", options);
+        let started = emulator.insert(screen.step("start the emulator (neargate serve)", started).await?);
+        started.aws().await.create_log_group(LOG_GROUP).await?;
+        let endpoint = started.endpoint();
         let options = provider::Options {
             node: "fargate".to_owned(),
             endpoint,

@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::Node;
 use kube::client::Body;
 use kube::{Api, Client, Config};
 
-use crate::Shared;
-use crate::pods::{Pods, pod};
+use harness::pods::{Pods, pod};
+use harness::shared::Shared;
 
 /// The provider's kubelet API, where the node says that it is.
 async fn kubelet(shared: &Shared) -> anyhow::Result<String> {

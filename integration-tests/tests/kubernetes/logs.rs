@@ -8,8 +8,8 @@ use harness::{kubectl, wait};
 use k8s_openapi::jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::Shared;
-use crate::pods::{Pods, pod};
+use harness::pods::{Pods, pod};
+use harness::shared::Shared;
 
 pub(crate) async fn logs_are_followed_to_the_end_of_the_pod(shared: &Arc<Shared>) -> anyhow::Result<()> {
     with_namespace(&shared.cluster.client, async |namespace| {

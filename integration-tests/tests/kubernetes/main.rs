@@ -1,63 +1,21 @@
 //! Kubernetes end to end: a control plane, the provider with its ServiceAccount's rights, the emulator, real containers.
 //!
-//! Tests that only run pods share one node; tests that kill the provider or the emulator have a [`Stack`] of their own
+//! Tests that only run pods share one node; tests that kill the provider or the emulator have a [`Stack`](harness::stack::Stack) of their own
 //! on the same control plane. `another_cluster…` starts a second control plane, whatever `NEARGATE_CLUSTER` says.
 
 mod access;
 mod logs;
 mod neighbours;
-mod pods;
 mod probes;
 mod refusals;
-mod stack;
 mod trouble;
 mod workloads;
 
 use std::process::ExitCode;
 
-use harness::cluster::Cluster;
 use harness::need::Need;
-use harness::suite::{self, Context};
-use harness::work::Work;
-
-use stack::Stack;
-
-/// A cluster and a node in it.
-#[derive(Debug)]
-struct Shared {
-    work: Work,
-    cluster: Cluster,
-    stack: Stack,
-}
-
-impl Context for Shared {
-    async fn start(work: Work) -> anyhow::Result<Self> {
-        let cluster = Cluster::start(&work).await?;
-        let stack = Stack::start(&work, &cluster, "shared").await?;
-        Ok(Self { work, cluster, stack })
-    }
-
-    async fn dump(&self) -> String {
-        let mut dump = String::new();
-        for args in [
-            "get nodes -o wide",
-            "get pods -A -o wide",
-            "get events -A -o wide --sort-by=.metadata.creationTimestamp",
-        ] {
-            let words: Vec<&str> = args.split(' ').collect();
-            let said = self.cluster.kubectl(&words).await.unwrap_or_else(|error| harness::chain(&error));
-            let lines: Vec<&str> = said.lines().collect();
-            dump += &format!("--- kubectl {args}\n{}\n", lines[lines.len().saturating_sub(40)..].join("\n"));
-        }
-        dump + &self.stack.dump().await + &self.cluster.dump()
-    }
-
-    async fn close(self) -> anyhow::Result<()> {
-        self.stack.close(&self.cluster).await?;
-        self.cluster.close().await?;
-        self.work.close()
-    }
-}
+use harness::shared::Shared;
+use harness::suite;
 
 /// Four at a time: most of a test is waiting for a state.
 const THREADS: usize = 4;

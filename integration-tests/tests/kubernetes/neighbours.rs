@@ -7,9 +7,9 @@ use harness::cluster::Cluster;
 use harness::namespace::with_namespace;
 use harness::provider::{self, Provider};
 
-use crate::Shared;
-use crate::pods::{Pods, pod, task_arn};
-use crate::stack::{LOG_GROUP, Stack};
+use harness::pods::{Pods, pod, task_arn};
+use harness::shared::Shared;
+use harness::stack::{LOG_GROUP, Stack};
 
 pub(crate) async fn a_colleagues_task_is_never_touched(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let mut stack = Stack::start(&shared.work, &shared.cluster, "colleague").await?;

@@ -6,8 +6,8 @@ use harness::namespace::with_namespace;
 use harness::wait;
 use serde_json::json;
 
-use crate::Shared;
-use crate::pods::{Pods, ask, condition, container, pod, task_arn};
+use harness::pods::{Pods, ask, condition, container, pod, task_arn};
+use harness::shared::Shared;
 
 pub(crate) async fn readiness_follows_its_probe(shared: &Arc<Shared>) -> anyhow::Result<()> {
     with_namespace(&shared.cluster.client, async |namespace| {

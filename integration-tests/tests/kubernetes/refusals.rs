@@ -10,8 +10,8 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::Shared;
-use crate::pods::{Pods, container, fixture, pod};
+use harness::pods::{Pods, container, fixture, pod};
+use harness::shared::Shared;
 
 pub(crate) async fn a_pod_that_cannot_run_is_refused_in_one_event_and_stays_pending(
     shared: &Arc<Shared>,

@@ -11,10 +11,10 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::Shared;
-use crate::pods::{Pods, condition, container, fixture, pod, task_arn};
-use crate::stack::Stack;
 use crate::workloads::available;
+use harness::pods::{Pods, condition, container, fixture, pod, task_arn};
+use harness::shared::Shared;
+use harness::stack::Stack;
 
 /// What no trouble with AWS may change of a pod. (Its Ready condition is the node controller's when the node is not.)
 fn untouchable(pod: &Value) -> Value {

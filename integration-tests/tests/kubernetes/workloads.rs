@@ -13,8 +13,8 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
-use crate::Shared;
-use crate::pods::{Pods, address, ask, condition, container, fixture, pod, task_arn};
+use harness::pods::{Pods, address, ask, condition, container, fixture, pod, task_arn};
+use harness::shared::Shared;
 
 /// Waits until a Deployment has `count` pods, all available, and no other.
 pub(crate) async fn available(

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::cluster::Cluster;
+use crate::wait;
 use anyhow::Context as _;
-use harness::cluster::Cluster;
-use harness::wait;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::PostParams;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const TASK_ARN: &str = "neargate.dev/task-arn";
 
 /// A pod on `node` of one container `main` that runs the fixture with `args`, never restarted.
-pub(crate) fn pod(node: &str, name: &str, args: &[&str]) -> Value {
+pub fn pod(node: &str, name: &str, args: &[&str]) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -35,8 +35,8 @@ pub(crate) fn pod(node: &str, name: &str, args: &[&str]) -> Value {
 }
 
 /// An object of `fixtures/`, its pod (itself, or its template's) put onto `node`.
-pub(crate) fn fixture(path: &str, node: &str) -> anyhow::Result<Value> {
-    let text = std::fs::read_to_string(harness::fixture(path)).with_context(|| format!("reading {path}"))?;
+pub fn fixture(path: &str, node: &str) -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(crate::fixture(path)).with_context(|| format!("reading {path}"))?;
     let mut object: Value = serde_yaml_ng::from_str(&text).with_context(|| format!("reading {path}"))?;
     let spec =
         if object["kind"] == "Pod" { &mut object["spec"] } else { &mut object["spec"]["template"]["spec"] };
@@ -46,40 +46,40 @@ pub(crate) fn fixture(path: &str, node: &str) -> anyhow::Result<Value> {
 
 /// The pods of a namespace.
 #[derive(Clone, Debug)]
-pub(crate) struct Pods {
+pub struct Pods {
     api: Api<Pod>,
     namespace: String,
 }
 
 impl Pods {
-    pub(crate) fn of(cluster: &Cluster, namespace: &str) -> Self {
+    pub fn of(cluster: &Cluster, namespace: &str) -> Self {
         Self { api: Api::namespaced(cluster.client.clone(), namespace), namespace: namespace.to_owned() }
     }
 
-    pub(crate) async fn create(&self, pod: Value) -> anyhow::Result<()> {
+    pub async fn create(&self, pod: Value) -> anyhow::Result<()> {
         let pod: Pod = serde_json::from_value(pod).context("reading a pod")?;
         self.api.create(&PostParams::default(), &pod).await.context("making a pod")?;
         Ok(())
     }
 
     /// The pod as JSON; `None` where it is gone.
-    pub(crate) async fn find(&self, name: &str) -> anyhow::Result<Option<Value>> {
+    pub async fn find(&self, name: &str) -> anyhow::Result<Option<Value>> {
         let pod = self.api.get_opt(name).await.with_context(|| format!("reading the pod {name}"))?;
         pod.map(|pod| serde_json::to_value(pod).context("encoding a pod")).transpose()
     }
 
-    pub(crate) async fn get(&self, name: &str) -> anyhow::Result<Value> {
+    pub async fn get(&self, name: &str) -> anyhow::Result<Value> {
         self.find(name).await?.with_context(|| format!("the pod {name} is gone"))
     }
 
     /// All pods of the namespace.
-    pub(crate) async fn all(&self) -> anyhow::Result<Vec<Value>> {
+    pub async fn all(&self) -> anyhow::Result<Vec<Value>> {
         let list = self.api.list(&kube::api::ListParams::default()).await.context("listing pods")?;
         list.items.into_iter().map(|pod| serde_json::to_value(pod).context("encoding a pod")).collect()
     }
 
     /// Waits until `holds` of the pod.
-    pub(crate) async fn until(
+    pub async fn until(
         &self,
         name: &str,
         what: &str,
@@ -87,27 +87,27 @@ impl Pods {
         holds: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
         wait::until(&format!("pod {}/{name} {what}", self.namespace), within, async || {
-            let pod = self.get(name).await.map_err(|error| harness::chain(&error))?;
+            let pod = self.get(name).await.map_err(|error| crate::chain(&error))?;
             if holds(&pod) { Ok(pod) } else { Err(pod["status"].to_string()) }
         })
         .await
     }
 
-    pub(crate) async fn phase(&self, name: &str, phase: &str) -> anyhow::Result<Value> {
+    pub async fn phase(&self, name: &str, phase: &str) -> anyhow::Result<Value> {
         self.until(name, &format!("is {phase}"), wait::seconds(90), |pod| pod["status"]["phase"] == phase)
             .await
     }
 
-    pub(crate) async fn ready(&self, name: &str) -> anyhow::Result<Value> {
+    pub async fn ready(&self, name: &str) -> anyhow::Result<Value> {
         self.until(name, "is Ready", wait::seconds(90), |pod| condition(pod, "Ready") == "True").await
     }
 
     /// Waits until the pod's object is gone.
-    pub(crate) async fn gone(&self, name: &str) -> anyhow::Result<()> {
+    pub async fn gone(&self, name: &str) -> anyhow::Result<()> {
         wait::until(&format!("pod {}/{name} is gone", self.namespace), wait::seconds(90), async || match self
             .find(name)
             .await
-            .map_err(|error| harness::chain(&error))?
+            .map_err(|error| crate::chain(&error))?
         {
             None => Ok(()),
             Some(pod) => Err(pod["status"].to_string()),
@@ -117,30 +117,30 @@ impl Pods {
 }
 
 /// The status of a condition; empty where the pod has none such.
-pub(crate) fn condition<'a>(pod: &'a Value, kind: &str) -> &'a str {
+pub fn condition<'a>(pod: &'a Value, kind: &str) -> &'a str {
     let conditions = pod["status"]["conditions"].as_array();
     let found = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind));
     found.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
 }
 
 /// The first container's status.
-pub(crate) fn container(pod: &Value) -> &Value {
+pub fn container(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]
 }
 
 /// The ARN of the pod's task.
-pub(crate) fn task_arn(pod: &Value) -> anyhow::Result<String> {
+pub fn task_arn(pod: &Value) -> anyhow::Result<String> {
     let arn = pod["metadata"]["annotations"][TASK_ARN].as_str().map(str::to_owned);
     arn.with_context(|| format!("the pod {} has no task", pod["metadata"]["name"]))
 }
 
 /// The pod's own address.
-pub(crate) fn address(pod: &Value) -> anyhow::Result<String> {
+pub fn address(pod: &Value) -> anyhow::Result<String> {
     pod["status"]["podIP"].as_str().map(str::to_owned).context("the pod has no address")
 }
 
 /// A request to the fixture's web server in the pod; its answer.
-pub(crate) async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<String> {
+pub async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<String> {
     let url = format!("http://{}:8080{path}", address(pod)?);
     let method = method.parse().context("an HTTP method")?;
     let answer = reqwest::Client::new().request(method, &url).send().await.with_context(|| url.clone())?;

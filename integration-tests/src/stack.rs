@@ -1,31 +1,31 @@
 //! An emulator, an ECS cluster in it, and a provider whose node runs its pods there.
 
-use harness::aws::{self, Aws};
-use harness::cluster::Cluster;
-use harness::docker;
-use harness::emulator::{self, Emulator};
-use harness::provider::{self, Provider};
-use harness::work::Work;
+use crate::aws::{self, Aws};
+use crate::cluster::Cluster;
+use crate::docker;
+use crate::emulator::{self, Emulator};
+use crate::provider::{self, Provider};
+use crate::work::Work;
 
 /// The log group of a stack's pods.
-pub(crate) const LOG_GROUP: &str = "/neargate/kubernetes";
+pub const LOG_GROUP: &str = "/neargate/kubernetes";
 
 #[derive(Debug)]
-pub(crate) struct Stack {
-    pub(crate) emulator: Emulator,
-    pub(crate) provider: Provider,
-    pub(crate) aws: Aws,
-    pub(crate) ecs_cluster: String,
+pub struct Stack {
+    pub emulator: Emulator,
+    pub provider: Provider,
+    pub aws: Aws,
+    pub ecs_cluster: String,
 }
 
 impl Stack {
     /// A stack whose tasks outlive its emulator, for tests that kill it; `name` names node and ECS cluster.
-    pub(crate) async fn lasting(work: &Work, cluster: &Cluster, name: &str) -> anyhow::Result<Self> {
+    pub async fn lasting(work: &Work, cluster: &Cluster, name: &str) -> anyhow::Result<Self> {
         let options = emulator::Options { ephemeral: false, ..emulator::Options::default() };
         Self::with(work, cluster, name, options).await
     }
 
-    pub(crate) async fn start(work: &Work, cluster: &Cluster, name: &str) -> anyhow::Result<Self> {
+    pub async fn start(work: &Work, cluster: &Cluster, name: &str) -> anyhow::Result<Self> {
         Self::with(work, cluster, name, emulator::Options::default()).await
     }
 
@@ -50,24 +50,24 @@ impl Stack {
         Ok(Self { emulator, provider, aws, ecs_cluster: name.to_owned() })
     }
 
-    pub(crate) fn node(&self) -> &str {
+    pub fn node(&self) -> &str {
         self.provider.node()
     }
 
     /// The ARNs of all tasks of the stack's ECS cluster with that desired status.
-    pub(crate) async fn tasks(&self, desired: &str) -> anyhow::Result<Vec<String>> {
+    pub async fn tasks(&self, desired: &str) -> anyhow::Result<Vec<String>> {
         self.aws.tasks(&self.ecs_cluster, desired).await
     }
 
-    pub(crate) async fn dump(&self) -> String {
+    pub async fn dump(&self) -> String {
         let filter = format!("label=neargate.instance={}", self.emulator.instance());
         let containers = docker::docker(&["ps", "--all", "--filter", &filter]).await;
         let mut dump =
-            format!("--- containers\n{}\n--- tasks\n", containers.unwrap_or_else(|e| harness::chain(&e)));
+            format!("--- containers\n{}\n--- tasks\n", containers.unwrap_or_else(|e| crate::chain(&e)));
         for desired in ["RUNNING", "STOPPED"] {
             for arn in self.tasks(desired).await.unwrap_or_default().iter().take(10) {
                 let task = self.aws.task(arn).await;
-                dump += &task.map_or_else(|error| harness::chain(&error), |task| aws::describe(&task));
+                dump += &task.map_or_else(|error| crate::chain(&error), |task| aws::describe(&task));
                 dump.push('\n');
             }
         }
@@ -75,7 +75,7 @@ impl Stack {
     }
 
     /// Ends it, and takes its node out of the cluster.
-    pub(crate) async fn close(mut self, cluster: &Cluster) -> anyhow::Result<()> {
+    pub async fn close(mut self, cluster: &Cluster) -> anyhow::Result<()> {
         self.provider.terminate().await?;
         cluster.kubectl(&["delete", "node", self.provider.node(), "--ignore-not-found"]).await?;
         self.emulator.close().await

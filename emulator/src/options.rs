@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// `--data-dir` of a private temporary one.
@@ -73,6 +73,10 @@ pub struct Serve {
     /// End tasks, networks and idle sandboxes at exit instead of leaving the tasks running; implied by `:memory:`
     #[arg(long, env = "NEARGATE_EPHEMERAL", value_parser = BoolishValueParser::new())]
     pub ephemeral: bool,
+
+    /// Take the VPC of a kind cluster that runs: its node network is the subnet, its Services, pods and names are in reach
+    #[arg(long, env = "NEARGATE_VPC_FROM_KIND", value_name = "CLUSTER", value_parser = NonEmptyStringValueParser::new())]
+    pub vpc_from_kind: Option<String>,
 
     /// Refuse subnets and security groups that are not known, as AWS does, instead of mapping them onto the default
     /// ones

@@ -24,8 +24,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Emulator, Guard};
 use crate::clock::Clock;
+use crate::engine::vpc::{self, Vpc};
 use crate::engine::{self, Engine};
 use crate::options::{self, MEMORY, Serve};
+use crate::runtime::docker::kind;
 use crate::runtime::{self, Runtime};
 use crate::store::{self, Store};
 
@@ -63,6 +65,7 @@ impl Server {
             account,
             docker_host,
             ephemeral,
+            vpc_from_kind,
             strict_vpc,
             activating,
             sandbox_pool,
@@ -86,10 +89,11 @@ impl Server {
         let store = open(&data_dir).await?;
 
         let clock = Clock::system();
+        let vpc = vpc(vpc_from_kind.as_deref(), strict_vpc, docker_host.as_deref()).await?;
         let runtime = reach(runtime, &clock, docker_host, &store, data_dir).await?;
         let options = engine::Options {
             region: region.clone(),
-            vpc: engine::vpc::Choice::Builtin { strict: strict_vpc },
+            vpc,
             activating,
             sandbox_pool,
             ephemeral: ephemeral || in_memory,
@@ -187,6 +191,14 @@ async fn open(data_dir: &Path) -> anyhow::Result<Store> {
         }
         other => other.into(),
     })
+}
+
+/// The VPC that was asked for.
+async fn vpc(kind: Option<&str>, strict: bool, docker_host: Option<&str>) -> anyhow::Result<vpc::Choice> {
+    let Some(name) = kind else { return Ok(vpc::Choice::Builtin { strict }) };
+    let cluster = kind::find(docker_host, name).await?;
+    tracing::info!(network = cluster.network, block = %cluster.cidr, "the VPC is that of the kind cluster {name}");
+    Ok(vpc::Choice::Given(Box::new(Vpc::around_kind(&cluster, strict))))
 }
 
 async fn reach(

@@ -8,6 +8,7 @@ mod containers;
 mod events;
 mod images;
 mod instances;
+mod kind;
 mod limits;
 mod logs;
 mod oom;

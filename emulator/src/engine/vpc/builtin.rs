@@ -8,9 +8,10 @@ use crate::runtime::Cidr;
 /// The default VPC and what is in it. The ids are the same on every machine, so that an example can name them.
 pub const VPC_ID: &str = "vpc-0000000000000000d";
 pub const SECURITY_GROUP_ID: &str = "sg-0000000000000000d";
-const ROUTE_TABLE_ID: &str = "rtb-0000000000000000d";
-const DHCP_OPTIONS_ID: &str = "dopt-0000000000000000d";
-const SUBNETS: [(&str, &str); 2] = [("subnet-0000000000000000a", "a"), ("subnet-0000000000000000b", "b")];
+pub(super) const ROUTE_TABLE_ID: &str = "rtb-0000000000000000d";
+pub(super) const DHCP_OPTIONS_ID: &str = "dopt-0000000000000000d";
+pub(super) const SUBNETS: [(&str, &str); 2] =
+    [("subnet-0000000000000000a", "a"), ("subnet-0000000000000000b", "b")];
 
 /// Bits of a subnet's prefix: a quarter of the VPC, 16,379 tasks.
 const SUBNET_PREFIX: u8 = 18;

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod builtin;
+mod kind;
 mod security_group;
 
 use std::net::Ipv4Addr;

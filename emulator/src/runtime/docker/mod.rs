@@ -18,6 +18,7 @@ pub(crate) mod facts;
 mod host;
 mod image;
 mod inventory;
+pub mod kind;
 mod lifecycle;
 pub(crate) mod limits;
 mod logs;

@@ -18,6 +18,7 @@ pub mod aws;
 pub mod choice;
 pub mod cluster;
 pub mod control_plane;
+pub mod deployment;
 pub mod docker;
 pub mod emulator;
 pub mod kubeconfig;

@@ -7,7 +7,7 @@ use crate::wait;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 /// Where the provider writes a pod's task.
@@ -74,7 +74,12 @@ impl Pods {
 
     /// All pods of the namespace.
     pub async fn all(&self) -> anyhow::Result<Vec<Value>> {
-        let list = self.api.list(&kube::api::ListParams::default()).await.context("listing pods")?;
+        self.labelled("").await
+    }
+
+    /// The pods that a label selector chooses.
+    pub async fn labelled(&self, selector: &str) -> anyhow::Result<Vec<Value>> {
+        let list = self.api.list(&ListParams::default().labels(selector)).await.context("listing pods")?;
         list.items.into_iter().map(|pod| serde_json::to_value(pod).context("encoding a pod")).collect()
     }
 
@@ -145,4 +150,9 @@ pub async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<String
     let method = method.parse().context("an HTTP method")?;
     let answer = reqwest::Client::new().request(method, &url).send().await.with_context(|| url.clone())?;
     answer.text().await.with_context(|| url)
+}
+
+/// The pod's name.
+pub fn name(pod: &Value) -> anyhow::Result<&str> {
+    pod["metadata"]["name"].as_str().context("a pod without a name")
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use harness::deployment::available;
 use harness::namespace::with_namespace;
 use harness::provider::readiness;
 use harness::{aws, chain, wait};
@@ -11,7 +12,6 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::workloads::available;
 use harness::pods::{Pods, condition, container, fixture, pod, task_arn};
 use harness::shared::Shared;
 use harness::stack::Stack;
@@ -151,7 +151,7 @@ pub(crate) async fn a_drained_node_stops_its_tasks_and_gets_its_pods_back(
         let web: Deployment = serde_json::from_value(web).context("a Deployment")?;
         let deployments: Api<Deployment> = Api::namespaced(shared.cluster.client.clone(), namespace);
         deployments.create(&PostParams::default(), &web).await.context("making a Deployment")?;
-        available(shared, namespace, "web", 2).await?;
+        available(&shared.cluster, namespace, "web", 2).await?;
         let before = stack.tasks("RUNNING").await?;
         assert_eq!(before.len(), 2);
 
@@ -164,7 +164,7 @@ pub(crate) async fn a_drained_node_stops_its_tasks_and_gets_its_pods_back(
             assert_eq!(condition(&pod, "PodScheduled"), "False", "a cordoned node gets no pod");
         }
         shared.cluster.kubectl(&["uncordon", stack.node()]).await?;
-        available(shared, namespace, "web", 2).await
+        available(&shared.cluster, namespace, "web", 2).await
     })
     .await?;
     stack.close(&shared.cluster).await

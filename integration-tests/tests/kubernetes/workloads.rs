@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aws_sdk_ecs::types::TaskStopCode;
+use harness::deployment::available;
 use harness::namespace::with_namespace;
-use harness::{chain, wait};
+use harness::wait;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
@@ -15,30 +16,6 @@ use serde_json::json;
 
 use harness::pods::{Pods, address, ask, condition, container, fixture, pod, task_arn};
 use harness::shared::Shared;
-
-/// Waits until a Deployment has `count` pods, all available, and no other.
-pub(crate) async fn available(
-    shared: &Shared,
-    namespace: &str,
-    name: &str,
-    count: i32,
-) -> anyhow::Result<()> {
-    let deployments: Api<Deployment> = Api::namespaced(shared.cluster.client.clone(), namespace);
-    let pods = Pods::of(&shared.cluster, namespace);
-    wait::until(&format!("{count} pods of {name} are available"), wait::seconds(120), async || {
-        let status =
-            deployments.get(name).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
-        let there = pods.all().await.map_err(|error| chain(&error))?.len();
-        let available = status.available_replicas.unwrap_or(0);
-        let wanted = usize::try_from(count).unwrap_or_default();
-        if available == count && there == wanted {
-            Ok(())
-        } else {
-            Err(format!("{available} available, {there} pods"))
-        }
-    })
-    .await
-}
 
 pub(crate) async fn a_deployment_is_scaled_from_one_to_four_and_back(
     shared: &Arc<Shared>,
@@ -49,14 +26,14 @@ pub(crate) async fn a_deployment_is_scaled_from_one_to_four_and_back(
                 .context("a Deployment")?;
         let deployments: Api<Deployment> = Api::namespaced(shared.cluster.client.clone(), namespace);
         deployments.create(&PostParams::default(), &deployment).await.context("making a Deployment")?;
-        available(shared, namespace, "web", 1).await?;
+        available(&shared.cluster, namespace, "web", 1).await?;
 
         let scale = async |count: &str| {
             let replicas = format!("--replicas={count}");
             shared.cluster.kubectl(&["scale", "deployment/web", &replicas, "-n", namespace]).await
         };
         scale("4").await?;
-        available(shared, namespace, "web", 4).await?;
+        available(&shared.cluster, namespace, "web", 4).await?;
         let pods = Pods::of(&shared.cluster, namespace);
         let four = pods.all().await?;
         let (mut addresses, mut hosts, mut definitions, mut arns) =
@@ -74,7 +51,7 @@ pub(crate) async fn a_deployment_is_scaled_from_one_to_four_and_back(
         assert_eq!(definitions.len(), 1, "replicas share one revision: {definitions:?}");
 
         scale("1").await?;
-        available(shared, namespace, "web", 1).await?;
+        available(&shared.cluster, namespace, "web", 1).await?;
         let left = task_arn(&pods.all().await?[0])?;
         for arn in arns.iter().filter(|&arn| *arn != left) {
             let task = shared.stack.aws.stopped(arn).await?;

@@ -7,6 +7,7 @@
 mod describe;
 mod http;
 mod idle;
+mod kubelet;
 mod logs;
 mod pod;
 mod report;
@@ -55,6 +56,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("pod") {
         report.add("pod", pod::measure(&work).await);
+    }
+    if wanted("kubelet") {
+        report.add("kubelet", kubelet::measure().await);
     }
     report.end();
     work.close().context("tidying up")

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             workloads::a_pod_is_gone_only_after_its_task_is_stopped,
             workloads::a_forced_deletion_stops_the_task_too,
             refusals::a_pod_that_cannot_run_is_refused_in_one_event_and_stays_pending,
+            refusals::a_daemon_sets_pod_is_refused_in_one_event_and_no_other_is_made,
             refusals::an_image_that_is_not_there_is_backed_off_from,
             probes::readiness_follows_its_probe,
             probes::a_failed_liveness_probe_runs_the_pod_again,

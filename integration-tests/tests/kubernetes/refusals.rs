@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use harness::namespace::with_namespace;
 use harness::wait;
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
 use harness::pods::{Pods, container, fixture, pod};
@@ -69,6 +70,62 @@ pub(crate) async fn an_image_that_is_not_there_is_backed_off_from(
             })
             .await?;
         assert_eq!(waiting["status"]["phase"], "Pending", "it never started");
+        Ok(())
+    })
+    .await
+}
+
+pub(crate) async fn a_daemon_sets_pod_is_refused_in_one_event_and_no_other_is_made(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    with_namespace(&shared.cluster.client, async |namespace| {
+        let daemon_set: DaemonSet = serde_json::from_value(json!({
+            "metadata": { "name": "agent" },
+            "spec": {
+                "selector": { "matchLabels": { "app": "agent" } },
+                "template": {
+                    "metadata": { "labels": { "app": "agent" } },
+                    "spec": {
+                        // As kube-proxy's: it goes everywhere, unless an affinity keeps it off.
+                        "tolerations": [{ "operator": "Exists" }],
+                        "nodeSelector": { "kubernetes.io/hostname": shared.stack.node() },
+                        "containers": [{
+                            "name": "main",
+                            "image": "neargate/fixture:latest",
+                            "imagePullPolicy": "IfNotPresent",
+                            "args": ["sleep", "600"],
+                        }],
+                    },
+                },
+            },
+        }))
+        .context("a DaemonSet")?;
+        let daemon_sets: Api<DaemonSet> = Api::namespaced(shared.cluster.client.clone(), namespace);
+        daemon_sets.create(&PostParams::default(), &daemon_set).await.context("making a DaemonSet")?;
+        let pods = Pods::of(&shared.cluster, namespace);
+        let only = wait::until("its pod is refused", wait::seconds(60), async || {
+            match pods.all().await.map_err(|error| harness::chain(&error))?.as_slice() {
+                [only] if container(only)["state"]["waiting"]["reason"] == "UnsupportedPod" => {
+                    Ok(only.clone())
+                }
+                others => Err(format!("{} pods", others.len())),
+            }
+        })
+        .await?;
+        let events: Api<Event> = Api::namespaced(shared.cluster.client.clone(), namespace);
+        wait::throughout("it stays the only one, and is refused once", wait::seconds(5), async || {
+            let all = pods.all().await.map_err(|error| harness::chain(&error))?;
+            let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let refusals: Vec<_> =
+                list.items.iter().filter(|event| event.type_.as_deref() == Some("Warning")).collect();
+            let same = all.len() == 1 && all[0]["metadata"]["uid"] == only["metadata"]["uid"];
+            match refusals.as_slice() {
+                [once] if same && once.count.unwrap_or(1) <= 1 => Ok(()),
+                other => Err(format!("{} pods, {other:?}", all.len())),
+            }
+        })
+        .await?;
+        daemon_sets.delete("agent", &DeleteParams::default()).await.context("deleting the DaemonSet")?;
         Ok(())
     })
     .await

@@ -27,6 +27,16 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
 }
 
+# within SECONDS COMMAND…: tries the command until it succeeds; fails where it does not in that time.
+within() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.3
+    done
+}
+
 # content_hash FILE…: twelve hex digits over the files' contents (and whatever stands on stdin).
 content_hash() { cat "$@" | sha256sum | cut -c 1-12; }
 

@@ -1,6 +1,8 @@
 # The only commands that a newcomer needs. `make` alone prints them.
 
 scripts := integration-tests/scripts
+# What runs in a kind node, or in docker's place.
+kind-scripts := $(addprefix integration-tests/kind/,node/kind/bin/cni.sh node/usr/local/bin/crictl unprivileged/docker unprivileged/entrypoint)
 # The same flags everywhere: another value of RUSTFLAGS would build everything twice.
 export CARGO_TERM_COLOR ?= auto
 
@@ -28,7 +30,7 @@ lint: tools python ## check format, lints, each crate alone, the generated code,
 	for crate in $$(cargo tree --workspace --depth 0 --prefix none | sed -n 's, v[0-9].*,,p' | sort -u); do \
 		cargo check --quiet --package $$crate || exit; done
 	cargo run --quiet --package neargate-generator -- --check --python "$$($(scripts)/venv.sh --path)/bin/python"
-	if command -v shellcheck >/dev/null; then shellcheck --external-sources --source-path=$(scripts) $(scripts)/*.sh .ci/run; else echo "skipped: shellcheck is not installed"; fi
+	if command -v shellcheck >/dev/null; then shellcheck --external-sources --source-path=$(scripts) $(scripts)/*.sh $(kind-scripts) .ci/run; else echo "skipped: shellcheck is not installed"; fi
 	if command -v cargo-deny >/dev/null; then cargo deny --all-features check bans licenses sources; else echo "skipped: cargo-deny is not installed"; fi
 
 bench: prepare ## measure every budget of the design beside its reference, in the same run (ARGS="--only start" for some)

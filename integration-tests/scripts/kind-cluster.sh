@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Kind clusters that Neargate's virtual node can join: made once, found again, removed.
+#   kind-cluster.sh up NAME       make it, or make sure that it is well, and print its kubeconfig's path
+#   kind-cluster.sh down NAME     remove it
+#   kind-cluster.sh --path NAME   print its kubeconfig's path, or fail at once where it is not up
+# A cluster is kept in a folder of its own in the cache; ~/.kube/config is not touched, nor is any cluster that was not
+# made here.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+usage="kind-cluster.sh up|down|--path NAME"
+[ $# = 2 ] || die "$usage"
+name=$2
+scripts=$root/integration-tests/scripts
+# The folder is made before the cluster is, and the kubeconfig comes last: it is there where the cluster is whole.
+state=$cache/kind/$name
+kubeconfig=$state/kubeconfig
+partial=$kubeconfig.partial
+# The id of Docker's network `kind`, where it was made for a cluster of ours.
+network=$cache/kind/network
+
+# nodes [OPTION]: the ids of the cluster's containers; of those that run, without an option.
+nodes() { docker ps "$@" --quiet --filter "label=io.x-k8s.kind.cluster=$name"; }
+
+# kind COMMAND…: with a docker of our own where the engine can't give what kind asks of it.
+kind() {
+    local path=$PATH
+    if [ -f "$state/unprivileged" ]; then path=$root/integration-tests/kind/unprivileged:$PATH; fi
+    PATH=$path "$program" "$@" >&2
+}
+
+# k ARGUMENT…: kubectl as the cluster's administrator.
+k() {
+    local kubectl
+    kubectl=$(command -v kubectl) || kubectl=$("$scripts/controlplane.sh")/kubectl
+    "$kubectl" --kubeconfig "$@"
+}
+
+answers() { k "$1" get --raw /readyz --request-timeout 5s >/dev/null 2>&1; }
+
+# Whether the cluster is there, started again where the engine was.
+whole() {
+    [ -f "$kubeconfig" ] && [ -n "$(nodes --all)" ] || return
+    # shellcheck disable=SC2046 # a word a container
+    docker start $(nodes --all) >/dev/null && within 60 answers "$kubeconfig"
+}
+
+create() {
+    local image fresh=
+    image=$("$scripts/kind-image.sh")
+    mkdir -p "$state"
+    # Whether the engine can give --privileged is seen by asking it. Root in a CI system's sandbox may lack capabilities.
+    if ! docker run --rm --privileged --entrypoint true "$image" 2>"$state/privileged.log"; then
+        say "the engine refuses --privileged (root lacks CAP_SYS_RESOURCE?): the node gets every other capability instead"
+        touch "$state/unprivileged"
+    fi
+    docker network inspect kind >/dev/null 2>&1 || fresh=yes
+    say "creating the cluster $name"
+    kind create cluster --name "$name" --image "$image" --config "$root/integration-tests/kind/cluster.yaml" \
+        --kubeconfig "$partial" --wait 180s 2>"$state/kind.log" ||
+        die "kind could not create the cluster $name: see $state/kind.log"
+    if [ -n "$fresh" ]; then docker network inspect --format '{{.Id}}' kind >"$network"; fi
+
+    local daemonset
+    for daemonset in $(k "$partial" --namespace kube-system get daemonsets --output name); do
+        k "$partial" --namespace kube-system patch "$daemonset" --patch-file "$root/fixtures/kind/off-the-virtual-node.yaml" >&2
+    done
+}
+
+# system_ready KUBECONFIG: waits for the cluster's own workloads.
+system_ready() {
+    local workload
+    for workload in $(k "$1" --namespace kube-system get deployments,daemonsets --output name); do
+        k "$1" --namespace kube-system rollout status "$workload" --timeout 180s >/dev/null ||
+            die "the cluster's own $workload is not ready: kubectl --kubeconfig $1 get pods --all-namespaces"
+    done
+}
+
+up() {
+    exclusively "kind-$name"
+    program=$("$scripts/kind-binary.sh")
+    if whole; then
+        say "the cluster $name is there"
+        system_ready "$kubeconfig"
+    else
+        if [ -n "$(nodes --all)" ]; then
+            [ -d "$state" ] || die "a kind cluster $name is there that was not made here: choose another name"
+            say "the cluster $name is not whole: making it anew"
+            kind delete cluster --name "$name" --kubeconfig "$kubeconfig"
+        fi
+        rm -rf "$state"
+        SECONDS=0
+        create
+        system_ready "$partial"
+        mv "$partial" "$kubeconfig"
+        say "the cluster $name was made in $SECONDS s"
+    fi
+    kind load docker-image --name "$name" --quiet neargate/fixture:latest neargate/busybox:latest ||
+        die "the fixture images could not be loaded into the cluster $name: make images"
+    echo "$kubeconfig"
+}
+
+down() {
+    exclusively "kind-$name"
+    if [ ! -d "$state" ]; then
+        say "there is no cluster $name that was made here"
+        return
+    fi
+    program=$("$scripts/kind-binary.sh")
+    kind delete cluster --name "$name" --kubeconfig "$kubeconfig"
+    rm -rf "$state"
+    # The network stays where it was there before, and as long as somebody is in it.
+    local now
+    now=$(docker network inspect --format '{{.Id}} {{len .Containers}}' kind 2>/dev/null || true)
+    if [ -f "$network" ] && [ "$now" = "$(cat "$network") 0" ]; then
+        docker network rm kind >/dev/null
+        rm "$network"
+    fi
+}
+
+case $1 in
+    up) up ;;
+    down) down ;;
+    --path)
+        if [ ! -f "$kubeconfig" ] || [ -z "$(nodes)" ]; then die "the cluster $name is not up: kind-cluster.sh up $name"; fi
+        echo "$kubeconfig"
+        ;;
+    *) die "$usage" ;;
+esac

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds the fixture images with no registry: each carries a hash of its contents and is built anew only when that
 # changed.
-#   neargate/fixture   the workspace's own program, static, alone in its image (fixtures/app)
-#   neargate/busybox   Debian's busybox-static with a name for each applet: a shell for task definitions that need one
+#   neargate/fixture         the workspace's own program, static, alone in its image (fixtures/app)
+#   neargate/provider-init   what writes a kubelet's files into a task, the same way (provider/init)
+#   neargate/busybox         Debian's busybox-static with a name for each applet: a shell for task definitions that need one
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -31,16 +32,17 @@ import() {
     say "built the image $name"
 }
 
-fixture() {
-    local host target=$root/target/static
+# program PACKAGE NAME: a program of the workspace, static, alone in its image.
+program() {
+    local package=$1 name=$2 host target=$root/target/static
     command -v cargo >/dev/null || die "Rust is missing: install it from https://rustup.rs/"
     host=$(rustc -vV | sed -n 's/^host: //p')
     # A target of its own, so that the flag reaches the program alone and no build script, and a folder of its own, so
     # that it does not undo the workspace's build.
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --manifest-path "$root/Cargo.toml" \
-        --package neargate-fixture --release --target "$host" --target-dir "$target"
-    install -D -m 755 "$target/$host/release/neargate-fixture" "$work/fixture/neargate-fixture"
-    import neargate/fixture:latest "$work/fixture" 'ENTRYPOINT ["/neargate-fixture"]'
+        --package "$package" --release --target "$host" --target-dir "$target"
+    install -D -m 755 "$target/$host/release/$package" "$work/$package/$package"
+    import "$name" "$work/$package" "ENTRYPOINT [\"/$package\"]"
 }
 
 busybox() {
@@ -69,5 +71,6 @@ busybox() {
 }
 
 exclusively images
-fixture
+program neargate-fixture neargate/fixture:latest
+program neargate-provider-init neargate/provider-init:latest
 busybox

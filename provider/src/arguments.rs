@@ -113,6 +113,38 @@ pub struct Arguments {
     /// Processors of the tasks, amd64 or arm64 [default: amd64]
     #[arg(long, env = "NEARGATE_PROVIDER_ARCHITECTURE", value_name = "ARCH", help_heading = "Fargate")]
     pub architecture: Option<String>,
+    /// Set the annotation controller.kubernetes.io/pod-deletion-cost to this on the node's pods that have none: below
+    /// 0, a ReplicaSet that is scaled back empties Fargate first [default: none is set]
+    #[arg(
+        long,
+        env = "NEARGATE_PROVIDER_DELETION_COST",
+        value_name = "COST",
+        allow_negative_numbers = true,
+        help_heading = "Fargate"
+    )]
+    pub deletion_cost: Option<i32>,
+
+    /// Image of neargate-provider-init, which writes into a task what a kubelet writes into a pod: resolv.conf, hosts,
+    /// hostname [default: none; a pod that needs it is refused]
+    #[arg(long, env = "NEARGATE_PROVIDER_INIT_IMAGE", value_name = "IMAGE", help_heading = "Pods' files")]
+    pub init_image: Option<String>,
+    /// Addresses of the cluster's DNS, comma-separated [default: the Service kube-system/kube-dns]
+    #[arg(
+        long,
+        env = "NEARGATE_PROVIDER_CLUSTER_DNS",
+        value_name = "IPS",
+        value_delimiter = ',',
+        help_heading = "Pods' files"
+    )]
+    pub cluster_dns: Option<Vec<String>>,
+    /// The cluster's DNS domain [default: cluster.local]
+    #[arg(
+        long,
+        env = "NEARGATE_PROVIDER_CLUSTER_DOMAIN",
+        value_name = "DOMAIN",
+        help_heading = "Pods' files"
+    )]
+    pub cluster_domain: Option<String>,
 
     /// Address that the kubelet's API listens on [default: the node's InternalIP]
     #[arg(long, env = "NEARGATE_PROVIDER_KUBELET_ADDRESS", value_name = "IP", help_heading = "Kubelet API")]

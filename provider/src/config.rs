@@ -124,6 +124,15 @@ pub struct File {
     /// Further taints of the node, `key=value:Effect`.
     #[serde(default, deserialize_with = "list")]
     pub node_taints: Option<Vec<String>>,
+    /// `controller.kubernetes.io/pod-deletion-cost` of the node's pods.
+    pub deletion_cost: Option<i32>,
+    /// Image that writes a kubelet's files into a task.
+    pub init_image: Option<String>,
+    /// Addresses of the cluster's DNS.
+    #[serde(default, deserialize_with = "list", rename = "ClusterDNS", alias = "ClusterDns")]
+    pub cluster_dns: Option<Vec<String>>,
+    /// The cluster's DNS domain.
+    pub cluster_domain: Option<String>,
     /// Where the kubelet's API listens.
     pub kubelet_address: Option<String>,
     /// The port of the kubelet's API.

@@ -15,6 +15,7 @@
 
 mod arguments;
 pub mod clock;
+mod cluster_dns;
 pub mod config;
 pub mod fargate;
 pub mod kubelet;

@@ -128,6 +128,21 @@ pub struct Fargate {
     pub platform_version: String,
     /// Processors.
     pub architecture: Architecture,
+    /// What the deletion of a pod costs, to a ReplicaSet that chooses; nothing is said where absent.
+    pub deletion_cost: Option<i32>,
+    /// What writes a kubelet's files into a task; nothing does where absent.
+    pub init: Option<Init>,
+}
+
+/// What writes a kubelet's files into a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Init {
+    /// Image of `neargate-provider-init`.
+    pub image: String,
+    /// The cluster's DNS domain.
+    pub cluster_domain: String,
+    /// Addresses of the cluster's DNS; looked up in the cluster where empty.
+    pub cluster_dns: Vec<IpAddr>,
 }
 
 /// A certificate and its key, PEM files.
@@ -195,6 +210,10 @@ impl Options {
             log_group,
             platform_version,
             architecture,
+            deletion_cost,
+            init_image,
+            cluster_dns,
+            cluster_domain,
             kubelet_address,
             kubelet_port,
             tls_cert_file,
@@ -272,6 +291,24 @@ impl Options {
             let value = security_groups.join(",");
             return Err(Error::Invalid { option: "--security-groups", value, expected: "at most 5 groups" });
         }
+        let cluster_dns = list(cluster_dns)
+            .or_else(|| list(file.cluster_dns))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|dns| address("--cluster-dns", dns))
+            .collect::<Result<_, _>>()?;
+        let cluster_domain = text(cluster_domain)
+            .or_else(|| text(file.cluster_domain))
+            .unwrap_or_else(|| "cluster.local".to_owned());
+        if !is_dns_subdomain(&cluster_domain) {
+            let expected = "a DNS domain (lower-case letters, digits, '-' and '.')";
+            return Err(Error::Invalid { option: "--cluster-domain", value: cluster_domain, expected });
+        }
+        let init = text(init_image).or_else(|| text(file.init_image)).map(|image| Init {
+            image,
+            cluster_domain,
+            cluster_dns,
+        });
         let fargate = Fargate {
             region: text(region).or_else(|| text(file.region)),
             cluster: text(cluster)
@@ -287,6 +324,8 @@ impl Options {
                 .or_else(|| text(file.platform_version))
                 .unwrap_or_else(|| "LATEST".to_owned()),
             architecture,
+            deletion_cost: deletion_cost.or(file.deletion_cost),
+            init,
         };
         if fargate.log_group.is_some() && fargate.execution_role_arn.is_none() {
             let why = "with --log-group, Fargate writes the logs in this role";
@@ -372,7 +411,7 @@ fn taint(value: String) -> Result<Taint, Error> {
     parsed.ok_or(Error::Invalid { option: "--node-taints", value, expected: "key=value:Effect" })
 }
 
-/// RFC 1123: what the API server demands of a node's name.
+/// RFC 1123: what the API server demands of a node's name, and DNS of a domain.
 fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {

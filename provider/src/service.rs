@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock,
+    clock, cluster_dns,
     fargate::{self, Health, logs::CloudWatch},
     kubelet, node,
     options::Options,
@@ -89,6 +89,9 @@ impl Service {
             return Err(Error::Region);
         }
         let settings = Settings::new(&fargate, &node, aws.region(), &system.uid().unwrap_or_default());
+        if let Some(init) = &settings.init {
+            cluster_dns::find(&client, &init.cluster_dns).await;
+        }
         let pods = reflector::store();
         let kubelet = kubelet::Service::bind(
             kubelet::Options {
@@ -134,6 +137,7 @@ impl Service {
             started_by = settings.started_by,
             "running the pods of the node"
         );
+        let (dns_client, dns) = (client.clone(), settings.init.as_ref().map(|init| init.cluster_dns.clone()));
         let controller = Controller::new(client, Arc::new(aws), settings, store, probes, clock);
         let controller = async {
             tokio::select! {
@@ -141,12 +145,20 @@ impl Service {
                 () = shutdown.cancelled() => {}
             }
         };
+        let dns = async {
+            if let Some(dns) = dns {
+                tokio::select! {
+                    () = cluster_dns::keep_looking(&dns_client, &dns) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        };
         let node = async {
             let ended = node.run(shutdown.clone()).await;
             shutdown.cancel();
             ended
         };
-        let ((), (), node) = tokio::join!(controller, kubelet.run(shutdown.clone()), node);
+        let ((), (), (), node) = tokio::join!(controller, dns, kubelet.run(shutdown.clone()), node);
         Ok(node?)
     }
 }

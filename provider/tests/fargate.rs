@@ -18,8 +18,8 @@ use neargate_provider::{
         Client, Ecs, Health, Outcome,
         ecs::{Described, Error},
     },
-    options::Architecture,
-    translate::{Settings, Translation, run, translate},
+    options::{self, Architecture},
+    translate::{Settings, Translation, init::Init, run, translate},
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -100,6 +100,11 @@ fn translations() -> Vec<Translation> {
         node_name: "fargate".to_owned(),
         node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
         started_by: run::started_by("cluster", "fargate"),
+        init: Some(Init::new(&options::Init {
+            image: "init:1".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            cluster_dns: vec![Ipv4Addr::new(10, 96, 0, 10).into()],
+        })),
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let pods = fs::read_dir(folder).expect("the golden pods").filter_map(|entry| {

@@ -6,13 +6,22 @@
 use std::{env, fs, net::Ipv4Addr, path::Path};
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use neargate_provider::{
-    options::Architecture,
-    translate::{Note, Settings, run, translate},
+    options::{self, Architecture},
+    translate::{Note, Settings, init::Init, run, translate},
 };
 use serde_json::{Value, json};
 
-fn settings() -> Settings {
+/// With an init image where the pod's file says so, as an annotation that only this test reads.
+fn settings(pod: &Pod) -> Settings {
+    let init = pod.annotations().get("golden/init-image").map(|image| {
+        Init::new(&options::Init {
+            image: image.clone(),
+            cluster_domain: "cluster.local".to_owned(),
+            cluster_dns: vec![Ipv4Addr::new(10, 96, 0, 10).into()],
+        })
+    });
     Settings {
         cluster: "default".to_owned(),
         region: "us-east-1".to_owned(),
@@ -27,11 +36,12 @@ fn settings() -> Settings {
         node_name: "fargate".to_owned(),
         node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
         started_by: run::started_by("00000000-0000-4000-8000-000000000000", "fargate"),
+        init,
     }
 }
 
 fn task(pod: &Pod) -> Value {
-    match translate(pod, 0, &settings()) {
+    match translate(pod, 0, &settings(pod)) {
         Ok(translation) => {
             let notes: Vec<Value> = translation
                 .notes
@@ -41,6 +51,8 @@ fn task(pod: &Pod) -> Value {
                         json!({ "gracePeriodClamped": [asked, given] })
                     }
                     Note::LabelsLeftOut { keys } => json!({ "labelsLeftOut": keys }),
+                    Note::MissingClusterDns => json!("missingClusterDns"),
+                    Note::DnsLimits { message } => json!({ "dnsLimits": message }),
                 })
                 .collect();
             json!({
@@ -77,6 +89,6 @@ fn every_golden_pod_becomes_the_task_beside_it() {
             differences.push(format!("{name}: is {becomes}\nbut the file says {expected}"));
         }
     }
-    assert!(pods >= 6, "the golden pods are not where they are looked for");
+    assert!(pods >= 9, "the golden pods are not where they are looked for");
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, path::PathBuf};
 use clap::Parser;
 use neargate_provider::{
     config::File,
-    options::{Architecture, Arguments, Certificate, Options},
+    options::{Architecture, Arguments, Certificate, Init, Options},
 };
 
 /// The old Fargate provider's file, as its own example has it.
@@ -140,6 +140,16 @@ fn what_cannot_be_meant_is_refused_in_one_line_that_says_where() {
             "Subnets = [\"s\"]",
             "option --kubelet-address: \"here\" is not an IP address",
         ),
+        (
+            &["--cluster-dns", "kube-dns"],
+            "Subnets = [\"s\"]",
+            "option --cluster-dns: \"kube-dns\" is not an IP address",
+        ),
+        (
+            &["--cluster-domain", "cluster_local"],
+            "Subnets = [\"s\"]",
+            "option --cluster-domain: \"cluster_local\" is not a DNS domain",
+        ),
         (&["--security-groups", "1,2,3,4,5,6"], "Subnets = [\"s\"]", "at most 5 groups"),
     ];
     for (words, file, expected) in cases {
@@ -147,6 +157,25 @@ fn what_cannot_be_meant_is_refused_in_one_line_that_says_where() {
         assert!(error.contains(expected), "{words:?} with {file:?}: {error}");
         assert_eq!(error.lines().count(), 1, "one line: {error}");
     }
+}
+
+#[test]
+fn a_kubelets_files_are_written_only_with_an_image_to_write_them() {
+    let options =
+        |words: &[&str], file: &str| resolve(&[&["--subnets", "s"], words].concat(), file).expect("valid");
+    assert_eq!(options(&["--cluster-dns", "10.96.0.10"], "").fargate.init, None);
+    let file = "InitImage = \"init:1\"\nClusterDNS = \"10.96.0.10\"\nDeletionCost = -100";
+    let init = Init {
+        image: "init:1".to_owned(),
+        cluster_domain: "example.org".to_owned(),
+        cluster_dns: vec![Ipv4Addr::new(10, 96, 0, 10).into()],
+    };
+    let fargate = options(&["--cluster-domain", "example.org"], file).fargate;
+    assert_eq!((fargate.init, fargate.deletion_cost), (Some(init), Some(-100)));
+    let fargate = options(&["--init-image", "init:2", "--deletion-cost", "-5"], file).fargate;
+    let init = fargate.init.expect("an image");
+    assert_eq!((init.image.as_str(), init.cluster_domain.as_str()), ("init:2", "cluster.local"));
+    assert_eq!(fargate.deletion_cost, Some(-5));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use neargate_provider::pods::{
     decide::{self, Decision, Question, Sight, Then},
     status::Readiness,
 };
+use neargate_provider::translate::init;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -90,6 +91,41 @@ fn unstarted(reason: &str) -> Task {
     stopped(TaskStopCode::TaskFailedToStart, reason).containers(container("app", None, None)).build()
 }
 
+fn started_with_init(init: Option<i32>, app: i32) -> Task {
+    stopped(TaskStopCode::EssentialContainerExited, "Essential container in task exited")
+        .started_at(DateTime::from_secs(STARTED))
+        .containers(container(init::NAME, init, None))
+        .containers(container("app", Some(app), None))
+        .build()
+}
+
+/// What ECS says of a container that never was because the one before it failed; it gives it a code all the same.
+const WAITED_IN_VAIN: &str = "CannotStartContainerError: dependency graph: failed to resolve container ordering \
+    dependency [neargate-init] for target [app] as dependency did not exit successfully.";
+
+fn init_failed(code: Option<i32>, reason: Option<&str>, app: Option<&str>) -> Task {
+    let stopped_reason = reason.or(app).unwrap_or_default();
+    let never = Container::builder().name("app").exit_code(143).set_reason(app.map(str::to_owned));
+    stopped(TaskStopCode::TaskFailedToStart, stopped_reason)
+        .containers(container(init::NAME, code, reason))
+        .containers(never.build())
+        .build()
+}
+
+#[test]
+fn a_failure_of_the_providers_own_container_is_told_by_name_and_image() {
+    let failed = sight(init_failed(Some(1), None, Some(WAITED_IN_VAIN)));
+    let status = decide_at(&pod("Always", &["app"]), &failed, ENDED).status.expect("a status");
+    let waiting = status.container_statuses.expect("one")[0].state.clone().and_then(|state| state.waiting);
+    assert_eq!(
+        waiting.and_then(|waiting| waiting.message).as_deref(),
+        Some(
+            "container neargate-init (image registry:5000/app:1), which writes the pod's resolv.conf, hosts and \
+             hostname, failed: it exited with 1"
+        )
+    );
+}
+
 fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
     let readiness = |_: &str| Readiness { started: true, ready: true };
     decide::decide(&Question {
@@ -98,6 +134,7 @@ fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
         readiness: &readiness,
         condemned: None,
         node_ip: NODE_IP,
+        init: false,
         now: Timestamp::from_second(seconds).expect("a time"),
     })
 }
@@ -241,6 +278,46 @@ fn every_state_of_a_task_is_a_state_of_the_pod() {
                 .containers(container("app", None, None))
                 .build(),
             "Failed ready=False ip=10.0.0.7; app: terminated ContainerStatusUnknown 137, restarts 0",
+        ),
+        (
+            "STOPPED, exit 0, and nobody knows how the provider's own container ended",
+            "Never",
+            started_with_init(None, 0),
+            "Succeeded ready=False ip=10.0.0.7; app: terminated Completed 0, restarts 0",
+        ),
+        (
+            "STOPPED, out of memory, alone beside the provider's own container",
+            "Never",
+            stopped(TaskStopCode::EssentialContainerExited, oom)
+                .started_at(DateTime::from_secs(STARTED))
+                .containers(container(init::NAME, Some(0), None))
+                .containers(container("app", Some(137), None))
+                .build(),
+            "Failed ready=False ip=10.0.0.7; app: terminated OOMKilled 137, restarts 0",
+        ),
+        (
+            "the provider's own container failed",
+            "Always",
+            init_failed(Some(1), None, Some(WAITED_IN_VAIN)),
+            "Pending ready=False ip=-; app: waiting CreateContainerConfigError, restarts 0",
+        ),
+        (
+            "the provider's own container failed",
+            "Never",
+            init_failed(Some(1), None, Some(WAITED_IN_VAIN)),
+            "Failed(TaskFailedToStart) ready=False ip=10.0.0.7; app: waiting CreateContainerConfigError, restarts 0",
+        ),
+        (
+            "the image of the provider's own container absent",
+            "Always",
+            init_failed(None, Some("CannotPullContainerError: not found"), None),
+            "Pending ready=False ip=-; app: waiting CreateContainerConfigError, restarts 0",
+        ),
+        (
+            "image absent, the provider's own container stopped for it",
+            "Always",
+            init_failed(Some(137), None, Some("CannotPullContainerError: not found")),
+            "Pending ready=False ip=-; app: waiting ErrImagePull, restarts 0",
         ),
         (
             "image absent",

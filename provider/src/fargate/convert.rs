@@ -7,10 +7,11 @@ use aws_sdk_ecs::{
         run_task::builders::RunTaskFluentBuilder,
     },
     types::{
-        AssignPublicIp, AwsVpcConfiguration, Compatibility, ContainerDefinition, ContainerOverride,
-        CpuArchitecture, EphemeralStorage, HealthCheck, KernelCapabilities, KeyValuePair, LaunchType,
-        LinuxParameters, LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, OsFamily,
-        PortMapping, RuntimePlatform, Tag, TaskOverride, TransportProtocol,
+        AssignPublicIp, AwsVpcConfiguration, Compatibility, ContainerCondition, ContainerDefinition,
+        ContainerDependency, ContainerOverride, CpuArchitecture, EphemeralStorage, HealthCheck,
+        KernelCapabilities, KeyValuePair, LaunchType, LinuxParameters, LogConfiguration, LogDriver,
+        NetworkConfiguration, NetworkMode, OsFamily, PortMapping, RuntimePlatform, Tag, TaskOverride,
+        TransportProtocol,
     },
 };
 use aws_smithy_types::error::operation::BuildError;
@@ -62,6 +63,7 @@ fn container(container: &definition::ContainerDefinition) -> ContainerDefinition
         name,
         image,
         essential,
+        depends_on,
         cpu,
         memory,
         memory_reservation,
@@ -83,6 +85,9 @@ fn container(container: &definition::ContainerDefinition) -> ContainerDefinition
         .name(name)
         .image(image)
         .essential(*essential)
+        .set_depends_on(
+            some(depends_on).map(|all| all.iter().filter_map(|one| known(dependency(one))).collect()),
+        )
         .cpu(*cpu)
         .set_memory(*memory)
         .set_memory_reservation(*memory_reservation)
@@ -112,6 +117,13 @@ fn container(container: &definition::ContainerDefinition) -> ContainerDefinition
         .set_health_check(health_check.as_ref().and_then(|check| known(health(check))))
         .stop_timeout(*stop_timeout)
         .set_log_configuration(log_configuration.as_ref().and_then(|configuration| known(log(configuration))))
+        .build()
+}
+
+fn dependency(dependency: &definition::Dependency) -> Result<ContainerDependency, BuildError> {
+    ContainerDependency::builder()
+        .container_name(dependency.container_name)
+        .condition(ContainerCondition::from(dependency.condition))
         .build()
 }
 

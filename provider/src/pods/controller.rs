@@ -269,6 +269,7 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         readiness: &readiness,
         condemned: condemned.as_ref(),
         node_ip: context.settings.node_ip,
+        init: context.settings.init.is_some(),
         now,
     };
     let Decision { status, events, then } = decide::decide(&question);

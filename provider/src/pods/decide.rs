@@ -100,6 +100,8 @@ pub struct Question<'a> {
     pub condemned: Option<&'a Condemned>,
     /// The node's InternalIP.
     pub node_ip: IpAddr,
+    /// Whether an init container of the provider's own goes before the pod's.
+    pub init: bool,
     /// The current instant.
     pub now: Timestamp,
 }
@@ -191,7 +193,7 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
 }
 
 fn absent(question: &Question<'_>) -> Decision {
-    let reasons = support::reasons(question.pod);
+    let reasons = support::reasons(question.pod, question.init);
     if reasons.is_empty() {
         return Decision::then(Then::Run { attempt: status::attempt(question.pod) });
     }

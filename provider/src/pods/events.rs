@@ -138,5 +138,13 @@ pub fn noted(note: &Note) -> Event {
             "Translating",
             format!("labels that do not fit ECS's limits of tags: {}", keys.join(", ")),
         ),
+        Note::MissingClusterDns => Event::warning(
+            "MissingClusterDNS",
+            "Translating",
+            "the address of the cluster's DNS is not known (--cluster-dns, or the Service kube-system/kube-dns): \
+             falling back to dnsPolicy Default"
+                .to_owned(),
+        ),
+        Note::DnsLimits { message } => Event::warning("DNSConfigForming", "Translating", message.clone()),
     }
 }

@@ -306,6 +306,10 @@ fn last_state(task: Option<&Task>, container: &Container) -> Option<ContainerSta
 fn exit(task: &Task, container: &Container, over: bool) -> Option<ContainerStateTerminated> {
     let seen = task::container(task, &container.name)?;
     let started = task::started_at(task);
+    // ECS gives an exit code to a container, too, that waited in vain for another one and never was.
+    if started.is_none() && seen.runtime_id().is_none_or(str::is_empty) {
+        return None;
+    }
     let (exit_code, reason, message) = match seen.exit_code() {
         Some(code) if task::is_out_of_memory(task, seen) => (code, "OOMKilled", None),
         Some(0) => (0, "Completed", None),

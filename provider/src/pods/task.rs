@@ -5,6 +5,7 @@ use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 
 use crate::translate::{
+    init,
     run::{ATTEMPT_TAG, POD_UID_TAG},
     size::Size,
 };
@@ -62,14 +63,19 @@ pub fn is_stopping(task: &Task) -> bool {
     task.desired_status() == Some("STOPPED") || status(task) >= Status::Stopping
 }
 
+/// The pod's own containers: all but the one that writes a kubelet's files, whose exit is nobody's business.
+pub fn containers(task: &Task) -> impl Iterator<Item = &Container> {
+    task.containers().iter().filter(|container| container.name() != Some(init::NAME))
+}
+
 /// Whether nothing of it runs any more: STOPPED, or every container has exited and ECS only takes its interface down.
 #[must_use]
 pub fn has_ended(task: &Task) -> bool {
     match status(task) {
         Status::Stopped => true,
         Status::Stopping => {
-            !task.containers().is_empty()
-                && task.containers().iter().all(|container| container.exit_code().is_some())
+            let mut containers = containers(task).peekable();
+            containers.peek().is_some() && containers.all(|container| container.exit_code().is_some())
         }
         Status::Starting | Status::Running => false,
     }
@@ -78,7 +84,7 @@ pub fn has_ended(task: &Task) -> bool {
 /// How it ended; meant for one that [`has_ended`].
 #[must_use]
 pub fn end(task: &Task) -> End {
-    let codes = || task.containers().iter().map(Container::exit_code);
+    let codes = || containers(task).map(Container::exit_code);
     match task.stop_code() {
         Some(TaskStopCode::SpotInterruption | TaskStopCode::TerminationNotice) => End::Interrupted,
         Some(TaskStopCode::TaskFailedToStart) => End::NotStarted,
@@ -187,6 +193,9 @@ pub fn image_id(container: &Container) -> String {
 #[must_use]
 pub fn start_failure(task: &Task, container: Option<&Container>) -> (&'static str, String) {
     let own = container.and_then(Container::reason).filter(|reason| !reason.is_empty());
+    if let Some(message) = init_failure(task, own) {
+        return ("CreateContainerConfigError", message);
+    }
     let message =
         own.or_else(|| task.stopped_reason()).unwrap_or("the task stopped before its containers ran");
     let reason = if message.starts_with("CannotPull") {
@@ -201,11 +210,31 @@ pub fn start_failure(task: &Task, container: Option<&Container>) -> (&'static st
     (reason, message.to_owned())
 }
 
+/// How the container that writes a kubelet's files failed, if it did and `own`, what ECS says of one that came after it, does not
+/// speak of something else.
+fn init_failure(task: &Task, own: Option<&str>) -> Option<String> {
+    let init = container(task, init::NAME)?;
+    if own.is_some_and(|own| !own.contains(init::NAME)) {
+        return None;
+    }
+    let what = match (init.reason().filter(|reason| !reason.is_empty()), init.exit_code()) {
+        (_, Some(0)) => return None,
+        (Some(reason), _) => reason.to_owned(),
+        (None, Some(code)) => format!("it exited with {code}"),
+        (None, None) => return None,
+    };
+    let image = init.image().unwrap_or_default();
+    Some(format!(
+        "container {} (image {image}), which writes the pod's resolv.conf, hosts and hostname, failed: {what}",
+        init::NAME
+    ))
+}
+
 /// Whether ECS says that the container ran out of memory. The code is asked for too: a sibling that is stopped for it exits 0 or 143.
 #[must_use]
 pub fn is_out_of_memory(task: &Task, container: &Container) -> bool {
     let says = |reason: Option<&str>| reason.is_some_and(|reason| reason.contains("OutOfMemoryError"));
-    let alone = task.containers().len() == 1;
+    let alone = containers(task).count() == 1;
     container.exit_code() == Some(137) && (says(container.reason()) || alone && says(task.stopped_reason()))
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Settings, env::Environment, health, size::Plan};
+use super::{Settings, env::Environment, health, init, size::Plan};
 
 /// A name and a value, as ECS writes environment variables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,7 +42,7 @@ pub struct Definition {
     /// More storage than every task has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<EphemeralStorage>,
-    /// The containers, all essential.
+    /// The pod's containers, all essential; before them the one that writes a kubelet's files, where there is one.
     pub container_definitions: Vec<ContainerDefinition>,
 }
 
@@ -72,8 +72,11 @@ pub struct ContainerDefinition {
     pub name: String,
     /// The image, as the pod names it.
     pub image: String,
-    /// Always true: one exit ends the task.
+    /// True for the pod's own: one exit ends the task.
     pub essential: bool,
+    /// What must have happened before it starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
     /// CPU units asked for; shares of the task's, 0 where none were asked for.
     pub cpu: i32,
     /// The memory limit in MiB.
@@ -120,6 +123,16 @@ pub struct ContainerDefinition {
     /// Where its output goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_configuration: Option<LogConfiguration>,
+}
+
+/// `dependsOn`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependency {
+    /// The container that goes before.
+    pub container_name: &'static str,
+    /// Always `SUCCESS`: it has exited with 0.
+    pub condition: &'static str,
 }
 
 /// `portMappings`.
@@ -174,6 +187,19 @@ pub struct LogConfiguration {
     pub log_driver: &'static str,
     /// Its options.
     pub options: LogOptions,
+}
+
+impl LogConfiguration {
+    /// Into the log group, where there is one.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Option<Self> {
+        let options = LogOptions {
+            group: settings.log_group.clone()?,
+            region: settings.region.clone(),
+            stream_prefix: LOG_STREAM_PREFIX,
+        };
+        Some(Self { log_driver: "awslogs", options })
+    }
 }
 
 /// The options of `awslogs`.
@@ -247,14 +273,17 @@ pub fn words(container: &Container, environment: &Environment) -> Words {
     }
 }
 
-/// The definition of a pod that [`super::support`] has nothing against.
+/// The definition of a pod that [`super::support`] has nothing against; `first` goes before the pod's own containers.
 #[must_use]
 pub fn definition(
     spec: &PodSpec,
     plan: &Plan,
     environments: &[Environment],
+    first: Option<ContainerDefinition>,
     settings: &Settings,
 ) -> Definition {
+    let depends_on: Vec<_> =
+        first.iter().map(|_| Dependency { container_name: init::NAME, condition: "SUCCESS" }).collect();
     let containers = spec.containers.iter().zip(&plan.shares).zip(environments);
     let mut definition = Definition {
         family: String::new(),
@@ -272,8 +301,9 @@ pub fn definition(
             .storage
             .and_then(|gib| i32::try_from(gib).ok())
             .map(|size_in_gib| EphemeralStorage { size_in_gib }),
-        container_definitions: containers
-            .map(|((container, share), environment)| {
+        container_definitions: first
+            .into_iter()
+            .chain(containers.map(|((container, share), environment)| {
                 let words = words(container, environment);
                 let security = Security::of(spec, container);
                 let limit = share
@@ -288,6 +318,7 @@ pub fn definition(
                     name: container.name.clone(),
                     image: container.image.clone().unwrap_or_default(),
                     essential: true,
+                    depends_on: depends_on.clone(),
                     cpu: i32::try_from(share.request.cpu).unwrap_or(i32::MAX),
                     memory: limit.and_then(|limit| i32::try_from(limit).ok()),
                     memory_reservation: reservation.and_then(|asked| i32::try_from(asked).ok()),
@@ -309,16 +340,9 @@ pub fn definition(
                         .map(|capabilities| LinuxParameters { capabilities }),
                     health_check: health::check(container).ok().flatten(),
                     stop_timeout: stop_timeout(spec).0,
-                    log_configuration: settings.log_group.as_ref().map(|group| LogConfiguration {
-                        log_driver: "awslogs",
-                        options: LogOptions {
-                            group: group.clone(),
-                            region: settings.region.clone(),
-                            stream_prefix: LOG_STREAM_PREFIX,
-                        },
-                    }),
+                    log_configuration: LogConfiguration::of(settings),
                 }
-            })
+            }))
             .collect(),
     };
     definition.family = family(&definition);

@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod};
 use kube::ResourceExt;
 
-use super::{Settings, quantity, size::Size};
+use super::{Settings, init, quantity, size::Size};
+
+/// What the runtime of a kubelet's containers sets.
+const HOSTNAME: &str = "HOSTNAME";
 
 /// A text, and whether it is the pod's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Value {
 pub struct Environment {
     names: Vec<String>,
     values: BTreeMap<String, Value>,
+    /// `HOSTNAME`, which is the container's runtime's: nothing sees it expanded.
+    hostname: Option<Value>,
 }
 
 impl Environment {
@@ -37,9 +42,13 @@ impl Environment {
         }
     }
 
-    /// Each variable, in order.
+    /// Each variable, in order. The pod's own `HOSTNAME` wins over the runtime's.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.names.iter().filter_map(|name| self.values.get(name).map(|value| (name.as_str(), value)))
+        let hostname = self.hostname.iter().filter(|_| !self.values.contains_key(HOSTNAME));
+        self.names
+            .iter()
+            .filter_map(|name| self.values.get(name).map(|value| (name.as_str(), value)))
+            .chain(hostname.map(|value| (HOSTNAME, value)))
     }
 
     /// The text with its references to these variables replaced.
@@ -146,7 +155,8 @@ fn subscript<'a>(path: &'a str, map: &str) -> Option<&'a str> {
 /// The environment of `container`; whatever [`unsupported`] names is left out.
 #[must_use]
 pub fn environment(pod: &Pod, container: &Container, size: Size, settings: &Settings) -> Environment {
-    let mut environment = Environment::default();
+    let hostname = settings.init.as_ref().map(|_| init::hostname(pod));
+    let mut environment = Environment { hostname, ..Environment::default() };
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {
             None => environment.expand(variable.value.as_deref().unwrap_or_default()),

@@ -4,6 +4,7 @@
 //! Pod -- support::reasons --> Unsupported: every reason at once
 //!  |---- size::plan --------> task size, shares
 //!  |---- env::environment --> variables; which of them are the pod's own
+//!  |---- init --------------> the container that writes a kubelet's files
 //!  |---- definition --------> RegisterTaskDefinition: what replicas share; its hash is the family
 //!  '---- run ---------------> RunTask: whose it is, and the pod's own in overrides
 //! ```
@@ -11,6 +12,7 @@
 pub mod definition;
 pub mod env;
 pub mod health;
+pub mod init;
 pub mod quantity;
 pub mod run;
 pub mod size;
@@ -20,7 +22,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use self::{definition::Definition, run::Run, size::Size};
+use self::{definition::Definition, init::Init, run::Run, size::Size};
 use crate::options::{self, Architecture};
 
 /// Most bytes of a task definition (ECS quotas).
@@ -55,6 +57,8 @@ pub struct Settings {
     pub node_ip: IpAddr,
     /// Which provider starts the tasks; see [`run::started_by`].
     pub started_by: String,
+    /// What writes a kubelet's files into a task; nothing does where absent.
+    pub init: Option<Init>,
 }
 
 impl Settings {
@@ -75,6 +79,7 @@ impl Settings {
             node_name: node.name.clone(),
             node_ip: node.ip,
             started_by: run::started_by(cluster_uid, &node.name),
+            init: fargate.init.as_ref().map(Init::new),
         }
     }
 }
@@ -102,6 +107,13 @@ pub enum Note {
         /// Their keys.
         keys: Vec<String>,
     },
+    /// The pod asks for the cluster's DNS, whose address nobody knows.
+    MissingClusterDns,
+    /// Of the pod's DNS something is past the limits.
+    DnsLimits {
+        /// What was left out, in the kubelet's words.
+        message: String,
+    },
 }
 
 /// A pod as a task.
@@ -119,7 +131,7 @@ pub struct Translation {
 
 /// Translates the pod's attempt, or says every reason why it cannot run.
 pub fn translate(pod: &Pod, attempt: u32, settings: &Settings) -> Result<Translation, Unsupported> {
-    let mut reasons = support::reasons(pod);
+    let mut reasons = support::reasons(pod, settings.init.is_some());
     let (Some(spec), true) = (&pod.spec, reasons.is_empty()) else {
         return Err(Unsupported { reasons });
     };
@@ -129,8 +141,18 @@ pub fn translate(pod: &Pod, attempt: u32, settings: &Settings) -> Result<Transla
         .iter()
         .map(|container| env::environment(pod, container, plan.size, settings))
         .collect();
-    let definition = definition::definition(spec, &plan, &environments, settings);
-    let overrides = run::overrides(spec, &environments);
+    let mut notes = Vec::new();
+    let (first, own) = match &settings.init {
+        None => (None, None),
+        Some(init) => {
+            let files = init::files(pod, init);
+            notes.extend(files.notes);
+            let hostname = init::hostname(pod);
+            (Some(init::container(init, &files.plan, &hostname, settings)), init::own(&hostname))
+        }
+    };
+    let definition = definition::definition(spec, &plan, &environments, first, settings);
+    let overrides = run::overrides(spec, &environments, own);
 
     let own = overrides.len();
     if own > run::MOST_OVERRIDES {
@@ -148,7 +170,6 @@ pub fn translate(pod: &Pod, attempt: u32, settings: &Settings) -> Result<Transla
     }
 
     let (run, left_out) = run::run(pod, attempt, overrides, settings);
-    let mut notes = Vec::new();
     if let (given, true) = definition::stop_timeout(spec) {
         let asked = spec.termination_grace_period_seconds.unwrap_or_default();
         notes.push(Note::GracePeriodClamped { asked, given });

@@ -120,10 +120,14 @@ impl Overrides {
     }
 }
 
-/// The overrides of a pod: own variables and own words.
+/// The overrides of a pod: own variables and own words; `first` goes before those of the pod's own containers.
 #[must_use]
-pub fn overrides(spec: &PodSpec, environments: &[Environment]) -> Overrides {
-    let container_overrides = spec
+pub fn overrides(
+    spec: &PodSpec,
+    environments: &[Environment],
+    first: Option<ContainerOverride>,
+) -> Overrides {
+    let own = spec
         .containers
         .iter()
         .zip(environments)
@@ -136,9 +140,8 @@ pub fn overrides(spec: &PodSpec, environments: &[Environment]) -> Overrides {
                 .map(|(name, value)| Pair { name: name.to_owned(), value: value.text.clone() })
                 .collect(),
         })
-        .filter(|own| !own.command.is_empty() || !own.environment.is_empty())
-        .collect();
-    Overrides { container_overrides }
+        .filter(|own| !own.command.is_empty() || !own.environment.is_empty());
+    Overrides { container_overrides: first.into_iter().chain(own).collect() }
 }
 
 /// RunTask's input, and the labels that are no tags.

@@ -5,20 +5,21 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 
-use super::{definition, env, health, size};
+use super::{definition, env, health, init, size};
 
 /// Most containers of a task definition (ECS quotas).
 const CONTAINERS: usize = 10;
 
-/// Every reason why the pod cannot run as a Fargate task; none where it can.
+/// Every reason why the pod cannot run as a Fargate task; none where it can. `init`: whether an init container of the
+/// provider's own goes before it.
 #[must_use]
-pub fn reasons(pod: &Pod) -> Vec<String> {
+pub fn reasons(pod: &Pod, init: bool) -> Vec<String> {
     let Some(spec) = &pod.spec else { return vec!["it has no spec".to_owned()] };
     let mut reasons = Vec::new();
     if pod.metadata.owner_references.iter().flatten().any(|owner| owner.kind == "DaemonSet") {
         reasons.push("DaemonSets not supported: every pod has a node of its own on Fargate".to_owned());
     }
-    let fields = fields(spec);
+    let fields = fields(spec, init);
     if !fields.is_empty() {
         reasons.push(format!("fields not supported: {}", fields.join(", ")));
     }
@@ -40,8 +41,14 @@ pub fn reasons(pod: &Pod) -> Vec<String> {
     }
     reasons.extend(volumes(spec));
     reasons.extend(lifecycle(spec));
-    if spec.containers.len() > CONTAINERS {
-        reasons.push(format!("{} containers: a task definition holds {CONTAINERS}", spec.containers.len()));
+    let most = if init { CONTAINERS - 1 } else { CONTAINERS };
+    if spec.containers.len() > most {
+        let beside = if init { " beside the provider's own" } else { "" };
+        let asked = spec.containers.len();
+        reasons.push(format!("{asked} containers: a task definition holds {most}{beside}"));
+    }
+    if spec.containers.iter().any(|container| container.name == init::NAME) {
+        reasons.push(format!("the container name {} is the provider's own", init::NAME));
     }
     let policy = spec.restart_policy.as_deref().unwrap_or("Always");
     if spec.containers.len() > 1 && policy != "Always" {
@@ -61,7 +68,7 @@ pub fn reasons(pod: &Pod) -> Vec<String> {
 }
 
 /// Fields of the spec and of its containers, each named once.
-fn fields(spec: &PodSpec) -> Vec<&'static str> {
+fn fields(spec: &PodSpec, init: bool) -> Vec<&'static str> {
     let yes = |flag: Option<bool>| flag == Some(true);
     let any = |has: fn(&Container) -> bool| spec.containers.iter().any(has);
     let linux = spec.os.as_ref().is_none_or(|os| os.name == "linux");
@@ -70,11 +77,11 @@ fn fields(spec: &PodSpec) -> Vec<&'static str> {
         ("HostPID", yes(spec.host_pid)),
         ("HostIPC", yes(spec.host_ipc)),
         ("HostUsers", spec.host_users == Some(false)),
-        ("HostAliases", spec.host_aliases.as_ref().is_some_and(|aliases| !aliases.is_empty())),
+        ("HostAliases", !init && spec.host_aliases.as_ref().is_some_and(|aliases| !aliases.is_empty())),
         ("HostnameOverride", spec.hostname_override.is_some()),
         ("SetHostnameAsFQDN", yes(spec.set_hostname_as_fqdn)),
         ("ShareProcessNamespace", yes(spec.share_process_namespace)),
-        ("DNSConfig", spec.dns_config.is_some() || spec.dns_policy.as_deref() == Some("None")),
+        ("DNSConfig", !init && (spec.dns_config.is_some() || spec.dns_policy.as_deref() == Some("None"))),
         ("ImagePullSecrets", spec.image_pull_secrets.as_ref().is_some_and(|secrets| !secrets.is_empty())),
         ("InitContainers", spec.init_containers.as_ref().is_some_and(|containers| !containers.is_empty())),
         ("ResourceClaims", spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty())),

@@ -88,6 +88,7 @@ impl World {
             node_name: "fargate".to_owned(),
             node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
             started_by: self.started_by(),
+            init: None,
         };
         let clock: Arc<dyn Clock> = Arc::new(self.clock);
         let probes = Prober::new(clock.clone()).expect("a TLS configuration");

@@ -100,6 +100,7 @@ fn translations() -> Vec<Translation> {
         node_name: "fargate".to_owned(),
         node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
         started_by: run::started_by("cluster", "fargate"),
+        deletion_cost: None,
         init: Some(Init::new(&options::Init {
             image: "init:1".to_owned(),
             cluster_domain: "cluster.local".to_owned(),

@@ -36,6 +36,7 @@ fn settings(pod: &Pod) -> Settings {
         node_name: "fargate".to_owned(),
         node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
         started_by: run::started_by("00000000-0000-4000-8000-000000000000", "fargate"),
+        deletion_cost: None,
         init,
     }
 }

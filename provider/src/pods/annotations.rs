@@ -20,10 +20,20 @@ pub const CAPACITY_PROVISIONED: &str = "CapacityProvisioned";
 /// The attempt from which the backoff counts: the last one that ran for long enough to be forgiven.
 pub const BACKOFF_SINCE: &str = "neargate.dev/backoff-since";
 
+/// What deleting the pod costs: a ReplicaSet that is scaled back deletes those that cost least first. Kubernetes's own.
+pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// The annotations that a pod must have while `task` runs its attempt; only those that it lacks.
+///
+/// `deletion_cost` is the node's, for pods that say none of their own.
 #[must_use]
-pub fn for_task(pod: &Pod, task: &Task) -> BTreeMap<&'static str, String> {
+pub fn for_task(pod: &Pod, task: &Task, deletion_cost: Option<i32>) -> BTreeMap<&'static str, String> {
     let mut wanted = BTreeMap::new();
+    if let Some(cost) = deletion_cost
+        && !pod.annotations().contains_key(POD_DELETION_COST)
+    {
+        wanted.insert(POD_DELETION_COST, cost.to_string());
+    }
     let arn = task::arn(task);
     let current = pod.annotations().get(TASK_ARN).map(String::as_str);
     if current != Some(arn) {

@@ -257,7 +257,7 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
     let now = context.clock.now();
     let sight = context.table.sight(&pod);
     if let Sight::Task(task) = &sight {
-        let annotations = annotations::for_task(&pod, task);
+        let annotations = annotations::for_task(&pod, task, context.settings.deletion_cost);
         pod = act::annotate(context, pod, annotations).await?;
     }
     context.probing.follow(&pod, &sight);
@@ -329,7 +329,7 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
         Ok(task) => {
             tracing::info!(task = task::arn(&task), attempt, size = %translation.size, "the pod runs");
             context.patience.forget(&uid);
-            let annotations = annotations::for_task(&pod, &task);
+            let annotations = annotations::for_task(&pod, &task, context.settings.deletion_cost);
             context.table.put(&uid, ObjectRef::from_obj(pod.as_ref()), Some(attempt), task);
             let pod = act::annotate(context, pod, annotations).await?;
             if attempt == 0 {

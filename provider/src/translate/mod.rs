@@ -57,6 +57,8 @@ pub struct Settings {
     pub node_ip: IpAddr,
     /// Which provider starts the tasks; see [`run::started_by`].
     pub started_by: String,
+    /// What deleting a pod costs where it does not say so itself; nothing is said where absent.
+    pub deletion_cost: Option<i32>,
     /// What writes a kubelet's files into a task; nothing does where absent.
     pub init: Option<Init>,
 }
@@ -79,6 +81,7 @@ impl Settings {
             node_name: node.name.clone(),
             node_ip: node.ip,
             started_by: run::started_by(cluster_uid, &node.name),
+            deletion_cost: fargate.deletion_cost,
             init: fargate.init.as_ref().map(Init::new),
         }
     }

@@ -393,3 +393,38 @@ async fn a_refused_run_task_is_said_and_not_tried_hot() {
     world.ecs.refuse(None);
     world.until_tasks("uid-web", 1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_costs_what_the_node_says_unless_it_says_so_itself() {
+    let mut world = World::without_provider();
+    world.deletion_cost = Some(-100);
+    let mut dear = pod("dear", "Always");
+    dear["metadata"]["annotations"] = json!({ annotations::POD_DELETION_COST: "7" });
+    world.kubernetes.create(dear, "uid-dear");
+    world.kubernetes.create(pod("web", "Always"), "uid-web");
+    world.start_provider();
+    for (name, cost) in [("web", "-100"), ("dear", "7")] {
+        let what = format!("{name} has its task");
+        let has_task = |world: &World| {
+            world.kubernetes.pod(name).filter(|pod| annotation(pod, annotations::TASK_ARN).is_some())
+        };
+        let annotated = world.until(&what, has_task).await;
+        assert_eq!(annotation(&annotated, annotations::POD_DELETION_COST).as_deref(), Some(cost), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_sets_pod_is_refused_once_and_asked_for_no_more() {
+    let world = World::new();
+    let mut agent = pod("web", "Always");
+    agent["metadata"]["ownerReferences"] = json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "u", "controller": true }]);
+    agent["spec"]["containers"] =
+        json!([{ "name": "app", "image": "app:1" }, { "name": "second", "image": "app:1" }]);
+    world.kubernetes.create(agent, "uid-web");
+    world.until_status("web", "/containerStatuses/1/state/waiting/reason", json!("UnsupportedPod")).await;
+    world.until_settled(6).await;
+    assert_eq!(world.kubernetes.events("web").len(), 1, "{:?}", world.kubernetes.events("web"));
+    assert_eq!(world.kubernetes.status_writes("web"), 1);
+    assert_eq!(world.kubernetes.pod("web").expect("it stays")["status"]["phase"], "Pending");
+    assert_eq!(world.ecs.tasks().len(), 0);
+}

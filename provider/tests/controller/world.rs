@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) kubernetes: Server,
     pub(crate) ecs: Fake,
     pub(crate) clock: Virtual,
+    /// What the next provider is told to do beside the rest.
+    pub(crate) deletion_cost: Option<i32>,
     provider: Option<JoinHandle<()>>,
 }
 
@@ -60,7 +62,13 @@ impl World {
     /// Without the provider yet.
     pub(crate) fn without_provider() -> Self {
         let clock = Virtual::new();
-        Self { kubernetes: Server::default(), ecs: Fake::new(clock), clock, provider: None }
+        Self {
+            kubernetes: Server::default(),
+            ecs: Fake::new(clock),
+            clock,
+            deletion_cost: None,
+            provider: None,
+        }
     }
 
     /// What this provider's tasks are started by.
@@ -88,6 +96,7 @@ impl World {
             node_name: "fargate".to_owned(),
             node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
             started_by: self.started_by(),
+            deletion_cost: self.deletion_cost,
             init: None,
         };
         let clock: Arc<dyn Clock> = Arc::new(self.clock);

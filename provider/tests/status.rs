@@ -133,6 +133,7 @@ fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
         sight,
         readiness: &readiness,
         condemned: None,
+        answered: false,
         node_ip: NODE_IP,
         init: false,
         now: Timestamp::from_second(seconds).expect("a time"),

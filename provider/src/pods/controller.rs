@@ -27,6 +27,7 @@ use super::{
     definitions::Definitions,
     events::Event,
     garbage::Collector,
+    hooks::{Answered, Hooks},
     latest::Latest,
     patience::Patience,
     probing::Probing,
@@ -78,6 +79,7 @@ pub(super) struct Context {
     table: Table,
     patience: Patience,
     probing: Probing,
+    hooks: Hooks,
     failures: Mutex<HashMap<String, u32>>,
     clock: clock::Shared,
 }
@@ -98,6 +100,7 @@ pub struct Controller {
     pods: Store<Pod>,
     changed: mpsc::UnboundedReceiver<ObjectRef<Pod>>,
     probed: mpsc::Receiver<probes::Event>,
+    answered: mpsc::UnboundedReceiver<Answered>,
     vanished: Arc<Notify>,
 }
 
@@ -112,6 +115,7 @@ impl Controller {
         (prober, probed): (Prober, mpsc::Receiver<probes::Event>),
         clock: clock::Shared,
     ) -> Self {
+        let (hooks, answered) = Hooks::new(prober.clone());
         let (table, changed) = Table::new(settings.started_by.clone());
         let reporter = Reporter {
             controller: "neargate-provider".to_owned(),
@@ -127,15 +131,16 @@ impl Controller {
             table,
             patience: Patience::default(),
             probing: Probing::new(prober),
+            hooks,
             failures: Mutex::default(),
             clock,
         };
-        Self { context: Arc::new(context), pods, changed, probed, vanished: Arc::default() }
+        Self { context: Arc::new(context), pods, changed, probed, answered, vanished: Arc::default() }
     }
 
     /// Reconciles until `watch`, the reflector's stream of the same pods, ends.
     pub async fn run(self, watch: impl Stream<Item = watcher::Result<watcher::Event<Pod>>> + Send + 'static) {
-        let Self { context, pods, changed, probed, vanished } = self;
+        let Self { context, pods, changed, probed, answered, vanished } = self;
         let collector = Collector {
             ecs: context.ecs.clone(),
             table: context.table.clone(),
@@ -155,7 +160,8 @@ impl Controller {
 
         beside.spawn(context.table.clone().run(context.ecs.clone()));
         beside.spawn(collector.run());
-        beside.spawn(listen(probed, seen, context.clone(), pods.clone()));
+        beside.spawn(listen(probed, seen.clone(), context.clone(), pods.clone()));
+        beside.spawn(hear(answered, seen, context.clone(), pods.clone()));
         let queue = futures::stream::select(
             UnboundedReceiverStream::new(seen_pods),
             UnboundedReceiverStream::new(changed),
@@ -232,12 +238,30 @@ async fn listen(
     }
 }
 
+/// Tells of the `preStop` hooks that failed, and queues the pods whose hooks have ended.
+async fn hear(
+    mut answered: mpsc::UnboundedReceiver<Answered>,
+    seen: mpsc::UnboundedSender<ObjectRef<Pod>>,
+    context: Arc<Context>,
+    pods: Store<Pod>,
+) {
+    while let Some(Answered { uid, failures }) = answered.recv().await {
+        context.hooks.heard(&uid);
+        let Some(pod) = pods.find(|pod| pod.metadata.uid.as_deref() == Some(uid.as_str())) else { continue };
+        if seen.send(ObjectRef::from_obj(pod.as_ref())).is_err() {
+            return;
+        }
+        act::publish(&context, &pod, &failures).await;
+    }
+}
+
 impl Context {
     fn pod_is_gone(&self, pod: &Pod) {
         let uid = pod.uid().unwrap_or_default();
         self.latest.forget(&uid);
         self.patience.forget(&uid);
         self.probing.forget(&uid);
+        self.hooks.forget(&uid);
         self.failures.lock().remove(&uid);
     }
 }
@@ -268,6 +292,7 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         sight: &sight,
         readiness: &readiness,
         condemned: condemned.as_ref(),
+        answered: context.hooks.answered(&uid),
         node_ip: context.settings.node_ip,
         init: context.settings.init.is_some(),
         now,
@@ -290,6 +315,13 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         Then::Wait(None) => Action::await_change(),
         Then::Wait(Some(again)) => Action::requeue(again),
         Then::Run { attempt } => run(context, pod.clone(), attempt).await?,
+        Then::PreStop { left } => {
+            let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).unwrap_or_default();
+            if let Some(spec) = &pod.spec {
+                context.hooks.begin(&uid, spec, ip, left);
+            }
+            Action::requeue(left)
+        }
         Then::Stop { arn, reason } => {
             tracing::info!(task = arn, reason, "stopping the task");
             match context.ecs.stop_task(&arn, &reason).await.map_err(Error::Aws)? {

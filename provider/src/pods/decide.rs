@@ -1,7 +1,7 @@
 //! What is to be done about a pod: a pure function of the pod, its task and the time.
 //!
 //! ```text
-//! deleted?  -- task lives --> Stop, wait for STOPPED, write the end, Delete
+//! deleted?  -- task lives --> its preStop hooks, Stop, wait for STOPPED, write the end, Delete
 //! final?    -- task lives --> Stop; else nothing
 //! no task   -- unsupported -> refuse; else Run
 //! task      -- lives -------> status; a liveness failure or a deadline: Stop
@@ -20,6 +20,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use super::{
     annotations,
     events::Event,
+    pre_stop,
     probing::Condemned,
     restart::{self, Next, Policy},
     status::{self, Facts, Phase, Readiness},
@@ -49,6 +50,11 @@ pub enum Then {
     Run {
         /// Which, from 0; the status says it already.
         attempt: u32,
+    },
+    /// See to it that the pod's `preStop` hooks have begun; until they have ended, or for this long, nothing else follows.
+    PreStop {
+        /// What is left for them.
+        left: Duration,
     },
     /// Stop the task.
     Stop {
@@ -98,6 +104,8 @@ pub struct Question<'a> {
     pub readiness: &'a (dyn Fn(&str) -> Readiness + Sync),
     /// The container that the prober has given up in this attempt, if one.
     pub condemned: Option<&'a Condemned>,
+    /// Whether all `httpGet` hooks of the pod have been answered.
+    pub answered: bool,
     /// The node's InternalIP.
     pub node_ip: IpAddr,
     /// Whether an init container of the provider's own goes before the pod's.
@@ -176,6 +184,10 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
             Decision::wait(None).with(status::living(&facts, task))
         }
         Sight::Task(task) => {
+            let left = pre_stop::left(question.pod, spec, question.answered, question.now);
+            if let (task::Status::Running, Some(left)) = (task::status(task), left) {
+                return Decision::then(Then::PreStop { left }).with(status::living(&facts, task));
+            }
             let arn = task::arn(task).to_owned();
             let stop = Then::Stop { arn, reason: "Kubernetes deleted the pod".to_owned() };
             let mut decision = Decision::then(stop).with(status::living(&facts, task));

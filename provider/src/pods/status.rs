@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | on its way up | Pending (Running where it has run before), containers Waiting `ContainerCreating` |
 //! | RUNNING | Running; Ready by probes, health and gates |
-//! | on its way down | as before, Ready False; what has exited is Terminated |
+//! | on its way down | as before; Ready False, unless the pod is deleted; what has exited is Terminated |
 //! | ended, not run again | Succeeded or Failed by its exit codes |
 //! | ended, run again later | Running (Pending where nothing ever ran), Waiting `CrashLoopBackOff` or `ImagePullBackOff` |
 //! | refused | Pending, Waiting `UnsupportedPod` |
@@ -130,14 +130,17 @@ pub fn living(facts: &Facts<'_>, task: &Task) -> PodStatus {
                 Shown::waiting("ContainerCreating", None).of(seen)
             }
             (_, Some(seen), Some(started)) => {
-                let (started_ok, ready) = readiness(facts, container, seen, started);
+                let up = place == task::Status::Running && task.desired_status() != Some("STOPPED");
+                let (started_ok, ready) = if up {
+                    readiness(facts, container, seen, started)
+                } else {
+                    draining(facts.pod, container)
+                };
                 let running = ContainerStateRunning { started_at: Some(time(started)) };
                 Shown {
                     state: ContainerState { running: Some(running), ..ContainerState::default() },
                     last: None,
-                    ready: ready
-                        && place == task::Status::Running
-                        && task.desired_status() != Some("STOPPED"),
+                    ready,
                     started: started_ok,
                     container_id: task::container_id(task, seen),
                     image_id: task::image_id(seen),
@@ -146,6 +149,17 @@ pub fn living(facts: &Facts<'_>, task: &Task) -> PodStatus {
         }
     });
     Shape::new(facts, phase, shown).on(task).render(facts)
+}
+
+/// What the pod's status says of both of a container whose task stops: a pod that is deleted goes on serving until its
+/// containers exit. Its endpoints are not ready from its deletion on, whatever it says, but serving as long as it says so; who
+/// has no other endpoint left still sends there. A task that stops for any other reason is to get nothing more.
+fn draining(pod: &Pod, container: &Container) -> (bool, bool) {
+    let before = statuses(pod).iter().find(|status| status.name == container.name);
+    match before.filter(|_| pod.metadata.deletion_timestamp.is_some()) {
+        Some(before) => (before.started == Some(true), before.ready),
+        None => (false, false),
+    }
 }
 
 /// Whether the container has started in the sense of its startup probe, and whether it is ready.

@@ -9,7 +9,7 @@
 //!
 //! Rules, defaults and wording are the kubelet's (`pkg/kubelet/prober`, `pkg/probe`). A startup probe holds the others back;
 //! after a liveness or startup probe has failed its container is left alone until its next attempt. `exec` probes are not
-//! run here: ECS runs them as the container's health check.
+//! run here: ECS runs them as the container's health check. A `preStop` hook's `httpGet` is asked by the same hand.
 
 mod check;
 mod machine;

@@ -3,10 +3,11 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerPort, Probe};
+use k8s_openapi::api::core::v1::{ContainerPort, HTTPGetAction, Probe};
 use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
@@ -169,6 +170,20 @@ impl Prober {
     /// Probes the pod no more.
     pub fn forget(&self, uid: &str) {
         self.inner.pods.lock().remove(uid);
+    }
+
+    /// Asks what a `preStop` hook asks of the pod at `ip`, once; why it was not answered, if it was not.
+    pub async fn hook(
+        &self,
+        action: &HTTPGetAction,
+        ip: &str,
+        ports: &[ContainerPort],
+        timeout: Duration,
+    ) -> Result<(), String> {
+        match self.inner.asker.ask(&Check::hook(action, ip, ports), timeout).await {
+            Outcome::Success | Outcome::Warning(_) => Ok(()),
+            Outcome::Failure(why) | Outcome::Errored(why) => Err(why),
+        }
     }
 
     /// What is known of a container.

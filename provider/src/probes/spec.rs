@@ -19,6 +19,9 @@ use super::machine::Which;
 /// What the kubelet calls itself to those whom it probes.
 pub(super) const AGENT: &str = "kube-probe/1.34";
 
+/// The same, where it runs a hook.
+const HOOK_AGENT: &str = "kube-lifecycle/1.34";
+
 /// When, and how often enough. Kubernetes's defaults (`core/v1` `Probe`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timing {
@@ -54,11 +57,13 @@ pub(super) enum Check {
     Tcp { host: String, port: u16 },
     /// `grpc.health.v1.Health/Check` that must answer SERVING.
     Grpc { host: String, port: u16, service: String },
+    /// A GET that must be answered, whatever the answer.
+    Hook(Get),
     /// Nothing can be asked, for this reason.
     Impossible(String),
 }
 
-/// An HTTP probe's request.
+/// An HTTP request of a probe or of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Get {
     pub(super) https: bool,
@@ -72,11 +77,9 @@ pub(super) struct Get {
 impl Check {
     /// What the probe asks of the pod at `ip`; `None` for a probe that is not run from here.
     pub(super) fn of(probe: &Probe, ip: &str, ports: &[ContainerPort]) -> Option<Self> {
-        let host = |given: &Option<String>| {
-            given.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| ip.to_owned())
-        };
+        let host = |given: &Option<String>| host(given, ip);
         let check = if let Some(http) = &probe.http_get {
-            resolve(&http.port, ports).and_then(|port| get(http, host(&http.host), port)).map(Self::Http)
+            get(http, ip, ports, AGENT).map(Self::Http)
         } else if let Some(tcp) = &probe.tcp_socket {
             resolve(&tcp.port, ports).map(|port| Self::Tcp { host: host(&tcp.host), port })
         } else if let Some(grpc) = &probe.grpc {
@@ -90,6 +93,16 @@ impl Check {
         };
         Some(check.unwrap_or_else(Self::Impossible))
     }
+
+    /// What a `preStop` hook asks of the pod at `ip`. As in the kubelet (`pkg/kubelet/lifecycle/handlers.go`) any answer will do.
+    pub(super) fn hook(action: &HTTPGetAction, ip: &str, ports: &[ContainerPort]) -> Self {
+        get(action, ip, ports, HOOK_AGENT).map_or_else(Self::Impossible, Self::Hook)
+    }
+}
+
+/// Whom to ask: the pod, unless another is named.
+fn host(given: &Option<String>, ip: &str) -> String {
+    given.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| ip.to_owned())
 }
 
 /// A port by number or by the name that the container gives it (`ResolveContainerPort`).
@@ -110,7 +123,13 @@ fn resolve(port: &IntOrString, ports: &[ContainerPort]) -> Result<u16, String> {
         .ok_or_else(|| format!("invalid port number: {number}"))
 }
 
-fn get(action: &HTTPGetAction, host: String, port: u16) -> Result<Get, String> {
+fn get(
+    action: &HTTPGetAction,
+    ip: &str,
+    ports: &[ContainerPort],
+    agent: &'static str,
+) -> Result<Get, String> {
+    let (host, port) = (host(&action.host, ip), resolve(&action.port, ports)?);
     let mut headers = HeaderMap::new();
     for header in action.http_headers.iter().flatten() {
         let name = HeaderName::try_from(&header.name)
@@ -119,7 +138,7 @@ fn get(action: &HTTPGetAction, host: String, port: u16) -> Result<Get, String> {
             .map_err(|_| format!("invalid value of header {:?}", header.name))?;
         headers.append(name, value);
     }
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(agent));
     // An empty Accept is how a probe says that it wants none sent.
     match headers.get(ACCEPT) {
         None => drop(headers.insert(ACCEPT, HeaderValue::from_static("*/*"))),

@@ -3,7 +3,7 @@
 //! A field that changes what runs and cannot be carried is a reason. A field that only says where or when
 //! a pod is scheduled, or that has no meaning on a node without host, is not; `provider/README.md` lists both.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, Volume};
 
 use super::{definition, env, health, init, size};
 
@@ -198,13 +198,28 @@ fn lifecycle(spec: &PodSpec) -> Vec<String> {
     let mut reasons = Vec::new();
     for container in &spec.containers {
         let Some(lifecycle) = &container.lifecycle else { continue };
-        let hooks = [
-            ("postStart", lifecycle.post_start.is_some()),
-            ("preStop", lifecycle.pre_stop.is_some()),
-            ("stopSignal", lifecycle.stop_signal.is_some()),
-        ];
-        for (hook, _) in hooks.into_iter().filter(|(_, asked)| *asked) {
-            reasons.push(format!("lifecycle not supported: {hook} (container {})", container.name));
+        let kind = |hook: &LifecycleHandler| {
+            let kinds = [
+                ("exec", hook.exec.is_some()),
+                ("httpGet", hook.http_get.is_some()),
+                ("sleep", hook.sleep.is_some()),
+                ("tcpSocket", hook.tcp_socket.is_some()),
+            ];
+            kinds.into_iter().find_map(|(kind, asked)| asked.then_some(kind)).unwrap_or("of no kind")
+        };
+        let start = lifecycle.post_start.as_ref().map(|hook| {
+            format!("postStart {}: nothing can be done in a task as its container starts", kind(hook))
+        });
+        // The provider itself asks and waits before StopTask; nothing of it is inside the task.
+        let stop = lifecycle.pre_stop.as_ref().map(kind).filter(|kind| !["httpGet", "sleep"].contains(kind));
+        let stop = stop.map(|kind| match kind {
+            "exec" => "preStop exec: nothing runs a command in a task".to_owned(),
+            kind => format!("preStop {kind}"),
+        });
+        let signal = lifecycle.stop_signal.as_ref();
+        let signal = signal.map(|signal| format!("stopSignal {signal}: ECS sends the image's own"));
+        for what in [start, stop, signal].into_iter().flatten() {
+            reasons.push(format!("lifecycle not supported: {what} (container {})", container.name));
         }
     }
     reasons

@@ -11,7 +11,7 @@ use aws_smithy_types::DateTime;
 use neargate_provider::{
     clock::Clock,
     fargate::ecs::{Described, Ecs, Error},
-    translate::{definition::Definition, run::Run},
+    translate::{definition::Definition, init, run::Run},
 };
 use parking_lot::Mutex;
 
@@ -136,6 +136,23 @@ impl Fake {
             task.stop_code = Some(TaskStopCode::TaskFailedToStart);
             task.stopped_reason = Some(reason.to_owned());
             task.stopped_at = Some(self.now());
+        });
+    }
+
+    /// The container that goes before the pod's own exits with 1, so that those never are.
+    pub(crate) fn fail_first(&self, arn: &str) {
+        self.fail_to_start(arn, "Task failed to start");
+        self.change(arn, |task| {
+            for container in task.containers.iter_mut().flatten() {
+                if container.name() == Some(init::NAME) {
+                    container.runtime_id = Some("0123-4566".to_owned());
+                    container.exit_code = Some(1);
+                } else {
+                    container.exit_code = Some(143);
+                    container.reason =
+                        Some("dependency [neargate-init] did not exit successfully".to_owned());
+                }
+            }
         });
     }
 

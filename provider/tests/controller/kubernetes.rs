@@ -59,6 +59,15 @@ impl Server {
         self.put(pod, "MODIFIED");
     }
 
+    /// The same, at this time.
+    pub(crate) fn ask_to_delete_at(&self, name: &str, now: jiff::Timestamp, grace: i64) {
+        let over = jiff::Timestamp::from_second(now.as_second() + grace).expect("a time in 2026");
+        self.edit(name, |pod| {
+            pod["metadata"]["deletionTimestamp"] = json!(over.to_string());
+            pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        });
+    }
+
     /// What `kubectl delete --force` does: the object is gone at once.
     pub(crate) fn force_delete(&self, name: &str) {
         let mut state = self.state.lock();

@@ -1,10 +1,13 @@
 //! The controller between a Kubernetes and an ECS in memory: named scenarios of what goes wrong between two steps.
 
 mod ecs;
+mod hooks;
 mod kubernetes;
 mod world;
 
-use neargate_provider::{clock::Clock, fargate::ecs::Error, pods::annotations};
+use neargate_provider::{
+    clock::Clock, fargate::ecs::Error, options, pods::annotations, translate::init::Init,
+};
 use serde_json::{Value, json};
 
 use self::world::{World, pod};
@@ -36,9 +39,11 @@ async fn a_pod_runs_as_a_task_and_goes_only_when_the_task_has_stopped() {
 
     world.kubernetes.ask_to_delete("web");
     world.until("StopTask", |world| (world.ecs.calls("StopTask") == [arn.as_str()]).then_some(())).await;
-    world.until_settled(0).await;
-    let stopping = world.until_status("web", "/containerStatuses/0/ready", json!(false)).await;
-    assert_eq!(stopping["status"]["phase"], "Running", "the object stays while the task stops");
+    world.until_settled(1).await;
+    let stopping = world.kubernetes.pod("web").expect("the object stays while the task stops");
+    assert_eq!(stopping["status"]["phase"], "Running");
+    assert_eq!(stopping["status"]["podIP"], "10.0.0.10");
+    assert_eq!(stopping["status"]["containerStatuses"][0]["ready"], true, "it serves until it exits");
     world.ecs.exit(&arn, 143);
     world.until("the object is gone", |world| world.kubernetes.pod("web").is_none().then_some(())).await;
     assert_eq!(world.ecs.calls("StopTask").len(), 1, "stopped once");
@@ -427,4 +432,38 @@ async fn a_daemon_sets_pod_is_refused_once_and_asked_for_no_more() {
     assert_eq!(world.kubernetes.status_writes("web"), 1);
     assert_eq!(world.kubernetes.pod("web").expect("it stays")["status"]["phase"], "Pending");
     assert_eq!(world.ecs.tasks().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_providers_own_container_is_hidden_and_its_failure_is_a_start_that_failed() {
+    let mut world = World::without_provider();
+    world.init = Some(Init::new(&options::Init {
+        image: "init:1".to_owned(),
+        cluster_domain: "cluster.local".to_owned(),
+        cluster_dns: Vec::new(),
+    }));
+    world.start_provider();
+    world.kubernetes.create(pod("web", "Always"), "uid-web");
+    let arn = world.until_tasks("uid-web", 1).await;
+    let names = |world: &World| -> Vec<String> {
+        let task = world.ecs.tasks().pop().expect("a task");
+        task.containers().iter().filter_map(|container| container.name().map(str::to_owned)).collect()
+    };
+    assert_eq!(names(&world), ["neargate-init", "app"]);
+    world.ecs.fail_first(&arn);
+    let failed = world
+        .until_status("web", "/containerStatuses/0/state/waiting/reason", json!("CreateContainerConfigError"))
+        .await;
+    let message = &failed["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
+    assert!(message.as_str().is_some_and(|message| message.contains("exited with 1")), "{message}");
+    assert_eq!(failed["status"]["phase"], "Pending", "nothing of the pod ever ran");
+    assert_eq!(failed["status"]["containerStatuses"][0]["lastState"], Value::Null);
+
+    let again = world.until_tasks("uid-web", 2).await;
+    world.ecs.start(&again);
+    let running = world.until_status("web", "/phase", json!("Running")).await;
+    assert_eq!(running["status"]["containerStatuses"].as_array().map(Vec::len), Some(1));
+    world.until("the events", |world| (world.kubernetes.events("web").len() == 3).then_some(())).await;
+    let reasons: Vec<_> = world.kubernetes.events("web").into_iter().map(|(reason, _)| reason).collect();
+    assert_eq!(reasons, ["MissingClusterDNS", "Failed", "Started"]);
 }

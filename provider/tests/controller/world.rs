@@ -13,7 +13,7 @@ use neargate_provider::{
     options::Architecture,
     pods::Controller,
     probes::Prober,
-    translate::{Settings, run},
+    translate::{Settings, init::Init, run},
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
@@ -48,6 +48,7 @@ pub(crate) struct World {
     pub(crate) clock: Virtual,
     /// What the next provider is told to do beside the rest.
     pub(crate) deletion_cost: Option<i32>,
+    pub(crate) init: Option<Init>,
     provider: Option<JoinHandle<()>>,
 }
 
@@ -67,6 +68,7 @@ impl World {
             ecs: Fake::new(clock),
             clock,
             deletion_cost: None,
+            init: None,
             provider: None,
         }
     }
@@ -97,7 +99,7 @@ impl World {
             node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
             started_by: self.started_by(),
             deletion_cost: self.deletion_cost,
-            init: None,
+            init: self.init.clone(),
         };
         let clock: Arc<dyn Clock> = Arc::new(self.clock);
         let probes = Prober::new(clock.clone()).expect("a TLS configuration");

@@ -32,19 +32,12 @@ const BODY: usize = 10 * 1024;
 
 pub(super) async fn run(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout: Duration) -> Outcome {
     let deadline = Instant::now() + timeout;
-    let mut place =
-        Place { https: get.https, host: get.host.clone(), port: get.port, target: get.target.clone() };
+    let mut place = Place::of(get);
     let mut headers = get.headers.clone();
     for _ in 0..REDIRECTS {
-        let answer = match tokio::time::timeout_at(deadline, ask(&place, &headers, tls, deadline)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => return Outcome::Failure(format!("Get {:?}: {why}", place.url())),
-            Err(_) => {
-                return Outcome::Failure(format!(
-                    "Get {:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
-                    place.url()
-                ));
-            }
+        let answer = match place.answer(&headers, tls, deadline).await {
+            Ok(answer) => answer,
+            Err(why) => return Outcome::Failure(why),
         };
         let status = answer.status();
         if !(200..400).contains(&status.as_u16()) {
@@ -71,6 +64,16 @@ pub(super) async fn run(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout: Dur
     Outcome::Failure(format!("Get {:?}: stopped after {REDIRECTS} redirects", place.url()))
 }
 
+/// One request, and whether it was answered at all.
+pub(super) async fn answered(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout: Duration) -> Outcome {
+    let deadline = Instant::now() + timeout;
+    let place = Place::of(get);
+    match place.answer(&get.headers, tls, deadline).await {
+        Ok(_) => Outcome::Success,
+        Err(why) => Outcome::Failure(why),
+    }
+}
+
 /// What is asked, and of whom.
 struct Place {
     https: bool,
@@ -80,6 +83,25 @@ struct Place {
 }
 
 impl Place {
+    fn of(get: &Get) -> Self {
+        Self { https: get.https, host: get.host.clone(), port: get.port, target: get.target.clone() }
+    }
+
+    /// The answer to one request, or why there is none, as Go's client says it.
+    async fn answer(
+        &self,
+        headers: &HeaderMap,
+        tls: &Arc<rustls::ClientConfig>,
+        deadline: Instant,
+    ) -> Result<hyper::Response<Incoming>, String> {
+        let why = match tokio::time::timeout_at(deadline, ask(self, headers, tls, deadline)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(why)) => why,
+            Err(_) => "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned(),
+        };
+        Err(format!("Get {:?}: {why}", self.url()))
+    }
+
     fn url(&self) -> String {
         let Self { https, host, port, target } = self;
         let scheme = if *https { "https" } else { "http" };

@@ -51,6 +51,7 @@ impl Ask for Checker {
             Check::Http(get) => http::run(get, &self.tls, timeout).await,
             Check::Tcp { host, port } => tcp::run(host, *port, timeout).await,
             Check::Grpc { host, port, service } => grpc::run(host, *port, service, timeout).await,
+            Check::Hook(get) => http::answered(get, &self.tls, timeout).await,
             Check::Impossible(why) => Outcome::Errored(why.clone()),
         }
     }

@@ -8,12 +8,13 @@
 //! IMAGE is on the engine and its program does not end by itself within a second.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use neargate::runtime::docker::{Options, Runtime};
-use neargate::runtime::{ContainerSpec, Runtime as _, SandboxSpec, TaskSpec};
+use neargate::runtime::{ContainerSpec, Filter, NetworkSpec, Resolver, Runtime as _, SandboxSpec, TaskSpec};
 
 const CPU: u32 = 256;
 const MEMORY: u32 = 512;
@@ -47,7 +48,9 @@ async fn measure(
 ) -> anyhow::Result<BTreeMap<&'static str, Vec<Duration>>> {
     let docker = bollard::Docker::connect_with_defaults()?;
     let blocks: Vec<_> = (0..=255).map_while(|third| format!("10.212.{third}.0/24").parse().ok()).collect();
-    let block = runtime.ensure_network("vpc-bench", &blocks).await?;
+    let network = NetworkSpec::Own { vpc_id: "vpc-bench".to_owned(), candidates: blocks };
+    let network = runtime.ensure_network(&network).await?;
+    let filter = Arc::new(Filter::open());
     let mut times: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
     let mut took = |what, since: Instant| times.entry(what).or_default().push(since.elapsed());
 
@@ -55,12 +58,18 @@ async fn measure(
         let began = Instant::now();
         let spec = SandboxSpec {
             sandbox_id: uuid::Uuid::new_v4().to_string(),
-            vpc_id: "vpc-bench".to_owned(),
-            address: (u32::from(block.base) + 10 + round % 200).into(),
-            hostname: "bench".to_owned(),
+            network: network.name.clone(),
+            address: Some((u32::from(network.cidr.base) + 10 + round % 200).into()),
+            hostname: Some("bench".to_owned()),
+            resolver: Resolver::default(),
+            routes: Vec::new(),
+            filter: Arc::clone(&filter),
         };
         runtime.create_sandbox(&spec).await?;
         took("3 make a sandbox (ahead, in the pool)", began);
+        let began = Instant::now();
+        runtime.set_filter(&spec.sandbox_id, &filter).await?;
+        took("3a set another filter", began);
 
         let task_id = uuid::Uuid::new_v4().simple().to_string();
         let began = Instant::now();

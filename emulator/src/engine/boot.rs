@@ -3,6 +3,7 @@
 //! Adopts what still runs, reports what died meanwhile, removes what belongs to no live task.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -12,7 +13,7 @@ use super::sandbox::Pool;
 use super::task::{Event, StopCode, Task, reason};
 use super::vpc::{self, Vpc};
 use super::work;
-use crate::runtime::{self, Cidr, Inventory};
+use crate::runtime::{self, Cidr, Inventory, Network, NetworkSpec};
 use crate::store::{self, meta, sandboxes};
 
 /// The VPC's block, once it is chosen.
@@ -22,6 +23,10 @@ const CIDR: &str = "vpc.cidr";
 pub(super) enum Error {
     #[error("could not make the VPC's network")]
     Network(#[source] runtime::Error),
+    #[error("the VPC is described with the block {described}, and its network {network} has {real}")]
+    OtherBlock { network: String, described: Cidr, real: Cidr },
+    #[error("could not remove an idle sandbox of a subnet that is no more")]
+    Sandbox(#[source] runtime::Error),
     #[error("could not see what runs")]
     Inventory(#[source] runtime::Error),
     #[error("could not read the store")]
@@ -34,37 +39,97 @@ pub(super) struct Booted {
     pub(super) events: Vec<(Arc<Task>, Vec<Event>)>,
 }
 
-/// Makes the network, and compares the live `tasks` with the runtime.
+/// Compares the live `tasks` with the runtime, and makes the network.
 pub(super) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Booted, Error> {
-    let vpc = match &context.options.vpc {
-        vpc::Choice::Builtin { strict } => Vpc::builtin(network(context).await?, *strict),
-        vpc::Choice::Given(vpc) => Vpc::clone(vpc),
-    };
     let inventory = context.runtime.inventory().await.map_err(Error::Inventory)?;
-    remove_strangers(context, &tasks, &inventory).await;
-    let pool = adopt_sandboxes(context, vpc, &inventory).await?;
-    for task in tasks.iter().filter(|task| task.attachment.sandbox_id.is_none()) {
-        // It was accepted once; a full subnet would show at its claim.
-        let _ = pool.promise(&pool.subnet_of(task));
+    remove_strangers(context, &tasks, &inventory).await?;
+    let (vpc, network) = vpc(context).await?;
+    let pool = adopt_sandboxes(context, vpc, network, &inventory).await?;
+    for task in &tasks {
+        if task.attachment.sandbox_id.is_none() {
+            // It was accepted once; a full subnet would show at its claim.
+            let _ = pool.promise(&pool.subnet_of(task));
+        }
+        pool.join(task);
     }
     let events = tasks.into_iter().map(|task| (Arc::clone(&task), catch_up(&task, &inventory))).collect();
     Ok(Booted { pool, events })
 }
 
-async fn network(context: &Context) -> Result<Cidr, Error> {
+/// The VPC, its network made or found, and that one's name.
+async fn vpc(context: &Context) -> Result<(Vpc, String), Error> {
+    match &context.options.vpc {
+        vpc::Choice::Builtin { strict } => {
+            let network = builtin_network(context).await?;
+            let vpc = Vpc::builtin(network.cidr, *strict);
+            give_up_elsewhere(context, &vpc).await?;
+            Ok((vpc, network.name))
+        }
+        vpc::Choice::Given(vpc) => {
+            // First, for a network can't be given another block while something is on it.
+            give_up_elsewhere(context, vpc).await?;
+            let spec = match &vpc.network {
+                vpc::Network::Own => {
+                    NetworkSpec::Own { vpc_id: vpc.vpc_id.clone(), candidates: vec![vpc.cidr] }
+                }
+                vpc::Network::Borrowed { name } => NetworkSpec::Borrowed { name: name.clone() },
+            };
+            let Network { name, cidr } =
+                context.runtime.ensure_network(&spec).await.map_err(Error::Network)?;
+            if cidr != vpc.cidr {
+                return Err(Error::OtherBlock { network: name, described: vpc.cidr, real: cidr });
+            }
+            Ok((Vpc::clone(vpc), name))
+        }
+    }
+}
+
+async fn builtin_network(context: &Context) -> Result<Network, Error> {
     let kept = meta::get(context.store.readers(), CIDR).await.map_err(Error::Store)?;
     let kept: Option<Cidr> = kept.and_then(|cidr| cidr.parse().ok());
-    let candidates: Vec<Cidr> = kept.into_iter().chain(vpc::candidates()).collect();
-    let cidr = context.runtime.ensure_network(vpc::VPC_ID, &candidates).await.map_err(Error::Network)?;
-    if kept != Some(cidr) {
-        let text = cidr.to_string();
+    let candidates = kept.into_iter().chain(vpc::candidates()).collect();
+    let spec = NetworkSpec::Own { vpc_id: vpc::VPC_ID.to_owned(), candidates };
+    let network = context.runtime.ensure_network(&spec).await.map_err(Error::Network)?;
+    if kept != Some(network.cidr) {
+        let text = network.cidr.to_string();
         context
             .store
             .write(move |connection| Box::pin(async move { meta::put(connection, CIDR, &text).await }))
             .await
             .map_err(Error::Store)?;
     }
-    Ok(cidr)
+    Ok(network)
+}
+
+/// Removes the idle sandboxes that are in no subnet of the VPC: it was another one when they were made.
+async fn give_up_elsewhere(context: &Context, vpc: &Vpc) -> Result<(), Error> {
+    let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
+    let here = |row: &sandboxes::Row| {
+        row.address.parse().is_ok_and(|address: Ipv4Addr| {
+            let mut subnets = vpc.subnets.iter().filter(|subnet| subnet.subnet_id == row.subnet_id);
+            subnets.any(|subnet| subnet.cidr.block().contains(&address))
+        })
+    };
+    for row in rows.into_iter().filter(|row| row.state == sandboxes::State::Idle && !here(row)) {
+        context.runtime.remove_sandbox(&row.sandbox_id).await.map_err(Error::Sandbox)?;
+        forget(context, vec![row.sandbox_id]).await?;
+    }
+    Ok(())
+}
+
+async fn forget(context: &Context, sandbox_ids: Vec<String>) -> Result<(), Error> {
+    context
+        .store
+        .write(move |connection| {
+            Box::pin(async move {
+                for sandbox_id in &sandbox_ids {
+                    sandboxes::delete(connection, sandbox_id).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+        .map_err(Error::Store)
 }
 
 /// What happened to a task while nobody watched.
@@ -102,8 +167,12 @@ fn catch_up(task: &Task, inventory: &Inventory) -> Vec<Event> {
     events
 }
 
-/// Removes what is this instance's and belongs to no live task.
-async fn remove_strangers(context: &Context, tasks: &[Arc<Task>], inventory: &Inventory) {
+/// Removes what is this instance's and belongs to no live task: of sandboxes, those without a row.
+async fn remove_strangers(
+    context: &Context,
+    tasks: &[Arc<Task>],
+    inventory: &Inventory,
+) -> Result<(), Error> {
     let live: HashSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
     let runtime = &context.runtime;
     let mut results = Vec::new();
@@ -115,51 +184,46 @@ async fn remove_strangers(context: &Context, tasks: &[Arc<Task>], inventory: &In
     for task_id in inventory.tasks.iter().filter(|task_id| !live.contains(task_id.as_str())) {
         results.push(runtime.release_task(task_id).await);
     }
-    for error in results.into_iter().filter_map(Result::err) {
-        warn!(%error, "something of an ended task is left");
+    let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
+    let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
+    for sandbox_id in inventory.sandboxes.iter().filter(|sandbox_id| !known.contains(sandbox_id.as_str())) {
+        results.push(runtime.remove_sandbox(sandbox_id).await);
     }
+    for error in results.into_iter().filter_map(Result::err) {
+        warn!(%error, "something of nobody's is left");
+    }
+    Ok(())
 }
 
-/// Counts the sandboxes that still run; forgets the rows of idle ones that do not; removes those without a row.
-async fn adopt_sandboxes(context: &Context, vpc: Vpc, inventory: &Inventory) -> Result<Pool, Error> {
+/// Counts the sandboxes that still run, and forgets the rows of idle ones that do not.
+async fn adopt_sandboxes(
+    context: &Context,
+    vpc: Vpc,
+    network: String,
+    inventory: &Inventory,
+) -> Result<Pool, Error> {
     let pool = Pool::new(
         context.store.clone(),
         Arc::clone(&context.runtime),
         context.clock.clone(),
         vpc,
+        network,
         &context.options,
     );
     let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
-    let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
-    for sandbox_id in inventory.sandboxes.iter().filter(|sandbox_id| !known.contains(sandbox_id.as_str())) {
-        if let Err(error) = context.runtime.remove_sandbox(sandbox_id).await {
-            warn!(%error, "a sandbox of nobody's is left");
-        }
-    }
     let (mut adopted, mut gone) = (0, Vec::new());
-    for row in &rows {
+    for row in rows {
         let runs = inventory.sandboxes.contains(&row.sandbox_id);
         if runs || row.state != sandboxes::State::Idle {
-            pool.adopt(row);
+            pool.adopt(&row);
             adopted += 1;
         } else {
-            gone.push(row.sandbox_id.clone());
+            gone.push(row.sandbox_id);
         }
     }
     if adopted > 0 {
         info!(sandboxes = adopted, "adopted");
     }
-    context
-        .store
-        .write(move |connection| {
-            Box::pin(async move {
-                for sandbox_id in &gone {
-                    sandboxes::delete(connection, sandbox_id).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-        .map_err(Error::Store)?;
+    forget(context, gone).await?;
     Ok(pool)
 }

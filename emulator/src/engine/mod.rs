@@ -15,6 +15,7 @@ mod boot;
 mod context;
 #[expect(clippy::module_inception, reason = "the engine's handle is the noun of this folder")]
 mod engine;
+mod filters;
 mod place;
 mod record;
 mod registry;

@@ -18,11 +18,12 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::context::Options;
+use super::filters::Filters;
 use super::task::{self, Task};
-use super::vpc::{Addresses, Subnet, Vpc, private_dns_name};
+use super::vpc::{Addresses, Network, Subnet, Vpc, private_dns_name};
 use crate::clock::Clock;
-use crate::runtime::{self, Runtime, SandboxSpec};
-use crate::store::{self, Store, sandboxes};
+use crate::runtime::{self, Resolver, Runtime, SandboxSpec};
+use crate::store::{self, SqliteConnection, Store, sandboxes};
 
 /// Idle sandboxes of a subnet nobody has used yet.
 const IDLE_AT_FIRST: usize = 1;
@@ -55,7 +56,10 @@ struct Inner {
     store: Store,
     runtime: Arc<dyn Runtime>,
     clock: Clock,
-    vpc: Vpc,
+    vpc: Arc<Vpc>,
+    /// The VPC's network, by its name on the runtime.
+    network: String,
+    filters: Filters,
     /// The region that hostnames carry: they are fixed before a task of some region comes.
     region: String,
     /// Idle sandboxes of a subnet that tasks have been started in.
@@ -73,6 +77,8 @@ struct Inner {
 #[derive(Debug)]
 struct Room {
     addresses: Addresses,
+    /// Sandboxes that are being made where the runtime assigns the addresses.
+    unassigned: usize,
     /// In the pool, or being made for it.
     idle: usize,
     /// How many are to be idle.
@@ -81,16 +87,27 @@ struct Room {
     promised: usize,
 }
 
+impl Room {
+    /// Addresses of sandboxes that are there or being made.
+    fn taken(&self) -> usize {
+        self.addresses.used() + self.unassigned
+    }
+}
+
 impl Pool {
     pub(super) fn new(
         store: Store,
         runtime: Arc<dyn Runtime>,
         clock: Clock,
         vpc: Vpc,
+        network: String,
         options: &Options,
     ) -> Self {
+        let vpc = Arc::new(vpc);
+        let filters = Filters::new(Arc::clone(&vpc), Arc::clone(&runtime), clock.clone());
         let room = |subnet: &Subnet| Room {
             addresses: Addresses::new(subnet.cidr),
+            unassigned: 0,
             idle: 0,
             target: IDLE_AT_FIRST.min(options.sandbox_pool),
             promised: 0,
@@ -101,6 +118,8 @@ impl Pool {
             runtime,
             clock,
             vpc,
+            network,
+            filters,
             region: options.region.clone(),
             idle_when_used: options.sandbox_pool,
             subnets: Mutex::new(subnets),
@@ -113,6 +132,18 @@ impl Pool {
 
     pub(super) fn vpc(&self) -> &Vpc {
         &self.0.vpc
+    }
+
+    pub(super) fn filters(&self) -> &Filters {
+        &self.0.filters
+    }
+
+    /// The task has a sandbox by now: it is a member of its security groups.
+    pub(super) fn join(&self, task: &Task) {
+        let attachment = &task.attachment;
+        if let (Some(sandbox_id), Some(address)) = (&attachment.sandbox_id, attachment.private_ipv4_address) {
+            self.0.filters.join(sandbox_id, address, &attachment.security_groups);
+        }
     }
 
     /// The subnet that the task's address is of: its own, or the one that stands for it.
@@ -134,7 +165,7 @@ impl Pool {
     /// Promises an address to a task that is about to be accepted; `false` where the subnet is full.
     pub(super) fn promise(&self, subnet_id: &str) -> bool {
         self.with(subnet_id, |room| {
-            let taken = room.addresses.used() - room.idle + room.promised;
+            let taken = room.taken().saturating_sub(room.idle) + room.promised;
             let free = taken < room.addresses.capacity();
             room.promised += usize::from(free);
             free
@@ -181,22 +212,25 @@ impl Pool {
     }
 
     /// Makes a sandbox for a task that found none idle. It is the task's once [`Pool::keep`] has committed it.
-    pub(super) async fn make_for(&self, subnet_id: &str, task_arn: &str) -> Result<sandboxes::Row, Error> {
+    pub(super) async fn make_for(&self, subnet_id: &str, task: &Task) -> Result<sandboxes::Row, Error> {
         let mut tries = TRIES;
         loop {
-            let taken = self.with(subnet_id, |room| room.addresses.take()).flatten();
-            if let Some(address) = taken {
-                let state = sandboxes::State::Claimed(task_arn.to_owned());
-                let failed = match self.make(subnet_id, address, state).await {
+            if let Some(place) = self.with(subnet_id, |room| self.take(room)).flatten() {
+                let state = sandboxes::State::Claimed(task.arn.clone());
+                let failed = match self.make(subnet_id, place, state, &task.attachment.security_groups).await
+                {
                     Ok(made) => return Ok(made),
                     Err(failed) => failed,
                 };
-                self.give_back(subnet_id, address);
+                let full = matches!(failed, Error::Runtime(runtime::Error::NetworkFull { .. }));
+                if full && self.give_up_idle(subnet_id).await? {
+                    continue;
+                }
                 tries -= 1;
                 if tries == 0 || !matches!(failed, Error::Runtime(runtime::Error::Failed { .. })) {
                     return Err(failed);
                 }
-                debug!(error = &failed as &dyn std::error::Error, %address, "trying another address");
+                debug!(error = &failed as &dyn std::error::Error, ?place, "trying another address");
                 continue;
             }
             // No address is left, but one was promised to this task: an idle sandbox has it and gives it up.
@@ -204,6 +238,19 @@ impl Pool {
                 return Err(Error::SubnetFull(subnet_id.to_owned()));
             }
         }
+    }
+
+    /// Room for one more sandbox of the subnet, and its address unless the runtime assigns them.
+    fn take(&self, room: &mut Room) -> Option<Option<Ipv4Addr>> {
+        let address = match self.0.vpc.network {
+            Network::Own => Some(room.addresses.take()?),
+            Network::Borrowed { .. } if room.taken() < room.addresses.capacity() => {
+                room.unassigned += 1;
+                None
+            }
+            Network::Borrowed { .. } => return None,
+        };
+        Some(address)
     }
 
     /// Commits a sandbox made by [`Pool::make_for`] in the transaction that keeps the state which `connect` makes of it.
@@ -222,7 +269,7 @@ impl Pool {
             .store
             .write(move |connection| {
                 Box::pin(async move {
-                    sandboxes::insert(connection, &row).await?;
+                    insert(connection, &row).await?;
                     let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
                     store::tasks::put(connection, &super::record::row(&after)).await?;
                     Ok(after)
@@ -268,6 +315,7 @@ impl Pool {
             .map_err(Error::Store)?;
         if withdrawn {
             self.0.runtime.remove_sandbox(&row.sandbox_id).await.map_err(Error::Runtime)?;
+            self.0.filters.removed(&row.sandbox_id);
             self.with(&row.subnet_id, |room| {
                 room.idle = room.idle.saturating_sub(1);
                 if let Ok(address) = row.address.parse() {
@@ -278,31 +326,53 @@ impl Pool {
         Ok(())
     }
 
+    /// Makes a sandbox in a place that was taken for it, which is free again where that fails.
     async fn make(
         &self,
         subnet_id: &str,
-        address: Ipv4Addr,
+        address: Option<Ipv4Addr>,
         state: sandboxes::State,
+        security_groups: &[String],
     ) -> Result<sandboxes::Row, Error> {
         // The semaphore is never closed, so a permit always comes.
         let _maker = self.0.makers.acquire().await;
+        let vpc = &self.0.vpc;
+        let subnet = vpc.subnets.iter().find(|subnet| subnet.subnet_id == subnet_id);
         let spec = SandboxSpec {
             sandbox_id: Uuid::new_v4().simple().to_string(),
-            vpc_id: self.0.vpc.vpc_id.clone(),
+            network: self.0.network.clone(),
             address,
-            hostname: private_dns_name(address, &self.0.region),
+            // Where the runtime assigns the address, nobody knows it in time.
+            hostname: address.map(|address| private_dns_name(address, &self.0.region)),
+            resolver: Resolver {
+                name_servers: vpc.dhcp_options.domain_name_servers.clone(),
+                search_domains: vpc.dhcp_options.domain_names.clone(),
+            },
+            routes: subnet.map(|subnet| vpc.routes(subnet).to_vec()).unwrap_or_default(),
+            filter: self.0.filters.at_first(security_groups),
         };
         let sandbox = match self.0.runtime.create_sandbox(&spec).await {
             Ok(sandbox) => sandbox,
             Err(error) => {
                 self.discard(&spec.sandbox_id).await;
+                self.with(subnet_id, |room| match address {
+                    Some(address) => room.addresses.give_back(address),
+                    None => room.unassigned = room.unassigned.saturating_sub(1),
+                });
                 return Err(Error::Runtime(error));
             }
         };
+        if address.is_none() {
+            self.with(subnet_id, |room| {
+                room.unassigned = room.unassigned.saturating_sub(1);
+                room.addresses.mark(sandbox.address);
+            });
+        }
+        self.0.filters.made(&sandbox.sandbox_id, spec.filter);
         Ok(sandboxes::Row {
             sandbox_id: sandbox.sandbox_id,
             subnet_id: subnet_id.to_owned(),
-            address: address.to_string(),
+            address: sandbox.address.to_string(),
             mac_address: sandbox.mac_address,
             state,
             created_at: self.0.clock.now(),
@@ -311,6 +381,7 @@ impl Pool {
 
     /// Removes a sandbox of which there is no row. One that stays behind is removed at the next start.
     async fn discard(&self, sandbox_id: &str) {
+        self.0.filters.removed(sandbox_id);
         if let Err(error) = self.0.runtime.remove_sandbox(sandbox_id).await {
             debug!(%sandbox_id, %error, "a sandbox is left for the next start to remove");
         }
@@ -328,18 +399,22 @@ impl Pool {
         Start(Arc::clone(&self.0))
     }
 
-    /// Refills the pool for as long as it is polled.
+    /// Refills the pool and keeps the filters for as long as it is polled.
     pub(super) async fn run(&self) {
+        tokio::join!(self.refill(), self.0.filters.run());
+    }
+
+    async fn refill(&self) {
         loop {
             let mut quiet = self.0.starting.subscribe();
             // The sender lives in `self`, so the wait cannot end for want of one.
             let _ = quiet.wait_for(|starting| *starting == 0).await;
             match self.lacking() {
                 None => self.0.refill.notified().await,
-                Some((subnet_id, address)) => {
+                Some((subnet_id, place)) => {
                     // Made to its end even where this loop is halted: without a row it would be nobody's.
                     let (pool, subnet) = (self.clone(), subnet_id.clone());
-                    let made = self.0.making.spawn(async move { pool.make_idle(&subnet, address).await });
+                    let made = self.0.making.spawn(async move { pool.make_idle(&subnet, place).await });
                     if let Ok(Err(error)) = made.await {
                         warn!(error = &error as &dyn std::error::Error, %subnet_id, "the pool is not refilled");
                         self.0.clock.sleep(RETRY).await;
@@ -349,41 +424,36 @@ impl Pool {
         }
     }
 
-    /// A subnet that lacks an idle sandbox, and the address for it. Addresses that are promised are left.
-    fn lacking(&self) -> Option<(String, Ipv4Addr)> {
+    /// A subnet that lacks an idle sandbox, and the place for it. Addresses that are promised are left.
+    fn lacking(&self) -> Option<(String, Option<Ipv4Addr>)> {
         let mut subnets = self.0.subnets.lock();
-        let room = |room: &Room| {
-            room.idle < room.target && room.addresses.used() + room.promised < room.addresses.capacity()
-        };
+        let room =
+            |room: &Room| room.idle < room.target && room.taken() + room.promised < room.addresses.capacity();
         let (subnet_id, lacking) = subnets.iter_mut().find(|(_, candidate)| room(candidate))?;
-        let address = lacking.addresses.take()?;
+        let place = self.take(lacking)?;
         lacking.idle += 1;
-        Some((subnet_id.clone(), address))
+        Some((subnet_id.clone(), place))
     }
 
-    async fn make_idle(&self, subnet_id: &str, address: Ipv4Addr) -> Result<(), Error> {
-        let made = match self.make(subnet_id, address, sandboxes::State::Idle).await {
+    async fn make_idle(&self, subnet_id: &str, place: Option<Ipv4Addr>) -> Result<(), Error> {
+        let made = match self.make(subnet_id, place, sandboxes::State::Idle, &[]).await {
             Ok(row) => {
-                let sandbox_id = row.sandbox_id.clone();
+                let (sandbox_id, address) = (row.sandbox_id.clone(), row.address.parse().ok());
                 let kept = self
                     .0
                     .store
-                    .write(move |connection| {
-                        Box::pin(async move { sandboxes::insert(connection, &row).await })
-                    })
+                    .write(move |connection| Box::pin(async move { insert(connection, &row).await }))
                     .await;
                 if kept.is_err() {
                     self.discard(&sandbox_id).await;
+                    self.with(subnet_id, |room| address.map(|address| room.addresses.give_back(address)));
                 }
                 kept.map_err(Error::Store)
             }
             Err(error) => Err(error),
         };
         if made.is_err() {
-            self.with(subnet_id, |room| {
-                room.idle = room.idle.saturating_sub(1);
-                room.addresses.give_back(address);
-            });
+            self.with(subnet_id, |room| room.idle = room.idle.saturating_sub(1));
         }
         made
     }
@@ -427,6 +497,12 @@ fn claim_of(row: &sandboxes::Row, region: &str) -> Result<task::Claim, store::Er
         private_dns_name: private_dns_name(address, region),
         address,
     })
+}
+
+/// Adds the row. The runtime gave the address, so a row that has it still is of a sandbox that is gone.
+async fn insert(connection: &mut SqliteConnection, row: &sandboxes::Row) -> Result<(), store::Error> {
+    sandboxes::vacate(connection, &row.subnet_id, &row.address).await?;
+    sandboxes::insert(connection, row).await
 }
 
 /// For `map_err` inside a write: the write is undone.

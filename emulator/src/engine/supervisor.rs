@@ -216,12 +216,13 @@ impl Supervisor {
         let connect = move |claim| next(&before, &Event::Connected(claim), now);
         match pool.claim_idle(&subnet_id, &self.task, connect).await {
             Ok(Some(after)) => {
+                pool.join(&after);
                 self.take(after);
                 true
             }
             Ok(None) => {
-                let arn = self.task.arn.clone();
-                let make = async move { Done::Sandbox(pool.make_for(&subnet_id, &arn).await) };
+                let task = Arc::clone(&self.task);
+                let make = async move { Done::Sandbox(pool.make_for(&subnet_id, &task).await) };
                 let handle = self.work.spawn(make);
                 self.in_flight.insert(handle.id(), Action::Claim);
                 false
@@ -291,7 +292,10 @@ impl Supervisor {
             let (before, now) = (Arc::clone(&self.task), self.context.clock.now());
             let connect = move |claim| next(&before, &Event::Connected(claim), now);
             match pool.keep(row.clone(), &self.task, connect).await {
-                Ok(after) => return self.take(after),
+                Ok(after) => {
+                    pool.join(&after);
+                    return self.take(after);
+                }
                 Err(error) => self.trouble("keep a sandbox", &error).await,
             }
         }

@@ -12,21 +12,30 @@ use crate::clock::{Clock, Timestamp};
 use crate::runtime::{Runtime as _, simulated};
 use crate::store::{Store, logs};
 
+mod network;
+
 const CLUSTER: &str = "arn:aws:ecs:us-east-1:000000000000:cluster/default";
 
 /// An engine that can be killed and started again over the same store and runtime.
 struct World {
     dir: TempDir,
     runtime: simulated::Runtime,
+    vpc: vpc::Choice,
     engine: Engine,
 }
 
 impl World {
     async fn new() -> Self {
+        Self::with(vpc::Choice::Builtin { strict: false }, |_| {}).await
+    }
+
+    /// With this VPC, on a runtime that `prepare` has changed.
+    async fn with(vpc: vpc::Choice, prepare: impl FnOnce(&simulated::Runtime)) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let runtime = simulated::Runtime::new(Clock::system());
-        let engine = start(&dir, &runtime).await;
-        Self { dir, runtime, engine }
+        prepare(&runtime);
+        let engine = start(&dir, &runtime, vpc.clone()).await;
+        Self { dir, runtime, vpc, engine }
     }
 
     /// What kill -9 does: nothing is finished, nothing is said.
@@ -36,7 +45,7 @@ impl World {
     }
 
     async fn start_again(&mut self) {
-        self.engine = start(&self.dir, &self.runtime).await;
+        self.engine = start(&self.dir, &self.runtime, self.vpc.clone()).await;
     }
 
     async fn run(&self, spec: Vec<ContainerSpec>) -> Arc<Task> {
@@ -85,14 +94,9 @@ impl World {
     }
 }
 
-async fn start(dir: &TempDir, runtime: &simulated::Runtime) -> Engine {
-    let options = Options {
-        region: "us-east-1".into(),
-        vpc: vpc::Choice::Builtin { strict: false },
-        activating: false,
-        sandbox_pool: 4,
-        ephemeral: false,
-    };
+async fn start(dir: &TempDir, runtime: &simulated::Runtime, vpc: vpc::Choice) -> Engine {
+    let options =
+        Options { region: "us-east-1".into(), vpc, activating: false, sandbox_pool: 4, ephemeral: false };
     let store = Store::open(dir.path()).await.expect("the store opens");
     Engine::start(options, store, Arc::new(runtime.clone()), Clock::system())
         .await

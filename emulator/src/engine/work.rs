@@ -96,6 +96,13 @@ impl Work {
         };
         let route = Route { supervisor: self.route.clone(), container };
         self.context.routes.lock().insert(container_id.clone(), route);
+        if let Some(sandbox_id) = &self.task.attachment.sandbox_id
+            && let Err(error) = self.context.pool().await.filters().ready(sandbox_id).await
+        {
+            let reason = reason::cannot_provision(&error);
+            events.push(Event::StartFailed { container: Some(container), reason });
+            return Outcome::Happened(events);
+        }
         events.push(match self.context.runtime.start_container(&container_id).await {
             Ok(()) => Event::Started { container, at: self.context.clock.now() },
             Err(error) => {
@@ -156,6 +163,7 @@ impl Work {
             self.task.containers.iter().filter_map(|container| container.container_id.as_deref());
         futures::future::try_join_all(containers.map(|id| runtime.remove_container(id))).await?;
         if let Some(sandbox_id) = &self.task.attachment.sandbox_id {
+            self.context.pool().await.filters().leave(sandbox_id);
             runtime.remove_sandbox(sandbox_id).await?;
         }
         runtime.release_task(&self.task.id).await

@@ -5,17 +5,18 @@
 //! [`Runtime::inventory`].
 //!
 //! ```text
-//! create_sandbox ─▶ (claimed by a task) ─▶ prepare_task ─▶ resolve_image ─▶ create_container ─▶ start_container
+//! create_sandbox ─▶ (claimed by a task, set_filter) ─▶ prepare_task ─▶ resolve_image ─▶ create_container ─▶ start_container
 //!                                                                              │ events: started, health, exited
 //! remove_sandbox ◀─ release_task ◀─ remove_container ◀─ follow_logs to its end ◀┘
 //! ```
 
 pub mod docker;
+mod network;
 pub mod simulated;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +24,9 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+pub use self::network::{
+    Allow, Block, Cidr, Filter, Network, NetworkSpec, Protocol, Resolver, Route, Sandbox, SandboxSpec, merged,
+};
 use crate::clock::Timestamp;
 
 /// Runs sandboxes and containers of one Neargate instance. Every call may be repeated: what is there already is
@@ -32,12 +36,17 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// What runs here. Fails with [`Error::Unreachable`] where no engine answers.
     async fn info(&self) -> Result<Info, Error>;
 
-    /// Makes the network of a VPC, or finds the one that an earlier process of this instance made. Answers the
-    /// CIDR block it really has: the first of `candidates` that no other network of the host overlaps.
-    async fn ensure_network(&self, vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error>;
+    /// Makes the network of a VPC, or finds the one that an earlier process of this instance made, or the one that
+    /// somebody lends.
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error>;
 
-    /// Makes and starts an idle sandbox: a network namespace with the address, route and hostname of its spec.
+    /// Makes and starts an idle sandbox: a network namespace with the address, routes, filter, resolver and hostname of
+    /// its spec. Fails with [`Error::NetworkFull`] where the engine has no address left to assign.
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error>;
+
+    /// Puts `filter` in place of the sandbox's, at once and whole; connections that are open stay so. One call at a
+    /// time for a sandbox.
+    async fn set_filter(&self, sandbox_id: &str, filter: &Arc<Filter>) -> Result<(), Error>;
 
     /// Removes a sandbox and so its address from the network.
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error>;
@@ -91,61 +100,6 @@ pub struct Info {
     pub cpu_architecture: String,
     /// How a task's limits are held: `cgroupfs`, `systemd` or `per container`.
     pub limits: String,
-}
-
-/// An IPv4 block, such as `172.31.0.0/16`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Cidr {
-    pub base: Ipv4Addr,
-    pub prefix: u8,
-}
-
-impl Cidr {
-    /// Every address.
-    pub const ANY: Self = Self { base: Ipv4Addr::UNSPECIFIED, prefix: 0 };
-}
-
-impl std::fmt::Display for Cidr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
-    }
-}
-
-impl std::str::FromStr for Cidr {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once('/').and_then(|(base, prefix)| {
-            Some(Self { base: base.parse().ok()?, prefix: prefix.parse().ok().filter(|p| *p <= 32)? })
-        });
-        parsed.ok_or_else(|| format!("{text:?} is not an IPv4 CIDR block such as 172.31.0.0/16"))
-    }
-}
-
-/// A route to what lies beyond the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    pub destination: Cidr,
-    /// An address on the network.
-    pub via: Ipv4Addr,
-}
-
-/// A sandbox to make.
-#[derive(Clone, Debug)]
-pub struct SandboxSpec {
-    /// Neargate's id of the sandbox, a UUID; on the engine it becomes part of the name and a label.
-    pub sandbox_id: String,
-    pub vpc_id: String,
-    pub address: Ipv4Addr,
-    pub hostname: String,
-}
-
-/// A sandbox as it came to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sandbox {
-    pub sandbox_id: String,
-    /// As the engine wired it in: `02:42:ac:1f:00:04`.
-    pub mac_address: String,
 }
 
 /// What the containers of one task share.
@@ -317,6 +271,11 @@ pub enum Error {
     ImageUnreachable { image: String, reason: String },
     #[error("no free IPv4 block for the VPC's network among {tried}: {reason}")]
     NoFreeNetwork { tried: String, reason: String },
+    #[error("the network {network} is not there: make it first, as `kind create cluster` makes kind's")]
+    NoSuchNetwork { network: String },
+    /// The engine assigns the addresses of this network, and has none left.
+    #[error("the network {network} has no free address")]
+    NetworkFull { network: String },
     /// The engine refused or failed; `reason` is its own message.
     #[error("{attempted}: {reason}")]
     Failed { attempted: String, reason: String },

@@ -14,6 +14,7 @@
 //! An image whose name begins with `missing` is not there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use super::{
-    Cidr, ContainerSpec, Error, Event, Exit, Frame, Image, Info, Inventory, Observed, Sandbox, SandboxSpec,
-    State, Stream, TaskSpec,
+    Cidr, ContainerSpec, Error, Event, Exit, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec,
+    Observed, Sandbox, SandboxSpec, State, Stream, TaskSpec,
 };
 use crate::clock::Clock;
 
@@ -51,7 +52,10 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct World {
-    sandboxes: HashSet<String>,
+    /// Networks that an engine may borrow.
+    lent: HashMap<String, Cidr>,
+    /// As they were made, with the filter that they have now.
+    sandboxes: HashMap<String, SandboxSpec>,
     tasks: HashSet<String>,
     containers: HashMap<String, Container>,
 }
@@ -111,6 +115,16 @@ impl Runtime {
         self.tell(Event::Exited { container_id: container_id.to_owned(), exit });
     }
 
+    /// Makes a network that is not the engines' own, on which the runtime assigns the addresses.
+    pub fn lend(&self, name: &str, cidr: Cidr) {
+        self.0.world.lock().lent.insert(name.to_owned(), cidr);
+    }
+
+    /// A sandbox as it was told to be, with the filter that it has now.
+    pub fn sandbox(&self, sandbox_id: &str) -> Option<SandboxSpec> {
+        self.0.world.lock().sandboxes.get(sandbox_id).cloned()
+    }
+
     fn tell(&self, event: Event) {
         // Nobody listens between two engines; the next one looks for itself.
         let _ = self.0.events.send(event);
@@ -151,16 +165,54 @@ impl super::Runtime for Runtime {
         })
     }
 
-    async fn ensure_network(&self, _vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error> {
-        let none = || Error::NoFreeNetwork { tried: String::new(), reason: "none was given".to_owned() };
-        candidates.first().copied().ok_or_else(none)
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error> {
+        match spec {
+            NetworkSpec::Own { vpc_id, candidates } => {
+                let none =
+                    || Error::NoFreeNetwork { tried: String::new(), reason: "none was given".to_owned() };
+                let cidr = candidates.first().copied().ok_or_else(none)?;
+                Ok(Network { name: vpc_id.clone(), cidr })
+            }
+            NetworkSpec::Borrowed { name } => {
+                let lent = self.0.world.lock().lent.get(name).copied();
+                let cidr = lent.ok_or_else(|| Error::NoSuchNetwork { network: name.clone() })?;
+                Ok(Network { name: name.clone(), cidr })
+            }
+        }
     }
 
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
-        self.0.world.lock().sandboxes.insert(spec.sandbox_id.clone());
-        let [a, b, c, d] = spec.address.octets();
+        let mut world = self.0.world.lock();
+        let address = match (spec.address, world.lent.get(&spec.network)) {
+            (Some(address), _) => address,
+            (None, Some(cidr)) => {
+                let used: HashSet<Ipv4Addr> =
+                    world.sandboxes.values().filter_map(|sandbox| sandbox.address).collect();
+                // Beyond the network's own address and its gateway, and before the broadcast's.
+                let (first, last) = (u32::from(cidr.base) + 2, u32::from(*cidr.block().end()));
+                let free = (first..last).map(Ipv4Addr::from).find(|address| !used.contains(address));
+                free.ok_or_else(|| Error::NetworkFull { network: spec.network.clone() })?
+            }
+            (None, None) => return Err(Error::NoSuchNetwork { network: spec.network.clone() }),
+        };
+        let sandbox = SandboxSpec { address: Some(address), ..spec.clone() };
+        world.sandboxes.insert(spec.sandbox_id.clone(), sandbox);
+        let [a, b, c, d] = address.octets();
         let mac_address = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
-        Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), mac_address })
+        Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), address, mac_address })
+    }
+
+    async fn set_filter(&self, sandbox_id: &str, filter: &Arc<Filter>) -> Result<(), Error> {
+        match self.0.world.lock().sandboxes.get_mut(sandbox_id) {
+            Some(sandbox) => sandbox.filter = Arc::clone(filter),
+            None => {
+                return Err(Error::Failed {
+                    attempted: format!("set the filter of the sandbox {sandbox_id}"),
+                    reason: "no such sandbox".to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
@@ -259,7 +311,7 @@ impl super::Runtime for Runtime {
         let world = self.0.world.lock();
         Ok(Inventory {
             containers: world.containers.iter().map(|(id, container)| container.observed(id)).collect(),
-            sandboxes: world.sandboxes.iter().cloned().collect(),
+            sandboxes: world.sandboxes.keys().cloned().collect(),
             tasks: world.tasks.iter().cloned().collect(),
         })
     }

@@ -100,6 +100,17 @@ pub async fn withdraw(connection: &mut SqliteConnection, sandbox_id: &str) -> Re
         .map_err(Error::attempting("withdraw a sandbox"))
 }
 
+/// Forgets whichever sandbox had this address.
+pub async fn vacate(connection: &mut SqliteConnection, subnet_id: &str, address: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM sandboxes WHERE subnet_id = ? AND address = ?")
+        .bind(subnet_id)
+        .bind(address)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(Error::attempting("vacate an address"))
+}
+
 /// Every sandbox, the oldest first.
 pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
     sqlx::query_as::<_, Columns>(

@@ -4,7 +4,7 @@ use neargate::runtime::docker::Options;
 use neargate::runtime::{Runtime as _, State};
 use neargate::{clean, doctor, store};
 
-use crate::support::{VPC, blocks, connect, observed, with_world};
+use crate::support::{VPC, blocks, connect, observed, own, with_world};
 
 async fn cleaned(dry_run: bool) -> String {
     let mut out = Vec::new();
@@ -30,8 +30,8 @@ async fn clean_removes_what_dead_instances_left_and_nothing_of_a_living_one() {
                 data_dir: directory,
             };
             let runtime = connect(options.clone()).await.unwrap();
-            let block = runtime.ensure_network(VPC, &blocks()).await.unwrap();
-            let world = crate::support::World { runtime, options, block };
+            let network = runtime.ensure_network(&own(VPC, blocks())).await.unwrap();
+            let world = crate::support::World { runtime, options, network };
             let task = world.task(4, 256, 512, &["data"]).await;
             task.run_tool("app", &["hold"]).await;
             dead.push(world);

@@ -3,7 +3,7 @@
 use neargate::runtime::docker::Options;
 use neargate::runtime::{Runtime as _, State};
 
-use crate::support::{VPC, blocks, connect, docker, observed, tool_image, with_world};
+use crate::support::{VPC, blocks, connect, docker, observed, own, tool_image, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_finds_what_an_earlier_one_left() {
@@ -14,7 +14,7 @@ async fn a_process_finds_what_an_earlier_one_left() {
         crate::support::exit(&world.runtime, &ended).await;
 
         let again = connect(world.options.clone()).await.unwrap();
-        assert_eq!(again.ensure_network(VPC, &blocks()).await.unwrap(), world.block);
+        assert_eq!(again.ensure_network(&own(VPC, blocks())).await.unwrap(), world.network);
         let inventory = again.inventory().await.unwrap();
         assert_eq!(inventory.sandboxes, std::slice::from_ref(&task.sandbox_id));
         assert_eq!(inventory.tasks, std::slice::from_ref(&task.task_id));
@@ -50,8 +50,8 @@ async fn one_instance_ends_all_of_its_own_and_nothing_of_another() {
         })
         .await
         .unwrap();
-        let block = other.ensure_network(VPC, &blocks()).await.unwrap();
-        assert_ne!(block, mine.block, "the same VPC of another instance is another network");
+        let network = other.ensure_network(&own(VPC, blocks())).await.unwrap();
+        assert_ne!(network, mine.network, "the same VPC of another instance is another network");
         assert!(other.inventory().await.unwrap().containers.is_empty());
         assert_eq!(other.inspect_container(&container).await.unwrap(), None);
         other.remove_everything().await.unwrap();
@@ -100,11 +100,14 @@ async fn a_block_that_the_host_uses_is_passed_over() {
         // The engine's own bridge, and this instance's network, are taken.
         let bridge = docker().inspect_network("bridge", None).await.unwrap();
         let bridge = bridge.ipam.unwrap().config.unwrap()[0].subnet.clone().unwrap();
-        let candidates: Vec<_> = [bridge.parse().unwrap(), world.block].into_iter().chain(blocks()).collect();
-        let chosen = world.runtime.ensure_network("vpc-another", &candidates).await.unwrap();
-        assert!(!candidates[..2].contains(&chosen), "{chosen}");
-        let none = world.runtime.ensure_network("vpc-none", &candidates[..2]).await.unwrap_err().to_string();
-        assert!(none.contains(&world.block.to_string()), "{none}");
+        let candidates: Vec<_> =
+            [bridge.parse().unwrap(), world.network.cidr].into_iter().chain(blocks()).collect();
+        let chosen = world.runtime.ensure_network(&own("vpc-another", candidates.clone())).await.unwrap();
+        assert!(!candidates[..2].contains(&chosen.cidr), "{chosen:?}");
+        let none = own("vpc-none", candidates[..2].to_vec());
+        let none = world.runtime.ensure_network(&none).await.unwrap_err().to_string();
+        let mine = format!("{} of the network {}", world.network.cidr, world.network.name);
+        assert!(none.contains(&mine), "{none}");
     })
     .await;
 }

@@ -11,5 +11,6 @@ mod instances;
 mod kind;
 mod limits;
 mod logs;
+mod network;
 mod oom;
 mod support;

@@ -1,16 +1,18 @@
 //! A fresh Neargate instance on the real engine for each test, gone after it whatever happened.
 
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use neargate::runtime::docker::{Options, Runtime};
 use neargate::runtime::{
-    Cidr, ContainerSpec, Error, Event, Exit, Frame, Observed, Runtime as _, SandboxSpec, State, Stream,
-    TaskSpec,
+    Cidr, ContainerSpec, Error, Event, Exit, Filter, Frame, Network, NetworkSpec, Observed, Resolver,
+    Runtime as _, SandboxSpec, State, Stream, TaskSpec,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
@@ -24,11 +26,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) runtime: Runtime,
     pub(crate) options: Options,
-    pub(crate) block: Cidr,
+    pub(crate) network: Network,
 }
 
 /// Runs `test` in a world of its own. Without an engine it is skipped, except in CI.
-pub(crate) async fn with_world<F: Future<Output = ()>>(test: impl FnOnce(std::sync::Arc<World>) -> F) {
+pub(crate) async fn with_world<F: Future<Output = ()>>(test: impl FnOnce(Arc<World>) -> F) {
     let directory = tempfile::tempdir().unwrap();
     let options = Options {
         docker_host: None,
@@ -38,8 +40,8 @@ pub(crate) async fn with_world<F: Future<Output = ()>>(test: impl FnOnce(std::sy
     // As a server does: it lives, says this to whoever cleans up beside it.
     let _lock = neargate::store::Lock::acquire(directory.path()).unwrap();
     let Some(runtime) = connect(options.clone()).await else { return };
-    let block = runtime.ensure_network(VPC, &blocks()).await.unwrap();
-    let world = std::sync::Arc::new(World { runtime: runtime.clone(), options, block });
+    let network = runtime.ensure_network(&own(VPC, blocks())).await.unwrap();
+    let world = Arc::new(World { runtime: runtime.clone(), options, network });
     let outcome = AssertUnwindSafe(test(world)).catch_unwind().await;
     runtime.remove_everything().await.unwrap();
     if let Err(panic) = outcome {
@@ -64,29 +66,51 @@ pub(crate) fn blocks() -> Vec<Cidr> {
     (0..=255).map(|third| format!("10.213.{third}.0/24").parse().unwrap()).collect()
 }
 
+/// A network of the instance's own.
+pub(crate) fn own(vpc_id: &str, candidates: Vec<Cidr>) -> NetworkSpec {
+    NetworkSpec::Own { vpc_id: vpc_id.to_owned(), candidates }
+}
+
+/// A sandbox that lets everything through.
+pub(crate) fn sandbox(network: &Network, address: Option<Ipv4Addr>) -> SandboxSpec {
+    SandboxSpec {
+        sandbox_id: uuid::Uuid::new_v4().to_string(),
+        network: network.name.clone(),
+        address,
+        hostname: address.map(|address| format!("ip-{}", address.to_string().replace('.', "-"))),
+        resolver: Resolver::default(),
+        routes: Vec::new(),
+        filter: Arc::new(Filter::open()),
+    }
+}
+
 impl World {
     /// The `n`th address of the network.
-    pub(crate) fn address(&self, n: u32) -> std::net::Ipv4Addr {
-        (u32::from(self.block.base) + n).into()
+    pub(crate) fn address(&self, n: u32) -> Ipv4Addr {
+        (u32::from(self.network.cidr.base) + n).into()
     }
 
     /// A sandbox with the `n`th address, and a task of this size prepared.
     pub(crate) async fn task(&self, n: u32, cpu: u32, memory: u32, volumes: &[&str]) -> Task<'_> {
-        let sandbox_id = uuid::Uuid::new_v4().to_string();
-        let spec = SandboxSpec {
-            sandbox_id: sandbox_id.clone(),
-            vpc_id: VPC.to_owned(),
-            address: self.address(n),
-            hostname: format!("ip-{}", self.address(n).to_string().replace('.', "-")),
-        };
-        self.runtime.create_sandbox(&spec).await.unwrap();
+        self.task_in(&sandbox(&self.network, Some(self.address(n))), cpu, memory, volumes).await
+    }
+
+    /// A task of this size prepared in this sandbox.
+    pub(crate) async fn task_in(
+        &self,
+        spec: &SandboxSpec,
+        cpu: u32,
+        memory: u32,
+        volumes: &[&str],
+    ) -> Task<'_> {
+        let sandbox = self.runtime.create_sandbox(spec).await.unwrap();
         let task_id = uuid::Uuid::new_v4().simple().to_string();
         let volumes = volumes.iter().map(|name| (*name).to_owned()).collect();
         self.runtime
             .prepare_task(&TaskSpec { task_id: task_id.clone(), cpu, memory, volumes })
             .await
             .unwrap();
-        Task { world: self, task_id, sandbox_id, cpu, memory }
+        Task { world: self, task_id, sandbox_id: sandbox.sandbox_id, address: sandbox.address, cpu, memory }
     }
 }
 
@@ -94,6 +118,7 @@ pub(crate) struct Task<'a> {
     pub(crate) world: &'a World,
     pub(crate) task_id: String,
     pub(crate) sandbox_id: String,
+    pub(crate) address: Ipv4Addr,
     cpu: u32,
     memory: u32,
 }

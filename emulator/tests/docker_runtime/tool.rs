@@ -1,8 +1,11 @@
 //! What the tests run in containers: one static program, a word for what it does.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
+
+/// What drops packets gives no answer: how long one is waited for that should not come.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -66,6 +69,51 @@ fn main() {
             let mut answer = String::new();
             connection.read_to_string(&mut answer).expect("hears");
             print!("{answer}");
+        }
+        // Whether a server can be reached at all.
+        ["knock", address] => {
+            let address = address.parse().expect("an address and a port");
+            let outcome = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| error.kind());
+            println!(
+                "{}",
+                match outcome {
+                    Ok(_) => "open",
+                    Err(ErrorKind::ConnectionRefused) => "refused",
+                    Err(_) => "closed",
+                }
+            );
+        }
+        // Connects, and says its word when there is such a file.
+        ["linger", word, address, path] => {
+            let mut connection = TcpStream::connect(address).expect("connects");
+            println!("connected");
+            while !std::path::Path::new(path).exists() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            connection.write_all(word.as_bytes()).expect("says");
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).expect("hears");
+            print!("{answer}");
+        }
+        // Sends every packet back and says so.
+        ["echo", port] => {
+            let socket = UdpSocket::bind(("0.0.0.0", number(port) as u16)).expect("binds");
+            let mut packet = [0; 512];
+            println!("ready");
+            loop {
+                let (length, from) = socket.recv_from(&mut packet).expect("receives");
+                println!("heard {length} bytes");
+                let _ = socket.send_to(&packet[..length], from);
+            }
+        }
+        // Whether a packet comes back. It is a question for the name server, of the address of "a".
+        ["ask", address] => {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("binds");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+            let sent = socket.send_to(question, address);
+            let open = sent.is_ok() && socket.recv(&mut [0; 512]).is_ok();
+            println!("{}", if open { "open" } else { "closed" });
         }
         other => panic!("no such word: {other:?}"),
     }

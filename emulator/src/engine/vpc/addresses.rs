@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use crate::runtime::Cidr;
+use crate::runtime::{Block, Cidr};
 
 /// The private DNS name of an address: `ip-10-0-0-5.ec2.internal` in us-east-1, with the region elsewhere
 /// (Amazon VPC user guide, "DNS attributes").
@@ -33,6 +33,11 @@ impl Addresses {
         let size = 1u32.checked_shl(32 - u32::from(subnet.prefix)).unwrap_or(u32::MAX);
         let first = base + 4;
         Self { first, last: base + (size - 2), next: first, used: BTreeSet::new() }
+    }
+
+    /// All that tasks can have.
+    pub fn block(&self) -> Block {
+        Ipv4Addr::from(self.first)..=Ipv4Addr::from(self.last)
     }
 
     /// How many addresses the subnet has for tasks.

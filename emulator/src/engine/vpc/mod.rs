@@ -6,6 +6,7 @@
 
 mod addresses;
 mod builtin;
+mod filter;
 mod kind;
 mod security_group;
 
@@ -13,6 +14,7 @@ use std::net::Ipv4Addr;
 
 pub use self::addresses::{Addresses, private_dns_name};
 pub use self::builtin::{SECURITY_GROUP_ID, VPC_ID, candidates};
+pub use self::filter::Members;
 pub use self::security_group::{Peer, Permission, Protocol, SecurityGroup};
 use crate::runtime::{Cidr, Route};
 

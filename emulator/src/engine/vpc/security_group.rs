@@ -3,6 +3,7 @@
 //! Source: Amazon VPC user guide, "Security group rules": rules only allow, and are stateful.
 
 use crate::runtime::Cidr;
+pub use crate::runtime::Protocol;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityGroup {
@@ -20,15 +21,6 @@ pub struct Permission {
     /// First and last port of TCP and UDP; `None` for all of them. Of ICMP: type and code are not told apart.
     pub ports: Option<(u16, u16)>,
     pub peers: Vec<Peer>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// EC2's `-1`.
-    All,
-    Tcp,
-    Udp,
-    Icmp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

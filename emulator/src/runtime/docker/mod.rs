@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ensure_network ─▶ create_sandbox: a container of our own small program, with an address of the VPC's network
+//!                   set_filter: a line to that program, netlink messages in it
 //! prepare_task   ─▶ a cgroup with the task's limits, its volumes
 //! create, start  ─▶ the task's containers, all in the sandbox's network namespace and below the task's cgroup
 //! events, logs   ◀─ the engine's own streams, never polled
@@ -23,8 +24,10 @@ mod lifecycle;
 pub(crate) mod limits;
 mod logs;
 pub(crate) mod names;
+mod netlink;
 mod network;
 pub(crate) mod oom;
+mod program;
 mod sandbox;
 pub(crate) mod sandbox_image;
 mod state;
@@ -43,8 +46,8 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Cidr, ContainerSpec, Error, Event, Frame, Image, Info, Inventory, Observed, Sandbox, SandboxSpec,
-    TaskSpec,
+    ContainerSpec, Error, Event, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec, Observed,
+    Sandbox, SandboxSpec, TaskSpec,
 };
 use client::failed;
 use facts::Facts;
@@ -187,14 +190,18 @@ impl super::Runtime for Runtime {
         })
     }
 
-    async fn ensure_network(&self, vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error> {
-        let (inner, vpc_id, candidates) = (Arc::clone(&self.0), vpc_id.to_owned(), candidates.to_vec());
-        self.whole("make a network", async move { inner.ensure_network(&vpc_id, &candidates).await }).await
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error> {
+        let (inner, spec) = (Arc::clone(&self.0), spec.clone());
+        self.whole("make a network", async move { inner.ensure_network(&spec).await }).await
     }
 
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
         let (inner, spec) = (Arc::clone(&self.0), spec.clone());
         self.whole("create a sandbox", async move { inner.create_sandbox(&spec).await }).await
+    }
+
+    async fn set_filter(&self, sandbox_id: &str, filter: &Arc<Filter>) -> Result<(), Error> {
+        self.0.set_filter(sandbox_id, filter).await
     }
 
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {

@@ -1,40 +1,62 @@
-//! One bridge network of the engine for each VPC of the instance.
+//! The engine's network that a VPC is: a bridge of the instance's own, or one that somebody else made.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use bollard::errors::Error as DockerError;
-use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest, NetworkDisconnectRequest};
+use bollard::models::{
+    Ipam, IpamConfig, Network as DockerNetwork, NetworkCreateRequest, NetworkDisconnectRequest,
+};
 use bollard::query_parameters::ListNetworksOptions;
 
 use super::Inner;
 use super::client::{failed, reason, status, unless};
 use super::host;
 use super::names::VPC;
-use crate::runtime::{Cidr, Error};
+use crate::runtime::{Cidr, Error, Network, NetworkSpec};
 
 impl Inner {
-    pub(super) async fn ensure_network(&self, vpc_id: &str, candidates: &[Cidr]) -> Result<Cidr, Error> {
+    pub(super) async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error> {
         let _one_at_a_time = self.networks.lock().await;
+        match spec {
+            NetworkSpec::Own { vpc_id, candidates } => self.own_network(vpc_id, candidates).await,
+            NetworkSpec::Borrowed { name } => self.borrowed_network(name).await,
+        }
+    }
+
+    async fn own_network(&self, vpc_id: &str, candidates: &[Cidr]) -> Result<Network, Error> {
         let name = self.instance.network(vpc_id);
-        let networks = self.list_networks(HashMap::new()).await?;
-        if let Some(network) = networks.iter().find(|network| {
+        let mut networks = self.list_networks(HashMap::new()).await?;
+        if let Some(at) = networks.iter().position(|network| {
             self.instance.owns(network.labels.as_ref())
                 && network.labels.as_ref().and_then(|labels| labels.get(VPC)).is_some_and(|id| id == vpc_id)
         }) {
-            return blocks(network).next().ok_or_else(|| Error::Failed {
-                attempted: format!("use the network {name}"),
-                reason: "it has no IPv4 block".to_owned(),
-            });
+            let block = blocks(&networks[at]).next();
+            if let Some(cidr) = block.filter(|block| candidates.contains(block)) {
+                return Ok(Network { name, cidr });
+            }
+            // It was made when the VPC was described otherwise.
+            self.docker.remove_network(&name).await.map_err(|error| Error::Failed {
+                attempted: format!("make the network {name} anew with {}", list(candidates)),
+                reason: format!("it has {} and is in use: {}", list(block.as_slice()), reason(&error)),
+            })?;
+            networks.remove(at);
         }
 
-        let mut taken: Vec<Cidr> = networks.iter().flat_map(blocks).collect();
+        let mut taken: Vec<(String, Cidr)> = networks
+            .iter()
+            .flat_map(|network| {
+                let name = network.name.as_deref().unwrap_or_default();
+                blocks(network).map(move |block| (format!("the network {name}"), block))
+            })
+            .collect();
         if self.facts.local {
-            taken.extend(host::blocks());
+            taken.extend(host::blocks().into_iter().map(|block| ("this host's route".to_owned(), block)));
         }
-        let mut refusal = "every one overlaps a network or a route of the host".to_owned();
+        let mut refusal = String::new();
         for &candidate in candidates {
-            if taken.iter().any(|&block| host::overlap(block, candidate)) {
+            if let Some((whose, block)) = taken.iter().find(|(_, block)| host::overlap(*block, candidate)) {
+                refusal = format!("{candidate} overlaps {block} of {whose}");
                 continue;
             }
             match self
@@ -42,14 +64,26 @@ impl Inner {
                 .create_network(request(&self.instance.labels(&[(VPC, vpc_id)]), &name, candidate))
                 .await
             {
-                Ok(_) => return Ok(candidate),
+                Ok(_) => return Ok(Network { name, cidr: candidate }),
                 // Another Neargate took it since we looked, or the engine knows a network that we can't see.
                 Err(error) if reason(&error).to_lowercase().contains("overlap") => refusal = reason(&error),
                 Err(error) => return Err(failed(&self.host, format!("create the network {name}"))(error)),
             }
         }
-        let tried: Vec<String> = candidates.iter().map(Cidr::to_string).collect();
-        Err(Error::NoFreeNetwork { tried: tried.join(", "), reason: refusal })
+        Err(Error::NoFreeNetwork { tried: list(candidates), reason: refusal })
+    }
+
+    async fn borrowed_network(&self, name: &str) -> Result<Network, Error> {
+        // The engine's filter takes parts of names as well.
+        let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
+        let networks = self.list_networks(filters).await?;
+        let network = networks.iter().find(|network| network.name.as_deref() == Some(name));
+        let network = network.ok_or_else(|| Error::NoSuchNetwork { network: name.to_owned() })?;
+        let cidr = blocks(network).next().ok_or_else(|| Error::Failed {
+            attempted: format!("use the network {name}"),
+            reason: "it has no IPv4 block".to_owned(),
+        })?;
+        Ok(Network { name: name.to_owned(), cidr })
     }
 
     /// Removes the instance's networks; whatever is still attached to one of them is detached.
@@ -77,7 +111,10 @@ impl Inner {
         Ok(())
     }
 
-    async fn list_networks(&self, filters: HashMap<String, Vec<String>>) -> Result<Vec<Network>, Error> {
+    async fn list_networks(
+        &self,
+        filters: HashMap<String, Vec<String>>,
+    ) -> Result<Vec<DockerNetwork>, Error> {
         let options = ListNetworksOptions { filters: Some(filters) };
         self.docker.list_networks(Some(options)).await.map_err(failed(&self.host, "list the networks"))
     }
@@ -108,7 +145,11 @@ fn request(labels: &HashMap<String, String>, name: &str, block: Cidr) -> Network
     }
 }
 
-fn blocks(network: &Network) -> impl Iterator<Item = Cidr> {
+fn blocks(network: &DockerNetwork) -> impl Iterator<Item = Cidr> {
     let configs = network.ipam.as_ref().and_then(|ipam| ipam.config.as_deref()).unwrap_or_default();
     configs.iter().filter_map(|config| config.subnet.as_deref()?.parse().ok())
+}
+
+fn list(blocks: &[Cidr]) -> String {
+    blocks.iter().map(Cidr::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -1,19 +1,21 @@
-//! A sandbox on the engine: a container of the sandbox program, with an address of the VPC's network.
+//! A sandbox on the engine: a container of the sandbox program, with an address of the VPC's network. What the engine
+//! has no word for, routes and the filter, the program sets inside.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use bollard::errors::Error as DockerError;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HealthConfig,
     HostConfig, HostConfigLogConfig, NetworkingConfig,
 };
 
-use super::Inner;
-use super::client::{failed, status};
-use super::names::{SANDBOX, VPC};
-use super::sandbox_image;
+use super::client::{failed, reason, status};
+use super::names::SANDBOX;
 use super::ulimits::Ceiling;
-use crate::runtime::{Error, Sandbox, SandboxSpec};
+use super::{Inner, netlink, sandbox_image};
+use crate::runtime::{Error, Filter, Resolver, Sandbox, SandboxSpec};
 
 /// Bytes. The program needs some hundred KiB; the OCI runtime, which prepares the container inside this limit before
 /// it becomes the program, about 20 MiB.
@@ -48,34 +50,55 @@ impl Inner {
 
     async fn start_sandbox(&self, spec: &SandboxSpec, name: &str) -> Result<Sandbox, Error> {
         let attempted = || format!("start the sandbox {name}");
-        self.docker.start_container(name, None).await.map_err(failed(&self.host, attempted()))?;
-        let inspected =
-            self.docker.inspect_container(name, None).await.map_err(failed(&self.host, attempted()))?;
-        self.learn_ceiling(&inspected);
-        let mac_address = mac_address(&inspected, &self.instance.network(&spec.vpc_id)).ok_or_else(|| {
-            Error::Failed { attempted: attempted(), reason: "it has no MAC address".to_owned() }
+        self.docker.start_container(name, None).await.map_err(|error| match full(&error) {
+            true => Error::NetworkFull { network: spec.network.clone() },
+            false => failed(&self.host, attempted())(error),
         })?;
-        Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), mac_address })
+        let (inspected, instructed) =
+            tokio::join!(self.docker.inspect_container(name, None), self.wire(spec, name));
+        instructed?;
+        let inspected = inspected.map_err(failed(&self.host, attempted()))?;
+        self.learn_ceiling(&inspected);
+        let (address, mac_address) = interface(&inspected, &spec.network).ok_or_else(|| Error::Failed {
+            attempted: attempted(),
+            reason: format!("it has no address on the network {}", spec.network),
+        })?;
+        Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), address, mac_address })
     }
 
-    /// Loads the sandbox's image and runs it once without a network. Answers how far ulimits can be raised.
+    /// Sets the routes and the filter inside.
+    async fn wire(&self, spec: &SandboxSpec, name: &str) -> Result<(), Error> {
+        let batches = [netlink::routes(&spec.routes), netlink::filter(&spec.filter)];
+        let batches: Vec<_> = batches.into_iter().filter(|batch| !batch.is_empty()).collect();
+        self.instruct(name, "set the routes and the filter", &batches).await
+    }
+
+    pub(super) async fn set_filter(&self, sandbox_id: &str, filter: &Filter) -> Result<(), Error> {
+        let name = self.instance.sandbox(sandbox_id);
+        self.instruct(&name, "set the filter", &[netlink::filter(filter)]).await
+    }
+
+    /// Loads the sandbox's image and runs it once without a network, its filter set. Answers how far ulimits can be
+    /// raised.
     pub(crate) async fn probe_sandbox(&self) -> Result<Ceiling, Error> {
         let name = self.instance.sandbox("probe");
         let attempted = || format!("run the sandbox {name}");
         self.ensure_sandbox_image().await?;
         let spec = SandboxSpec {
             sandbox_id: "probe".to_owned(),
-            vpc_id: "none".to_owned(),
-            address: Ipv4Addr::UNSPECIFIED,
-            hostname: "probe".to_owned(),
+            network: "none".to_owned(),
+            address: None,
+            hostname: None,
+            resolver: Resolver::default(),
+            routes: Vec::new(),
+            filter: Arc::new(Filter::open()),
         };
-        let mut body = self.sandbox_body(&spec);
-        body.networking_config = None;
-        if let Some(host_config) = &mut body.host_config {
-            host_config.network_mode = Some("none".to_owned());
-        }
-        self.create(&name, body).await.map_err(failed(&self.host, attempted()))?;
+        self.create(&name, self.sandbox_body(&spec)).await.map_err(failed(&self.host, attempted()))?;
         let started = self.docker.start_container(&name, None).await.map_err(failed(&self.host, attempted()));
+        let wired = match started {
+            Ok(()) => self.wire(&spec, &name).await,
+            Err(error) => Err(error),
+        };
         let inspected =
             self.docker.inspect_container(&name, None).await.map_err(failed(&self.host, attempted()));
         if let Ok(inspected) = &inspected {
@@ -83,7 +106,7 @@ impl Inner {
             self.learn_ceiling(inspected);
         }
         self.remove(&name).await?;
-        started.and(inspected)?;
+        wired.and(inspected)?;
         Ok(self.ceiling.get().cloned().unwrap_or_default())
     }
 
@@ -113,29 +136,34 @@ impl Inner {
     }
 
     fn sandbox_body(&self, spec: &SandboxSpec) -> ContainerCreateBody {
-        let network = self.instance.network(&spec.vpc_id);
-        let endpoint = EndpointSettings {
+        let endpoint = spec.address.map(|address| EndpointSettings {
             ipam_config: Some(EndpointIpamConfig {
-                ipv4_address: Some(spec.address.to_string()),
+                ipv4_address: Some(address.to_string()),
                 ..EndpointIpamConfig::default()
             }),
             ..EndpointSettings::default()
-        };
+        });
+        let Resolver { name_servers, search_domains } = &spec.resolver;
         ContainerCreateBody {
             image: Some(sandbox_image::reference()),
-            hostname: Some(spec.hostname.clone()),
-            labels: Some(self.instance.labels(&[(SANDBOX, &spec.sandbox_id), (VPC, &spec.vpc_id)])),
+            hostname: spec.hostname.clone(),
+            labels: Some(self.instance.labels(&[(SANDBOX, &spec.sandbox_id)])),
+            // For its instructions, whoever attaches and however often.
+            open_stdin: Some(true),
+            stdin_once: Some(false),
             // PID 1 does not heed a SIGTERM that it does not handle, and has nothing to put in order.
             stop_signal: Some("SIGKILL".to_owned()),
             healthcheck: Some(HealthConfig {
                 test: Some(vec!["NONE".to_owned()]),
                 ..HealthConfig::default()
             }),
-            networking_config: Some(NetworkingConfig {
-                endpoints_config: Some(HashMap::from([(network.clone(), endpoint)])),
+            networking_config: endpoint.map(|endpoint| NetworkingConfig {
+                endpoints_config: Some(HashMap::from([(spec.network.clone(), endpoint)])),
             }),
             host_config: Some(HostConfig {
-                network_mode: Some(network),
+                network_mode: Some(spec.network.clone()),
+                dns: Some(name_servers.iter().map(Ipv4Addr::to_string).collect()),
+                dns_search: Some(search_domains.clone()),
                 log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 cap_add: Some(vec!["NET_ADMIN".to_owned()]),
@@ -154,7 +182,15 @@ impl Inner {
     }
 }
 
-fn mac_address(sandbox: &ContainerInspectResponse, network: &str) -> Option<String> {
-    let networks = sandbox.network_settings.as_ref()?.networks.as_ref()?;
-    networks.get(network)?.mac_address.clone().filter(|address| !address.is_empty())
+/// The address and the MAC address of the sandbox on the network.
+fn interface(sandbox: &ContainerInspectResponse, network: &str) -> Option<(Ipv4Addr, String)> {
+    let endpoint = sandbox.network_settings.as_ref()?.networks.as_ref()?.get(network)?;
+    let mac_address = endpoint.mac_address.clone().filter(|address| !address.is_empty())?;
+    Some((endpoint.ip_address.as_deref()?.parse().ok()?, mac_address))
+}
+
+/// Whether the engine's own assignment of addresses found none (libnetwork `ipamapi.ErrNoAvailableIPs`).
+fn full(error: &DockerError) -> bool {
+    let reason = reason(error);
+    reason.contains("no available IPv4 addresses") || reason.contains("no available addresses")
 }

@@ -7,10 +7,10 @@ kind-scripts := $(addprefix integration-tests/kind/,node/kind/bin/cni.sh node/us
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run lint bench clean prepare tools engine images controlplane python
+.PHONY: help demo test run lint bench clean kind kind-down prepare tools engine images controlplane python
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: prepare ## show a Deployment run as Fargate tasks: scaled, logged, cleaned up (KEEP=1 leaves it up until Ctrl-C)
 	cargo build --workspace --bins
@@ -20,6 +20,13 @@ test: prepare ## run every test: the crates' own, then the suites with real cont
 	cargo build --workspace --all-targets
 	cargo test --workspace --no-fail-fast
 	"$$($(scripts)/venv.sh --path)/bin/python" -m unittest discover --start-directory integration-tests/python --verbose
+
+kind: tools engine images python ## make a kind cluster whose node "fargate" runs pods as Fargate tasks, and say how to use it
+	cargo build --workspace --bins
+	@$(scripts)/kind.sh up
+
+kind-down: ## remove all that `make kind` made
+	@$(scripts)/kind.sh down
 
 run: tools engine images ## run the emulator alone, on http://127.0.0.1:4566 (ARGS="--help" and others are passed on)
 	cargo run --bin neargate -- serve $(ARGS)

@@ -37,6 +37,13 @@ within() {
     done
 }
 
+# kubectl ARGUMENT…: the one in PATH, else that of the control plane.
+kubectl() {
+    local program
+    program=$(type -P kubectl) || program=$("$root/integration-tests/scripts/controlplane.sh")/kubectl
+    "$program" "$@"
+}
+
 # content_hash FILE…: twelve hex digits over the files' contents (and whatever stands on stdin).
 content_hash() { cat "$@" | sha256sum | cut -c 1-12; }
 

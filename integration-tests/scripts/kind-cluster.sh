@@ -12,7 +12,8 @@ usage="kind-cluster.sh up|down|--path NAME"
 [ $# = 2 ] || die "$usage"
 name=$2
 scripts=$root/integration-tests/scripts
-# The folder is made before the cluster is, and the kubeconfig comes last: it is there where the cluster is whole.
+# The folder is made before the cluster is, and the kubeconfig comes last: it is there where the cluster is whole. What
+# runs for a cluster may keep its own files here.
 state=$cache/kind/$name
 kubeconfig=$state/kubeconfig
 partial=$kubeconfig.partial
@@ -29,14 +30,12 @@ kind() {
     PATH=$path "$program" "$@" >&2
 }
 
-# k ARGUMENT…: kubectl as the cluster's administrator.
-k() {
-    local kubectl
-    kubectl=$(command -v kubectl) || kubectl=$("$scripts/controlplane.sh")/kubectl
-    "$kubectl" --kubeconfig "$@"
+forget() {
+    rm -f "$kubeconfig" "$partial" "$state"/{unprivileged,privileged.log,kind.log}
+    rmdir --ignore-fail-on-non-empty "$state"
 }
 
-answers() { k "$1" get --raw /readyz --request-timeout 5s >/dev/null 2>&1; }
+answers() { kubectl --kubeconfig "$1" get --raw /readyz --request-timeout 5s >/dev/null 2>&1; }
 
 # Whether the cluster is there, started again where the engine was.
 whole() {
@@ -62,16 +61,16 @@ create() {
     if [ -n "$fresh" ]; then docker network inspect --format '{{.Id}}' kind >"$network"; fi
 
     local daemonset
-    for daemonset in $(k "$partial" --namespace kube-system get daemonsets --output name); do
-        k "$partial" --namespace kube-system patch "$daemonset" --patch-file "$root/fixtures/kind/off-the-virtual-node.yaml" >&2
+    for daemonset in $(kubectl --kubeconfig "$partial" --namespace kube-system get daemonsets --output name); do
+        kubectl --kubeconfig "$partial" --namespace kube-system patch "$daemonset" --patch-file "$root/fixtures/kind/off-the-virtual-node.yaml" >&2
     done
 }
 
 # system_ready KUBECONFIG: waits for the cluster's own workloads.
 system_ready() {
     local workload
-    for workload in $(k "$1" --namespace kube-system get deployments,daemonsets --output name); do
-        k "$1" --namespace kube-system rollout status "$workload" --timeout 180s >/dev/null ||
+    for workload in $(kubectl --kubeconfig "$1" --namespace kube-system get deployments,daemonsets --output name); do
+        kubectl --kubeconfig "$1" --namespace kube-system rollout status "$workload" --timeout 180s >/dev/null ||
             die "the cluster's own $workload is not ready: kubectl --kubeconfig $1 get pods --all-namespaces"
     done
 }
@@ -88,7 +87,7 @@ up() {
             say "the cluster $name is not whole: making it anew"
             kind delete cluster --name "$name" --kubeconfig "$kubeconfig"
         fi
-        rm -rf "$state"
+        if [ -d "$state" ]; then forget; fi
         SECONDS=0
         create
         system_ready "$partial"
@@ -108,7 +107,7 @@ down() {
     fi
     program=$("$scripts/kind-binary.sh")
     kind delete cluster --name "$name" --kubeconfig "$kubeconfig"
-    rm -rf "$state"
+    forget
     # The network stays where it was there before, and as long as somebody is in it.
     local now
     now=$(docker network inspect --format '{{.Id}} {{len .Containers}}' kind 2>/dev/null || true)

@@ -17,8 +17,11 @@ kubeconfig=$state/kubeconfig
 
 k() { kubectl --kubeconfig "$kubeconfig" "$@"; }
 
-# since PID: when that process started; with the pid it names one process, also after a restart of the machine.
-since() { printf '%s %s\n' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20)"; }
+# since PID: when that process started, which with the pid names one process, also after a restart of the machine;
+# nothing of that for one that is dead and not yet reaped.
+since() {
+    printf '%s %s\n' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed -n 's/.*) //; /^[ZX]/!p' "/proc/$1/stat" | cut -d ' ' -f 20)"
+}
 
 # alive PROGRAM: whether the process that was started as that runs.
 alive() {
@@ -63,14 +66,12 @@ run() {
 
 # until_well SECONDS PROGRAM COMMAND…: until the command succeeds, as long as the program lives.
 until_well() {
-    local seconds=$1 program=$2
+    local seconds=$1 program=$2 last=
     shift 2
     # shellcheck disable=SC2317 # called by within
-    well() { gone "$program" || "$@" >/dev/null 2>&1; }
-    if ! within "$seconds" well "$@" || gone "$program"; then
-        tail -n 20 "$state/$program.log" >&2
-        die "the $program is not well: the end of $state/$program.log is above"
-    fi
+    well() { gone "$program" || last=$("$@" 2>&1); }
+    if ! within "$seconds" well "$@"; then die "the $program is not well: $last; its log: $state/$program.log"; fi
+    if gone "$program"; then die "the $program ended: $(tail -n 3 "$state/$program.log")"; fi
 }
 
 aws() { env "${environment[@]}" "$("$scripts/venv.sh")/bin/aws" "$@"; }
@@ -94,7 +95,8 @@ emulator() {
         echo "$port" >"$state/port"
     fi
     endpoint=http://127.0.0.1:$(cat "$state/port")
-    environment=("AWS_ENDPOINT_URL=$endpoint" AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test)
+    # The older of the AWS CLIs reads AWS_DEFAULT_REGION alone.
+    environment=("AWS_ENDPOINT_URL=$endpoint" AWS_{DEFAULT_,}REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test)
     run emulator neargate "$state/bin/neargate" serve --listen "${endpoint#http://}" --data-dir "$state/data" --vpc-from-kind "$name"
     until_well 60 emulator aws ecs create-cluster --cluster-name default
     local said
@@ -166,7 +168,8 @@ up() {
     provider
     k apply -f "$root/fixtures/kind/hello.yaml" >/dev/null
     k rollout status deployment/hello --timeout 120s >/dev/null ||
-        die "the Deployment hello is not ready: kubectl --kubeconfig $kubeconfig describe pods"
+        die "the Deployment hello is not ready: $(k get pods --selector app=hello \
+            --output 'jsonpath={.items[*].status.containerStatuses[*].state.waiting.message}')"
     usage
 }
 

@@ -17,7 +17,7 @@ scripts=$root/integration-tests/scripts
 state=$cache/kind/$name
 kubeconfig=$state/kubeconfig
 partial=$kubeconfig.partial
-# The id of Docker's network `kind`, where it was made for a cluster of ours.
+# The id of Docker's network `kind`, where it was made for a cluster of ours; `new` while it is being made.
 network=$cache/kind/network
 
 # nodes [OPTION]: the ids of the cluster's containers; of those that run, without an option.
@@ -35,6 +35,19 @@ forget() {
     rmdir --ignore-fail-on-non-empty "$state"
 }
 
+# The network stays where it was there before, and as long as somebody is in it.
+forget_network() {
+    [ -f "$network" ] || return 0
+    local mine now
+    mine=$(cat "$network")
+    now=$(docker network inspect --format '{{.Id}} {{len .Containers}}' kind 2>/dev/null || true)
+    if [ "$mine" = new ]; then mine=${now% *}; fi
+    if [ "$now" = "$mine 0" ]; then
+        docker network rm kind >/dev/null
+        rm "$network"
+    fi
+}
+
 answers() { kubectl --kubeconfig "$1" get --raw /readyz --request-timeout 5s >/dev/null 2>&1; }
 
 # Whether the cluster is there, started again where the engine was.
@@ -45,7 +58,7 @@ whole() {
 }
 
 create() {
-    local image fresh=
+    local image
     image=$("$scripts/kind-image.sh")
     mkdir -p "$state"
     # Whether the engine can give --privileged is seen by asking it. Root in a CI system's sandbox may lack capabilities.
@@ -53,12 +66,12 @@ create() {
         say "the engine refuses --privileged (root lacks CAP_SYS_RESOURCE?): the node gets every other capability instead"
         touch "$state/unprivileged"
     fi
-    docker network inspect kind >/dev/null 2>&1 || fresh=yes
+    docker network inspect kind >/dev/null 2>&1 || echo new >"$network"
     say "creating the cluster $name"
     kind create cluster --name "$name" --image "$image" --config "$root/integration-tests/kind/cluster.yaml" \
         --kubeconfig "$partial" --wait 180s 2>"$state/kind.log" ||
         die "kind could not create the cluster $name: see $state/kind.log"
-    if [ -n "$fresh" ]; then docker network inspect --format '{{.Id}}' kind >"$network"; fi
+    if [ "$(cat "$network" 2>/dev/null)" = new ]; then docker network inspect --format '{{.Id}}' kind >"$network"; fi
 
     local daemonset
     for daemonset in $(kubectl --kubeconfig "$partial" --namespace kube-system get daemonsets --output name); do
@@ -108,13 +121,7 @@ down() {
     program=$("$scripts/kind-binary.sh")
     kind delete cluster --name "$name" --kubeconfig "$kubeconfig"
     forget
-    # The network stays where it was there before, and as long as somebody is in it.
-    local now
-    now=$(docker network inspect --format '{{.Id}} {{len .Containers}}' kind 2>/dev/null || true)
-    if [ -f "$network" ] && [ "$now" = "$(cat "$network") 0" ]; then
-        docker network rm kind >/dev/null
-        rm "$network"
-    fi
+    forget_network
 }
 
 case $1 in

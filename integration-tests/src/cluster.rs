@@ -107,13 +107,15 @@ impl Cluster {
         }
     }
 
-    /// What a provider needs to be told so that its pods find the cluster's names, where it has any.
+    /// What a provider needs to be told so that its pods find the cluster's names and go before those of other nodes,
+    /// where it has any.
     #[must_use]
     pub fn provider_arguments(&self) -> Vec<String> {
-        match &self.origin {
-            Origin::Kind(_) => vec!["--init-image".to_owned(), "neargate/provider-init:latest".to_owned()],
-            Origin::Own(_) | Origin::Given => Vec::new(),
-        }
+        let arguments: &[&str] = match &self.origin {
+            Origin::Kind(_) => &["--init-image=neargate/provider-init:latest", "--deletion-cost=-100"],
+            Origin::Own(_) | Origin::Given => &[],
+        };
+        arguments.iter().map(|&argument| argument.to_owned()).collect()
     }
 
     /// `kubectl ARGS…` as the administrator.

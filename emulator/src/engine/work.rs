@@ -1,6 +1,7 @@
 //! The actions of a plan, carried out on the runtime. Each ends with what happened; none decides.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use super::context::{Context, Route};
 use super::supervisor::Message;
 use super::task::{Action, Event, Task, reason};
 use crate::runtime::{self, ContainerSpec, Observed, State, TaskSpec};
+
+/// After so long, a pull is told of before it is done.
+const LONG_PULL: Duration = Duration::from_millis(200);
 
 /// What came of an action.
 #[derive(Debug)]
@@ -70,8 +74,18 @@ impl Work {
     }
 
     async fn pull(&self, container: usize) -> Outcome {
-        let started = Event::PullStarted;
-        match self.context.runtime.resolve_image(&self.task.spec.containers[container].image).await {
+        let started = Event::PullStarted { at: self.context.clock.now() };
+        let mut resolve =
+            pin!(self.context.runtime.resolve_image(&self.task.spec.containers[container].image));
+        let resolved = tokio::select! {
+            resolved = &mut resolve => resolved,
+            // A long pull is seen, and billed, while it lasts; one of an image that is there costs no commit of its own.
+            () = self.context.clock.sleep(LONG_PULL) => {
+                let _ = self.route.send(Message::Happened(started.clone()));
+                resolve.await
+            }
+        };
+        match resolved {
             Ok(image) => Outcome::Happened(vec![started, Event::Pulled { container, digest: image.digest }]),
             Err(error) => Outcome::Happened(vec![
                 started,

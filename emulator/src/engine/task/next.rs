@@ -18,7 +18,9 @@ pub enum Event {
     /// The shared parts are made and the log streams exist.
     Initialized,
     /// The first image is being resolved.
-    PullStarted,
+    PullStarted {
+        at: Timestamp,
+    },
     Pulled {
         container: usize,
         digest: String,
@@ -126,8 +128,8 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
             }
         }
         Event::Initialized => task.initialized = true,
-        Event::PullStarted => {
-            task.pull_started_at.get_or_insert(now);
+        Event::PullStarted { at } => {
+            task.pull_started_at = Some(task.pull_started_at.map_or(*at, |before| before.min(*at)));
         }
         Event::Pulled { container, digest } => {
             task.containers[*container].image_digest = Some(digest.clone())

@@ -55,7 +55,7 @@ fn an_image_that_cannot_be_had_fails_the_start_and_no_container_has_an_exit_code
     let mut drive = Drive::new(vec![container("app"), container("side")]);
     drive
         .succeed(Action::Claim)
-        .event(Event::PullStarted)
+        .event(Event::PullStarted { at: Timestamp(1500) })
         .event(Event::StartFailed { container: Some(0), reason: "CannotPullContainerError: x".into() });
     drive.settle();
     assert_eq!(drive.task.last_status, Status::Stopped);

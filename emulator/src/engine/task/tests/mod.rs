@@ -142,9 +142,9 @@ impl Drive {
         match action {
             Action::Claim => self.event(Event::Connected(claim())),
             Action::Initialize => self.event(Event::Initialized),
-            Action::Pull(container) => {
-                self.event(Event::PullStarted).event(Event::Pulled { container, digest: "sha256:1".into() })
-            }
+            Action::Pull(container) => self
+                .event(Event::PullStarted { at })
+                .event(Event::Pulled { container, digest: "sha256:1".into() }),
             Action::Start(container) => {
                 let container_id = format!("c{container}");
                 self.event(Event::Created { container, container_id, runtime_id: "r".into() })

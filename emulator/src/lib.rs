@@ -4,8 +4,10 @@
 //! run; [`store`] keeps everything in SQLite. Dependencies point one way: `api → engine → {runtime, store}`.
 
 pub mod api;
+pub mod ask;
 pub mod clean;
 pub mod clock;
+pub mod cost;
 pub mod doctor;
 pub mod engine;
 pub mod options;

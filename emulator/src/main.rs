@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use neargate::options::{self, Clean, Command, Doctor, MEMORY, Options, Serve};
 use neargate::server::Server;
-use neargate::{clean, doctor};
+use neargate::{ask, clean, doctor};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
         Command::Serve(options) => serve(options).await.map(|()| true),
         Command::Doctor(options) => examine(options).await,
         Command::Clean(options) => tidy(options).await.map(|()| true),
+        Command::Cost(options) => ask::cost(options).await.map(|()| true),
         Command::Version => {
             println!("neargate {}", env!("CARGO_PKG_VERSION"));
             Ok(true)

@@ -1,10 +1,13 @@
-//! The command line: `neargate serve`, `doctor`, `clean`, `version`. Every option has an environment variable.
+//! The command line: `neargate serve`, `doctor`, `clean`, `cost`, `version`. Every option has an environment variable.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cost::By;
+use crate::cost::prices::INSTANCE_TYPE;
 
 /// `--data-dir` of a private temporary one.
 pub const MEMORY: &str = ":memory:";
@@ -40,6 +43,10 @@ pub enum Command {
     Doctor(Doctor),
     /// Remove from Docker what neargates that no longer live have left there
     Clean(Clean),
+    /// Say what the tasks of a neargate that runs cost, and what they would on EC2
+    ///
+    /// By Fargate's public prices, from the image pull to the stop, a minute at least; tasks that run until now.
+    Cost(Cost),
     /// Print the version
     Version,
 }
@@ -96,6 +103,10 @@ pub struct Serve {
     #[arg(long = "allow-host", env = "NEARGATE_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     pub allow_hosts: Vec<String>,
 
+    /// The price table of `neargate cost`, in place of the one that this program carries
+    #[arg(long, env = "NEARGATE_PRICES", value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+
     /// Where containers run
     #[arg(long, env = "NEARGATE_RUNTIME", value_enum, default_value_t = Runtime::Docker, hide = true)]
     pub runtime: Runtime,
@@ -138,6 +149,30 @@ pub struct Clean {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Say what the tasks of a neargate that runs cost, and what they would on EC2.
+#[derive(Clone, Debug, Args)]
+pub struct Cost {
+    /// Where it listens
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", default_value = "http://127.0.0.1:4566")]
+    pub endpoint: String,
+
+    /// What to put together: task, service, cluster or tag:KEY
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    pub by: By,
+
+    /// The EC2 instance type to compare with
+    #[arg(long, value_name = "TYPE", default_value = INSTANCE_TYPE)]
+    pub instance_type: String,
+
+    /// Print JSON in place of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write a picture of vCPU and dollars over time in place of a table
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub svg: Option<PathBuf>,
 }
 
 /// The data directory where none is named: `neargate` in `$XDG_DATA_HOME`, else in `~/.local/share`.

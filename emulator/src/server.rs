@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Emulator, Guard};
 use crate::clock::Clock;
+use crate::cost::Prices;
 use crate::engine::vpc::{self, Vpc};
 use crate::engine::{self, Engine};
 use crate::options::{self, MEMORY, Serve};
@@ -70,8 +71,10 @@ impl Server {
             activating,
             sandbox_pool,
             allow_hosts,
+            prices,
             runtime,
         } = options;
+        let prices = prices.as_deref().map_or_else(|| Ok(Prices::builtin()), read_prices)?;
         let listener = bind(listen).await?;
         let address = listener.local_addr().context("asking for the address that it listens on")?;
 
@@ -100,7 +103,8 @@ impl Server {
         };
         let engine = Engine::start(options, store, runtime, clock).await?;
 
-        let emulator = Emulator { engine: engine.clone(), account: account.into(), region: region.into() };
+        let emulator =
+            Emulator { engine: engine.clone(), account: account.into(), region: region.into(), prices };
         let router = api::router(emulator, Guard::new(Some(address), &allow_hosts));
         Ok(Self { listener, address, router, engine, _temporary: temporary })
     }
@@ -182,6 +186,12 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn temporary() -> anyhow::Result<TempDir> {
     let prefix = format!("neargate-{}-", std::process::id());
     tempfile::Builder::new().prefix(&prefix).tempdir().context("cannot make a temporary data directory")
+}
+
+fn read_prices(file: &Path) -> anyhow::Result<Prices> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the prices of {name}"))?;
+    Prices::parse(&text).map_err(|invalid| anyhow::anyhow!("cannot use the prices of {name}, {invalid}"))
 }
 
 async fn open(data_dir: &Path) -> anyhow::Result<Store> {

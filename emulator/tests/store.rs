@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use neargate::clock::Timestamp;
 use neargate::store::{
-    Error, Store, client_tokens, clusters, meta, reset, sandboxes, task_definitions, tasks,
+    Error, Store, client_tokens, clusters, meta, reset, sandboxes, task_definitions, tasks, usage,
 };
 use tokio::sync::oneshot;
 
@@ -393,6 +393,30 @@ async fn tasks_are_kept_as_they_were_put_last_and_forgotten_by_their_time_of_sto
     assert_eq!(gone.len(), 5);
     assert_eq!(tasks::get(store.readers(), "arn:0004").await.unwrap(), None);
     assert_eq!(tasks::get(store.readers(), "arn:0005").await.unwrap(), Some(row(5, Some(5))));
+}
+
+#[tokio::test]
+async fn usage_is_kept_once_across_processes_until_a_reset() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |n: i64, body: &str| usage::Row {
+        task_arn: format!("arn:{n:04}"),
+        stopped_at: Timestamp(n),
+        body: body.to_owned(),
+    };
+    let kept: Vec<usage::Row> = (0..450).map(|n| row(n, "first")).collect();
+    let store = open(dir.path()).await;
+    for rows in [kept.clone(), vec![row(7, "again")]] {
+        store
+            .write(move |connection| Box::pin(async move { usage::keep_many(connection, &rows).await }))
+            .await
+            .unwrap();
+    }
+    store.close().await;
+
+    let store = open(dir.path()).await;
+    assert_eq!(usage::load_all(store.readers()).await.unwrap(), kept);
+    store.write(|connection| Box::pin(reset::everything(connection))).await.unwrap();
+    assert_eq!(usage::load_all(store.readers()).await.unwrap(), []);
 }
 
 #[tokio::test]

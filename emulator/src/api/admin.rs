@@ -1,4 +1,4 @@
-//! Neargate's own two paths beside AWS's: health for whoever waits for the server, reset for test suites.
+//! Neargate's own paths beside AWS's and `cost`: health for whoever waits for the server, reset for test suites.
 
 use axum::Json;
 use axum::extract::State;

@@ -271,7 +271,12 @@ mod tests {
         };
         let runtime = Arc::new(simulated::Runtime::new(clock.clone()));
         let engine = Engine::start(options, store, runtime, clock).await.unwrap();
-        let emulator = Emulator { engine, account: "000000000000".into(), region: "us-east-1".into() };
+        let emulator = Emulator {
+            engine,
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            prices: crate::cost::Prices::builtin(),
+        };
         let codes = ["InvalidParameterException", "ServerException"];
         let service = Service::new("ecs", ecs::TARGET_PREFIX, ecs::OPERATIONS, codes).with::<ListClusters>();
         let table = Table::new(vec![service]);

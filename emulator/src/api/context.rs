@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::cost::Prices;
 use crate::engine::Engine;
 use crate::store::Store;
 
@@ -14,6 +15,8 @@ pub struct Emulator {
     pub account: Arc<str>,
     /// The region of a request whose signature names none.
     pub region: Arc<str>,
+    /// What tasks cost.
+    pub prices: Prices,
 }
 
 /// One request's surroundings.

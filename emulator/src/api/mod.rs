@@ -10,6 +10,7 @@
 mod admin;
 mod aws_json;
 mod context;
+mod cost;
 mod ecs;
 mod error;
 mod guard;

@@ -20,7 +20,7 @@ use super::context::Emulator;
 use super::error::Error;
 use super::guard::Guard;
 use super::operation::Table;
-use super::{admin, aws_json};
+use super::{admin, aws_json, cost};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -49,6 +49,7 @@ pub fn router(emulator: Emulator, guard: Guard) -> Router {
     Router::new()
         .route("/", post(answer))
         .route("/_neargate/health", get(admin::health))
+        .route("/_neargate/cost", get(cost::report))
         .route("/_neargate/reset", post(admin::reset))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)

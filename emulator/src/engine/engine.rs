@@ -15,7 +15,7 @@ use super::registry::{Counts, Registry};
 use super::run::{self, Order, Ran};
 use super::supervisor::{Message, Supervisor};
 use super::task::{Event, StopCode, Tag, Task};
-use super::{place, record};
+use super::{place, record, usage};
 use crate::clock::Clock;
 use crate::runtime::{self, Runtime};
 use crate::store::{self, Store, client_tokens, logs, reset, tasks};
@@ -393,6 +393,7 @@ async fn sweep(context: Arc<Context>) {
                 Box::pin(async move {
                     client_tokens::delete_expired(connection, now).await?;
                     logs::delete_expired(connection, now).await?;
+                    usage::keep_stopped_before(connection, before).await?;
                     tasks::delete_stopped_before(connection, before).await
                 })
             })

@@ -25,6 +25,7 @@ mod supervisor;
 pub mod task;
 #[cfg(test)]
 mod tests;
+mod usage;
 pub mod vpc;
 mod work;
 

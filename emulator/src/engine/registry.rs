@@ -40,6 +40,10 @@ impl Registry {
         self.inner.read().by_arn.get(arn).map(|(_, task)| Arc::clone(task))
     }
 
+    pub(super) fn all(&self) -> Vec<Arc<Task>> {
+        self.inner.read().by_arn.values().map(|(_, task)| Arc::clone(task)).collect()
+    }
+
     pub(super) fn of_cluster(&self, cluster_arn: &str) -> Vec<Arc<Task>> {
         let inner = self.inner.read();
         inner.by_cluster.get(cluster_arn).map(|tasks| tasks.values().cloned().collect()).unwrap_or_default()

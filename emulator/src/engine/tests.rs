@@ -95,12 +95,19 @@ impl World {
 }
 
 async fn start(dir: &TempDir, runtime: &simulated::Runtime, vpc: vpc::Choice) -> Engine {
-    let options =
-        Options { region: "us-east-1".into(), vpc, activating: false, sandbox_pool: 4, ephemeral: false };
+    start_at(dir, runtime, vpc, Clock::system()).await
+}
+
+async fn start_at(dir: &TempDir, runtime: &simulated::Runtime, vpc: vpc::Choice, clock: Clock) -> Engine {
+    let options = Options {
+        region: "us-east-1".into(),
+        vpc,
+        activating: false,
+        sandbox_pool: 4,
+        ephemeral: false,
+    };
     let store = Store::open(dir.path()).await.expect("the store opens");
-    Engine::start(options, store, Arc::new(runtime.clone()), Clock::system())
-        .await
-        .expect("the engine starts")
+    Engine::start(options, store, Arc::new(runtime.clone()), clock).await.expect("the engine starts")
 }
 
 fn container(name: &str, environment: &[(&str, &str)]) -> ContainerSpec {
@@ -389,4 +396,40 @@ async fn a_reset_forgets_everything_and_the_engine_goes_on() {
     assert!(world.runtime.inventory().await.expect("an inventory").containers.is_empty());
     let again = world.run(vec![container("app", &[])]).await.arn.clone();
     world.running(&again).await;
+}
+
+#[tokio::test]
+async fn a_task_is_billed_once_while_it_is_shown_and_after_it_is_forgotten_until_a_reset() {
+    let clock = Clock::manual(Timestamp(1_000_000));
+    let dir = TempDir::new().expect("a temporary directory");
+    let runtime = simulated::Runtime::new(clock.clone());
+    let vpc = vpc::Choice::Builtin { strict: false };
+    let engine = start_at(&dir, &runtime, vpc.clone(), clock.clone()).await;
+    let mut world = World { dir, runtime, vpc: vpc.clone(), engine };
+    let arn = world.run(vec![container("app", &[])]).await.arn.clone();
+    let started = world.running(&arn).await;
+    let usages = world.engine.usages().await.expect("usage");
+    assert_eq!(usages.iter().map(|usage| usage.until).collect::<Vec<_>>(), [None]);
+    assert_eq!(Some(usages[0].from), started.pull_started_at);
+
+    clock.advance(Duration::from_secs(100));
+    world.engine.stop(&arn, StopCode::UserInitiated, String::new()).await.expect("the stop is taken");
+    let stopped = world.stopped(&arn).await;
+    let shown = world.engine.usages().await.expect("usage");
+    assert_eq!(shown[0].until, stopped.stopped_at);
+    assert!(stopped.stopped_at >= Some(Timestamp(1_100_000)));
+
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while world.engine.task(&arn).is_some() {
+        assert!(tokio::time::Instant::now() < deadline, "it is still shown");
+        // The sweep sleeps anew after each look.
+        clock.advance(Duration::from_mins(61));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(world.engine.usages().await.expect("usage"), shown, "forgotten");
+    world.kill().await;
+    world.engine = start_at(&world.dir, &world.runtime, vpc, clock).await;
+    assert_eq!(world.engine.usages().await.expect("usage"), shown, "in the next process");
+    world.engine.reset().await.expect("the reset");
+    assert_eq!(world.engine.usages().await.expect("usage"), []);
 }

@@ -21,6 +21,7 @@ pub mod reset;
 pub mod sandboxes;
 pub mod task_definitions;
 pub mod tasks;
+pub mod usage;
 mod writer;
 
 pub use error::Error;

@@ -11,6 +11,7 @@ pub async fn everything(connection: &mut SqliteConnection) -> Result<(), Error> 
         "DELETE FROM families",
         "DELETE FROM task_definitions",
         "DELETE FROM tasks",
+        "DELETE FROM usage",
         "DELETE FROM client_tokens",
         "DELETE FROM sandboxes",
         "DELETE FROM log_cursors",

@@ -95,6 +95,18 @@ pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Err
     .map_err(Error::attempting("load the tasks"))
 }
 
+/// The tasks that stopped before `time`.
+pub async fn stopped_before(executor: impl SqliteExecutor<'_>, time: Timestamp) -> Result<Vec<Row>, Error> {
+    sqlx::query_as::<_, Columns>(
+        "SELECT arn, cluster_arn, last_status, stopped_at, body FROM tasks WHERE stopped_at < ?",
+    )
+    .bind(time.millis())
+    .fetch_all(executor)
+    .await
+    .map(|rows| rows.into_iter().map(Row::from).collect())
+    .map_err(Error::attempting("find stopped tasks"))
+}
+
 /// Deletes the tasks that stopped before `time` and answers their ARNs.
 pub async fn delete_stopped_before(
     connection: &mut SqliteConnection,

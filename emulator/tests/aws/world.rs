@@ -50,7 +50,12 @@ impl World {
         };
         let runtime = Arc::new(simulated::Runtime::new(clock.clone()));
         let engine = Engine::start(options, store, runtime, clock.clone()).await.unwrap();
-        let emulator = Emulator { engine, account: "000000000000".into(), region: "us-east-1".into() };
+        let emulator = Emulator {
+            engine,
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            prices: neargate::cost::Prices::builtin(),
+        };
         let router = router(emulator, Guard::new(None, &[]));
         Self { clock, logs: client(&router, REGION), router, _dir: dir }
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod clusters;
+mod cost;
 mod malformed;
 mod run_task_rules;
 mod support;

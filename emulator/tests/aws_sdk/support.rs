@@ -58,7 +58,8 @@ impl Emulator {
         let runtime = Arc::new(Runtime::new(clock.clone()));
         let region = Arc::from(options.region.as_str());
         let engine = Engine::start(options, store, runtime, clock).await.unwrap();
-        let emulator = api::Emulator { engine, account: "000000000000".into(), region };
+        let prices = neargate::cost::Prices::builtin();
+        let emulator = api::Emulator { engine, account: "000000000000".into(), region, prices };
         Self { router: api::router(emulator, Guard::new(None, &[])), _data: data }
     }
 

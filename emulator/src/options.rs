@@ -103,6 +103,11 @@ pub struct Serve {
     #[arg(long = "allow-host", env = "NEARGATE_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     pub allow_hosts: Vec<String>,
 
+    /// Forward the ports that running tasks map from 127.0.0.1: the same port where it is free, else another, told in
+    /// `networkBindings` of DescribeTasks and in the log
+    #[arg(long, env = "NEARGATE_PUBLISH_PORTS", value_parser = BoolishValueParser::new())]
+    pub publish_ports: bool,
+
     /// The price table of `neargate cost`, in place of the one that this program carries
     #[arg(long, env = "NEARGATE_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,

@@ -71,6 +71,7 @@ impl Server {
             activating,
             sandbox_pool,
             allow_hosts,
+            publish_ports,
             prices,
             runtime,
         } = options;
@@ -100,6 +101,7 @@ impl Server {
             activating,
             sandbox_pool,
             ephemeral: ephemeral || in_memory,
+            publish_ports,
         };
         let engine = Engine::start(options, store, runtime, clock).await?;
 

@@ -268,6 +268,7 @@ mod tests {
             activating: false,
             sandbox_pool: 0,
             ephemeral: true,
+            publish_ports: false,
         };
         let runtime = Arc::new(simulated::Runtime::new(clock.clone()));
         let engine = Engine::start(options, store, runtime, clock).await.unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
+use super::publish::Ports;
 use super::registry::Registry;
 use super::sandbox::Pool;
 use super::supervisor::Message;
@@ -27,6 +28,8 @@ pub struct Options {
     pub sandbox_pool: usize,
     /// End tasks, pool and network at shutdown.
     pub ephemeral: bool,
+    /// Listen on the host's loopback for the ports of tasks that run.
+    pub publish_ports: bool,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub(super) struct Context {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) clock: Clock,
     pub(super) registry: Registry,
+    pub(super) ports: Ports,
     /// There once the network is made and what an earlier process left is adopted.
     pub(super) pool: watch::Sender<Option<Pool>>,
     /// Task ARN → its supervisor.
@@ -65,8 +69,11 @@ impl Context {
         }
     }
 
-    /// Shows a committed task to the readers.
+    /// Shows a committed task to the readers; its ports are open before it is seen RUNNING.
     pub(super) fn publish(&self, task: &Arc<Task>) {
+        if self.options.publish_ports {
+            self.ports.follow(task);
+        }
         self.registry.publish(Arc::clone(task));
     }
 }

@@ -11,6 +11,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::boot;
 use super::context::{Context, Options, Route};
+use super::publish::{Binding, Ports};
 use super::registry::{Counts, Registry};
 use super::run::{self, Order, Ran};
 use super::supervisor::{Message, Supervisor};
@@ -65,6 +66,7 @@ impl Engine {
             options,
             store,
             runtime,
+            ports: Ports::new(clock.clone()),
             clock,
             registry: Registry::default(),
             pool: watch::Sender::new(None),
@@ -189,6 +191,11 @@ impl Engine {
         self.0.context.registry.of_cluster(cluster_arn)
     }
 
+    /// Where the task's ports are on this machine, by the index of the container.
+    pub fn bindings(&self, arn: &str) -> Vec<(usize, Binding)> {
+        self.0.context.ports.of(arn)
+    }
+
     /// The running and pending tasks of a cluster.
     pub fn counts(&self, cluster_arn: &str) -> Counts {
         self.0.context.registry.counts(cluster_arn)
@@ -246,6 +253,7 @@ impl Engine {
         self.0.context.pool.send_replace(None);
         self.0.context.supervisors.lock().clear();
         self.0.context.routes.lock().clear();
+        self.0.context.ports.close_all();
     }
 
     fn set_going(&self, live: Vec<Arc<Task>>) {

@@ -17,6 +17,7 @@ mod context;
 mod engine;
 mod filters;
 mod place;
+mod publish;
 mod record;
 mod registry;
 pub mod run;
@@ -31,4 +32,5 @@ mod work;
 
 pub use context::Options;
 pub use engine::{Engine, Error};
+pub use publish::Binding;
 pub use registry::Counts;

@@ -105,6 +105,7 @@ async fn start_at(dir: &TempDir, runtime: &simulated::Runtime, vpc: vpc::Choice,
         activating: false,
         sandbox_pool: 4,
         ephemeral: false,
+        publish_ports: false,
     };
     let store = Store::open(dir.path()).await.expect("the store opens");
     Engine::start(options, store, Arc::new(runtime.clone()), clock).await.expect("the engine starts")

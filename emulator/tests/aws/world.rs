@@ -47,6 +47,7 @@ impl World {
             activating: false,
             sandbox_pool: 0,
             ephemeral: true,
+            publish_ports: false,
         };
         let runtime = Arc::new(simulated::Runtime::new(clock.clone()));
         let engine = Engine::start(options, store, runtime, clock.clone()).await.unwrap();

@@ -185,6 +185,7 @@ async fn unknown_subnets_are_mapped_unless_the_vpc_is_strict() {
         activating: false,
         sandbox_pool: 1,
         ephemeral: true,
+        publish_ports: false,
     };
     let emulator = Emulator::with(strict).await;
     let ecs = emulator.ecs();

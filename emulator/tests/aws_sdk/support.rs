@@ -47,6 +47,7 @@ impl Emulator {
             activating: false,
             sandbox_pool: 4,
             ephemeral: true,
+            publish_ports: false,
         };
         Self::with(options).await
     }

@@ -6,6 +6,7 @@
 mod isolation;
 mod limits;
 mod logs;
+mod publish;
 mod restart;
 
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             restart::a_kill_in_the_middle_of_starting_starts_no_task_twice,
             restart::tasks_outlive_a_clean_end_and_idle_sandboxes_do_not,
             logs::ten_kills_lose_no_line_and_double_none,
+            publish::mapped_ports_answer_on_loopback_while_the_task_runs_and_again_after_a_kill,
         ],
     )
 }

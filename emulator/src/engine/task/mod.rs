@@ -21,4 +21,4 @@ pub use model::{
 };
 pub use next::{Claim, Event, Illegal, next};
 pub use plan::{Action, deadline, plan};
-pub use spec::{AwsLogs, Condition, ContainerSpec, Dependency, RestartPolicy, Spec};
+pub use spec::{AwsLogs, Condition, ContainerSpec, Dependency, PortMapping, Protocol, RestartPolicy, Spec};

@@ -61,6 +61,24 @@ pub struct ContainerSpec {
     pub memory_reservation: Option<u32>,
     /// Where the output goes; `None`: nowhere.
     pub log: Option<AwsLogs>,
+    /// Those that name one port.
+    #[serde(default)]
+    pub port_mappings: Vec<PortMapping>,
+}
+
+/// A port that a container listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    pub container_port: u16,
+    pub protocol: Protocol,
+}
+
+/// `protocol` of a port mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+    Udp,
 }
 
 /// `dependsOn` of a container.

@@ -37,7 +37,9 @@ impl Operation for Describe {
         for name in tasks.unwrap_or_default() {
             let Identity { arn } = Identity::read(context, &cluster_name, &name)?;
             match context.engine().task(&arn).filter(|task| task.cluster_arn == cluster_arn) {
-                Some(task) => found.push(view::of(&task, tags)),
+                Some(task) => {
+                    found.push(view::bound(view::of(&task, tags), &context.engine().bindings(&arn)));
+                }
                 None => failures.push(Failure {
                     arn: Some(arn),
                     reason: Some("MISSING".to_owned()),

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::datetime;
 use crate::api::model::ecs::{
-    ContainerCondition, ContainerDefinition, ContainerDependency, HealthCheck, LogConfiguration, LogDriver,
-    PidMode, TaskDefinition, Ulimit,
+    self as model, ContainerCondition, ContainerDefinition, ContainerDependency, HealthCheck,
+    LogConfiguration, LogDriver, PidMode, TaskDefinition, TransportProtocol, Ulimit,
 };
-use crate::engine::task::{AwsLogs, Condition, ContainerSpec, Dependency, RestartPolicy, Spec};
+use crate::engine::task::{
+    AwsLogs, Condition, ContainerSpec, Dependency, PortMapping, Protocol, RestartPolicy, Spec,
+};
 use crate::runtime;
 
 /// Seconds between SIGTERM and SIGKILL where the definition names none (API reference, ContainerDefinition).
@@ -84,7 +86,18 @@ fn container(definition: &ContainerDefinition, region: &str) -> ContainerSpec {
         memory: positive(definition.memory),
         memory_reservation: positive(definition.memory_reservation),
         log: definition.log_configuration.as_ref().and_then(|log| awslogs(log, region)),
+        port_mappings: definition.port_mappings.iter().flatten().filter_map(port_mapping).collect(),
     }
+}
+
+/// `None` for a range of ports, and for a port that is none.
+fn port_mapping(mapping: &model::PortMapping) -> Option<PortMapping> {
+    let container_port = u16::try_from(mapping.container_port?).ok().filter(|port| *port > 0)?;
+    let protocol = match mapping.protocol {
+        Some(TransportProtocol::Udp) => Protocol::Udp,
+        _ => Protocol::Tcp,
+    };
+    Some(PortMapping { container_port, protocol })
 }
 
 fn ulimit(ulimit: &Ulimit) -> runtime::Ulimit {
@@ -184,6 +197,9 @@ mod tests {
                 "startTimeout": 20, "stopTimeout": 2,
                 "restartPolicy": {"enabled": true, "ignoredExitCodes": [0], "restartAttemptPeriod": 60},
                 "cpu": 64, "memory": 128, "memoryReservation": 64,
+                "portMappings": [
+                    {"containerPort": 80}, {"containerPort": 53, "protocol": "udp"}, {"containerPortRange": "90-99"},
+                ],
                 "logConfiguration": {"logDriver": "awslogs", "options": {
                     "awslogs-group": "/app", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p",
                     "awslogs-create-group": "true", "awslogs-datetime-format": "%Y",
@@ -236,6 +252,10 @@ mod tests {
                 create_group: true,
                 multiline_pattern: Some(r"\d{4}".to_owned()),
             }),
+            port_mappings: vec![
+                PortMapping { container_port: 80, protocol: Protocol::Tcp },
+                PortMapping { container_port: 53, protocol: Protocol::Udp },
+            ],
         };
         assert_eq!(
             spec,

@@ -4,9 +4,10 @@
 
 use crate::api::model::ecs::{
     Attachment, Attribute, Connectivity, Container, EphemeralStorage, HealthStatus, KeyValuePair, LaunchType,
-    NetworkInterface, Tag, Task, TaskEphemeralStorage, TaskStopCode,
+    NetworkBinding, NetworkInterface, Tag, Task, TaskEphemeralStorage, TaskStopCode, TransportProtocol,
 };
-use crate::engine::task::{self as model, Health};
+use crate::engine::Binding;
+use crate::engine::task::{self as model, Health, Protocol};
 
 /// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks where they are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,25 @@ pub(super) fn of(task: &model::Task, tags: Tags) -> Task {
         task_definition_arn: Some(task.task_definition_arn.clone()),
         version: Some(task.version),
     }
+}
+
+/// The task with its published ports, which ECS shows as network bindings. Without any, as Fargate has it.
+pub(super) fn bound(mut task: Task, bindings: &[(usize, Binding)]) -> Task {
+    let containers = task.containers.as_deref_mut().unwrap_or_default();
+    for (container, binding) in bindings {
+        let Some(container) = containers.get_mut(*container) else { continue };
+        container.network_bindings.get_or_insert_default().push(NetworkBinding {
+            bind_ip: Some(binding.host.ip().to_string()),
+            container_port: Some(i32::from(binding.container_port)),
+            host_port: Some(i32::from(binding.host.port())),
+            protocol: Some(match binding.protocol {
+                Protocol::Tcp => TransportProtocol::Tcp,
+                Protocol::Udp => TransportProtocol::Udp,
+            }),
+            ..NetworkBinding::default()
+        });
+    }
+    task
 }
 
 fn attachment(attachment: &model::Attachment) -> Attachment {

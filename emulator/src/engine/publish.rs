@@ -1,0 +1,203 @@
+//! Published ports: what running tasks map, on the host's loopback, forwarded to the tasks' addresses.
+//!
+//! A container engine fixes published ports when a sandbox is made, before it is known whose it will be; so the emulator
+//! listens itself. A port that is taken, or not ours to open, becomes another: each is told as a network binding.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use super::task::{PortMapping, Protocol, Status, Task};
+use crate::clock::Clock;
+
+/// After an accept that failed (too many open files), before the next.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// A UDP client to whom nothing was answered for so long is forgotten.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The largest datagram.
+const DATAGRAM: usize = 65_536;
+
+/// Where a port of a container is on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    pub container_port: u16,
+    pub host: SocketAddr,
+    pub protocol: Protocol,
+}
+
+/// The open ports of all tasks.
+#[derive(Debug)]
+pub(super) struct Ports {
+    clock: Clock,
+    /// By task ARN.
+    open: Mutex<HashMap<String, Open>>,
+}
+
+/// The open ports of a task; dropped, they are closed and their connections cut.
+#[derive(Debug, Default)]
+struct Open {
+    /// With the container's index.
+    bindings: Vec<(usize, Binding)>,
+    forwarders: JoinSet<()>,
+}
+
+impl Ports {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, open: Mutex::default() }
+    }
+
+    /// Opens the ports of a task that has come to run, and closes those of one that no longer does.
+    pub(super) fn follow(&self, task: &Task) {
+        let mut all = self.open.lock();
+        match (task.last_status == Status::Running, task.attachment.private_ipv4_address) {
+            (true, Some(address)) => {
+                all.entry(task.arn.clone()).or_insert_with(|| self.open(task, address));
+            }
+            _ => drop(all.remove(&task.arn)),
+        }
+    }
+
+    pub(super) fn of(&self, arn: &str) -> Vec<(usize, Binding)> {
+        self.open.lock().get(arn).map(|open| open.bindings.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn close_all(&self) {
+        self.open.lock().clear();
+    }
+
+    fn open(&self, task: &Task, address: Ipv4Addr) -> Open {
+        let mut open = Open::default();
+        let containers = task.spec.containers.iter().enumerate();
+        let ports =
+            containers.flat_map(|(index, spec)| spec.port_mappings.iter().map(move |port| (index, port)));
+        for (container, mapping) in ports {
+            let PortMapping { container_port, protocol } = *mapping;
+            let to = SocketAddr::from((address, container_port));
+            let bound = match protocol {
+                Protocol::Tcp => listen(container_port).map(|(listener, host)| {
+                    open.forwarders.spawn(forward_streams(listener, to, self.clock.clone()));
+                    host
+                }),
+                Protocol::Udp => receive(container_port).map(|(socket, host)| {
+                    open.forwarders.spawn(forward_datagrams(socket, to, self.clock.clone()));
+                    host
+                }),
+            };
+            match bound {
+                Ok(host) => {
+                    info!(task = %task.id, container_port, ?protocol, %host, "published");
+                    open.bindings.push((container, Binding { container_port, host, protocol }));
+                }
+                Err(error) => warn!(task = %task.id, container_port, ?protocol, %error, "could not publish"),
+            }
+        }
+        open
+    }
+}
+
+/// `open` on the port, else on a free one.
+fn on_loopback<T>(port: u16, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    open(at(port)).or_else(|_| open(at(0)))
+}
+
+fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = on_loopback(port, std::net::TcpListener::bind)?;
+    listener.set_nonblocking(true)?;
+    let host = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, host))
+}
+
+fn receive(port: u16) -> io::Result<(UdpSocket, SocketAddr)> {
+    let socket = on_loopback(port, std::net::UdpSocket::bind)?;
+    socket.set_nonblocking(true)?;
+    let host = socket.local_addr()?;
+    Ok((UdpSocket::from_std(socket)?, host))
+}
+
+async fn forward_streams(listener: TcpListener, to: SocketAddr, clock: Clock) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(forward_stream(stream, to));
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection to a published port");
+                    clock.sleep(AGAIN).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn forward_stream(mut client: TcpStream, to: SocketAddr) {
+    let forwarded = async {
+        let mut task = TcpStream::connect(to).await?;
+        client.set_nodelay(true)?;
+        task.set_nodelay(true)?;
+        tokio::io::copy_bidirectional(&mut client, &mut task).await
+    };
+    if let Err(error) = forwarded.await {
+        debug!(%to, %error, "a connection to a published port broke");
+    }
+}
+
+/// A socket to the task for each client, so that each gets its own answers.
+async fn forward_datagrams(socket: UdpSocket, to: SocketAddr, clock: Clock) {
+    let socket = Arc::new(socket);
+    let mut clients: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+    let mut answers = JoinSet::new();
+    let mut datagram = vec![0; DATAGRAM];
+    loop {
+        let received = tokio::select! {
+            received = socket.recv_from(&mut datagram) => received,
+            Some(idle) = answers.join_next() => {
+                if let Ok(client) = idle {
+                    clients.remove(&client);
+                }
+                continue;
+            }
+        };
+        let forwarded = async {
+            let (length, client) = received?;
+            let task = match clients.get(&client) {
+                Some(task) => Arc::clone(task),
+                None => {
+                    let task = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?);
+                    task.connect(to).await?;
+                    answers.spawn(answer(Arc::clone(&task), Arc::clone(&socket), client));
+                    clients.insert(client, Arc::clone(&task));
+                    task
+                }
+            };
+            task.send(&datagram[..length]).await
+        };
+        if let Err(error) = forwarded.await {
+            debug!(%to, %error, "a datagram to a published port is lost");
+            clock.sleep(AGAIN).await;
+        }
+    }
+}
+
+/// Passes on what the task answers a client, until nothing comes any more.
+async fn answer(task: Arc<UdpSocket>, socket: Arc<UdpSocket>, client: SocketAddr) -> SocketAddr {
+    let mut datagram = vec![0; DATAGRAM];
+    while let Ok(Ok(length)) = tokio::time::timeout(IDLE, task.recv(&mut datagram)).await {
+        if socket.send_to(&datagram[..length], client).await.is_err() {
+            break;
+        }
+    }
+    client
+}

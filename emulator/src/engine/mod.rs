@@ -20,6 +20,7 @@ mod place;
 mod publish;
 mod record;
 mod registry;
+mod room;
 pub mod run;
 mod sandbox;
 mod supervisor;

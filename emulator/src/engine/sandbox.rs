@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::context::Options;
 use super::filters::Filters;
+use super::room::{Place, Room};
 use super::task::{self, Task};
 use super::vpc::{Addresses, Network, Subnet, Vpc, private_dns_name};
 use crate::clock::Clock;
@@ -73,27 +74,6 @@ struct Inner {
     starting: watch::Sender<usize>,
 }
 
-/// What is known of one subnet.
-#[derive(Debug)]
-struct Room {
-    addresses: Addresses,
-    /// Sandboxes that are being made where the runtime assigns the addresses.
-    unassigned: usize,
-    /// In the pool, or being made for it.
-    idle: usize,
-    /// How many are to be idle.
-    target: usize,
-    /// Accepted tasks that have not claimed theirs.
-    promised: usize,
-}
-
-impl Room {
-    /// Addresses of sandboxes that are there or being made.
-    fn taken(&self) -> usize {
-        self.addresses.used() + self.unassigned
-    }
-}
-
 impl Pool {
     pub(super) fn new(
         store: Store,
@@ -105,13 +85,9 @@ impl Pool {
     ) -> Self {
         let vpc = Arc::new(vpc);
         let filters = Filters::new(Arc::clone(&vpc), Arc::clone(&runtime), clock.clone());
-        let room = |subnet: &Subnet| Room {
-            addresses: Addresses::new(subnet.cidr),
-            unassigned: 0,
-            idle: 0,
-            target: IDLE_AT_FIRST.min(options.sandbox_pool),
-            promised: 0,
-        };
+        let borrowed = matches!(vpc.network, Network::Borrowed { .. });
+        let target = IDLE_AT_FIRST.min(options.sandbox_pool);
+        let room = |subnet: &Subnet| Room::new(Addresses::new(subnet.cidr), borrowed, target);
         let subnets = vpc.subnets.iter().map(|subnet| (subnet.subnet_id.clone(), room(subnet))).collect();
         Self(Arc::new(Inner {
             store,
@@ -154,28 +130,19 @@ impl Pool {
 
     /// Counts a sandbox that an earlier process left and that still runs.
     pub(super) fn adopt(&self, row: &sandboxes::Row) {
-        self.with(&row.subnet_id, |room| {
-            if let Ok(address) = row.address.parse() {
-                room.addresses.mark(address);
-            }
-            room.idle += usize::from(row.state == sandboxes::State::Idle);
-        });
+        if let Ok(address) = row.address.parse() {
+            self.with(&row.subnet_id, |room| room.adopt(address, row.state == sandboxes::State::Idle));
+        }
     }
 
     /// Promises an address to a task that is about to be accepted; `false` where the subnet is full.
     pub(super) fn promise(&self, subnet_id: &str) -> bool {
-        self.with(subnet_id, |room| {
-            let taken = room.taken().saturating_sub(room.idle) + room.promised;
-            let free = taken < room.addresses.capacity();
-            room.promised += usize::from(free);
-            free
-        })
-        .unwrap_or(false)
+        self.with(subnet_id, Room::promise).unwrap_or(false)
     }
 
     /// Takes back a promise whose task was not accepted or stopped before it claimed.
     pub(super) fn release_promise(&self, subnet_id: &str) {
-        self.with(subnet_id, |room| room.promised = room.promised.saturating_sub(1));
+        self.with(subnet_id, Room::release_promise);
     }
 
     /// Claims an idle sandbox of the subnet for the task, in the transaction that keeps the state which `connect` makes
@@ -205,7 +172,7 @@ impl Pool {
             })
             .await?;
         if claimed.is_some() {
-            self.with(subnet_id, |room| room.idle = room.idle.saturating_sub(1));
+            self.with(subnet_id, Room::one_idle_less);
             self.keep_promise(subnet_id);
         }
         Ok(claimed)
@@ -215,7 +182,7 @@ impl Pool {
     pub(super) async fn make_for(&self, subnet_id: &str, task: &Task) -> Result<sandboxes::Row, Error> {
         let mut tries = TRIES;
         loop {
-            if let Some(place) = self.with(subnet_id, |room| self.take(room)).flatten() {
+            if let Some(place) = self.with(subnet_id, Room::take).flatten() {
                 let state = sandboxes::State::Claimed(task.arn.clone());
                 let failed = match self.make(subnet_id, place, state, &task.attachment.security_groups).await
                 {
@@ -238,19 +205,6 @@ impl Pool {
                 return Err(Error::SubnetFull(subnet_id.to_owned()));
             }
         }
-    }
-
-    /// Room for one more sandbox of the subnet, and its address unless the runtime assigns them.
-    fn take(&self, room: &mut Room) -> Option<Option<Ipv4Addr>> {
-        let address = match self.0.vpc.network {
-            Network::Own => Some(room.addresses.take()?),
-            Network::Borrowed { .. } if room.taken() < room.addresses.capacity() => {
-                room.unassigned += 1;
-                None
-            }
-            Network::Borrowed { .. } => return None,
-        };
-        Some(address)
     }
 
     /// Commits a sandbox made by [`Pool::make_for`] in the transaction that keeps the state which `connect` makes of it.
@@ -281,10 +235,7 @@ impl Pool {
     }
 
     fn keep_promise(&self, subnet_id: &str) {
-        self.with(subnet_id, |room| {
-            room.promised = room.promised.saturating_sub(1);
-            room.target = self.0.idle_when_used;
-        });
+        self.with(subnet_id, |room| room.keep_promise(self.0.idle_when_used));
         self.0.refill.notify_one();
     }
 
@@ -295,7 +246,7 @@ impl Pool {
             rows.into_iter().find(|row| row.subnet_id == subnet_id && row.state == sandboxes::State::Idle);
         match idle {
             Some(row) => self.remove_row(row).await.map(|()| true),
-            None if self.with(subnet_id, |room| room.idle).unwrap_or(0) > 0 => {
+            None if self.with(subnet_id, |room| room.idle()).unwrap_or(0) > 0 => {
                 // It is being made at this moment.
                 self.0.clock.sleep(Duration::from_millis(20)).await;
                 Ok(true)
@@ -317,9 +268,9 @@ impl Pool {
             self.0.runtime.remove_sandbox(&row.sandbox_id).await.map_err(Error::Runtime)?;
             self.0.filters.removed(&row.sandbox_id);
             self.with(&row.subnet_id, |room| {
-                room.idle = room.idle.saturating_sub(1);
+                room.one_idle_less();
                 if let Ok(address) = row.address.parse() {
-                    room.addresses.give_back(address);
+                    room.give_back(address);
                 }
             });
         }
@@ -330,7 +281,7 @@ impl Pool {
     async fn make(
         &self,
         subnet_id: &str,
-        address: Option<Ipv4Addr>,
+        place: Place,
         state: sandboxes::State,
         security_groups: &[String],
     ) -> Result<sandboxes::Row, Error> {
@@ -341,9 +292,9 @@ impl Pool {
         let spec = SandboxSpec {
             sandbox_id: Uuid::new_v4().simple().to_string(),
             network: self.0.network.clone(),
-            address,
+            address: place,
             // Where the runtime assigns the address, nobody knows it in time.
-            hostname: address.map(|address| private_dns_name(address, &self.0.region)),
+            hostname: place.map(|address| private_dns_name(address, &self.0.region)),
             resolver: Resolver {
                 name_servers: vpc.dhcp_options.domain_name_servers.clone(),
                 search_domains: vpc.dhcp_options.domain_names.clone(),
@@ -355,19 +306,11 @@ impl Pool {
             Ok(sandbox) => sandbox,
             Err(error) => {
                 self.discard(&spec.sandbox_id).await;
-                self.with(subnet_id, |room| match address {
-                    Some(address) => room.addresses.give_back(address),
-                    None => room.unassigned = room.unassigned.saturating_sub(1),
-                });
+                self.with(subnet_id, |room| room.not_made(place));
                 return Err(Error::Runtime(error));
             }
         };
-        if address.is_none() {
-            self.with(subnet_id, |room| {
-                room.unassigned = room.unassigned.saturating_sub(1);
-                room.addresses.mark(sandbox.address);
-            });
-        }
+        self.with(subnet_id, |room| room.made(place, sandbox.address));
         self.0.filters.made(&sandbox.sandbox_id, spec.filter);
         Ok(sandboxes::Row {
             sandbox_id: sandbox.sandbox_id,
@@ -389,7 +332,7 @@ impl Pool {
 
     /// The task's sandbox is removed and its row deleted: the address is free again.
     pub(super) fn give_back(&self, subnet_id: &str, address: Ipv4Addr) {
-        self.with(subnet_id, |room| room.addresses.give_back(address));
+        self.with(subnet_id, |room| room.give_back(address));
         self.0.refill.notify_one();
     }
 
@@ -424,18 +367,13 @@ impl Pool {
         }
     }
 
-    /// A subnet that lacks an idle sandbox, and the place for it. Addresses that are promised are left.
-    fn lacking(&self) -> Option<(String, Option<Ipv4Addr>)> {
+    /// A subnet that lacks an idle sandbox, and the place for it.
+    fn lacking(&self) -> Option<(String, Place)> {
         let mut subnets = self.0.subnets.lock();
-        let room =
-            |room: &Room| room.idle < room.target && room.taken() + room.promised < room.addresses.capacity();
-        let (subnet_id, lacking) = subnets.iter_mut().find(|(_, candidate)| room(candidate))?;
-        let place = self.take(lacking)?;
-        lacking.idle += 1;
-        Some((subnet_id.clone(), place))
+        subnets.iter_mut().find_map(|(subnet_id, room)| Some((subnet_id.clone(), room.take_idle()?)))
     }
 
-    async fn make_idle(&self, subnet_id: &str, place: Option<Ipv4Addr>) -> Result<(), Error> {
+    async fn make_idle(&self, subnet_id: &str, place: Place) -> Result<(), Error> {
         let made = match self.make(subnet_id, place, sandboxes::State::Idle, &[]).await {
             Ok(row) => {
                 let (sandbox_id, address) = (row.sandbox_id.clone(), row.address.parse().ok());
@@ -446,14 +384,14 @@ impl Pool {
                     .await;
                 if kept.is_err() {
                     self.discard(&sandbox_id).await;
-                    self.with(subnet_id, |room| address.map(|address| room.addresses.give_back(address)));
+                    self.with(subnet_id, |room| address.map(|address| room.give_back(address)));
                 }
                 kept.map_err(Error::Store)
             }
             Err(error) => Err(error),
         };
         if made.is_err() {
-            self.with(subnet_id, |room| room.idle = room.idle.saturating_sub(1));
+            self.with(subnet_id, Room::one_idle_less);
         }
         made
     }

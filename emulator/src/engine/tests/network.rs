@@ -168,7 +168,8 @@ async fn a_task_that_finds_the_borrowed_network_full_of_others_says_so() {
     vpc.subnets[0].cidr = vpc.cidr;
     let world =
         World::with(given(vpc.clone()), |runtime| runtime.lend("kind", "10.9.0.0/28".parse().unwrap())).await;
-    // Somebody else takes all that is left.
+    // The engine is at work; somebody else takes all that is left.
+    world.start_in(&vpc, SECURITY_GROUP_ID).await;
     let mut taken = 0;
     while world.runtime.create_sandbox(&stranger()).await.is_ok() {
         taken += 1;

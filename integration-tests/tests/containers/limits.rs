@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws_sdk_ecs::types::Task;
+use aws_sdk_ecs::types::{ContainerCondition, ContainerDependency, Task};
 use harness::aws::{LOG_GROUP, awslogs, container, describe};
 
 use crate::Shared;
@@ -57,10 +57,17 @@ pub(crate) async fn a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oo
 
 pub(crate) async fn the_containers_of_a_task_share_its_cpu_quota(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let aws = &shared.aws;
+    // Neither is essential: the first to end would stop the other before it has said its share.
     let burners = ["one", "two"].map(|name| {
-        container(name, &["burn", "4", "--threads", "2"]).log_configuration(awslogs(LOG_GROUP)).build()
+        let burner = container(name, &["burn", "4", "--threads", "2"]).essential(false);
+        burner.log_configuration(awslogs(LOG_GROUP)).build()
     });
-    let arn = aws.run(&aws.register("burners", burners).await?).await?;
+    let after = ["one", "two"].map(|name| {
+        ContainerDependency::builder().container_name(name).condition(ContainerCondition::Complete).build()
+    });
+    let after = after.into_iter().collect::<Result<_, _>>()?;
+    let last = container("last", &["exit", "0"]).set_depends_on(Some(after)).build();
+    let arn = aws.run(&aws.register("burners", burners.into_iter().chain([last])).await?).await?;
     aws.stopped(&arn).await?;
     let mut share = 0.0;
     for name in ["one", "two"] {

@@ -88,7 +88,8 @@ if controlplane=$("$scripts/controlplane.sh" --path 2>/dev/null) && kept "$(cont
 elif pull "$published"; then
     echo "$published"
 else
-    say "the engine can't pull $published ($(tail -n 1 "$work/pull")): making a node image here"
+    reason=$(tail -n 1 "$work/pull")
+    say "the engine can't pull $published (${reason:-no answer}): making a node image here"
     controlplane=$("$scripts/controlplane.sh")
     hash=$(content "$controlplane")
     SECONDS=0

@@ -272,11 +272,12 @@ impl Engine {
                 context.clock.sleep(RETRY).await;
             };
             let Some(engine) = engine.upgrade().map(Self) else { return };
-            context.pool.send_replace(Some(booted.pool.clone()));
             for (task, events) in booted.events {
                 info!(task = %task.arn, "adopted");
                 engine.supervise(task, Some(events));
             }
+            // Last: whoever waits for readiness finds every task supervised.
+            context.pool.send_replace(Some(booted.pool.clone()));
             drop(engine);
             booted.pool.run().await;
         });
@@ -307,7 +308,17 @@ impl Engine {
         task_arn: &str,
         message: impl FnOnce(oneshot::Sender<Arc<Task>>) -> Message,
     ) -> Option<Arc<Task>> {
-        let supervisor = self.0.context.supervisors.lock().get(task_arn).cloned()?;
+        let context = &self.0.context;
+        let known = || context.supervisors.lock().get(task_arn).cloned();
+        let supervisor = match known() {
+            Some(supervisor) => supervisor,
+            // An earlier process left it, and it is not adopted yet: nothing that is asked of it may be lost.
+            None if self.task(task_arn).is_some_and(|task| !task.is_stopped()) => {
+                context.pool().await;
+                known()?
+            }
+            None => return None,
+        };
         let (reply, answer) = oneshot::channel();
         supervisor.send(message(reply)).ok()?;
         answer.await.ok()

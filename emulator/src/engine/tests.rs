@@ -434,3 +434,15 @@ async fn a_task_is_billed_once_while_it_is_shown_and_after_it_is_forgotten_until
     world.engine.reset().await.expect("the reset");
     assert_eq!(world.engine.usages().await.expect("usage"), []);
 }
+
+#[tokio::test]
+async fn a_stop_that_comes_before_the_task_is_adopted_is_carried_out() {
+    let mut world = World::new().await;
+    let arn = world.run(vec![container("app", &[])]).await.arn.clone();
+    world.running(&arn).await;
+    world.kill().await;
+    world.start_again().await;
+    assert!(!world.engine.is_ready());
+    world.engine.stop(&arn, StopCode::UserInitiated, "early".into()).await.expect("the stop is taken");
+    assert_eq!(world.stopped(&arn).await.stopped_reason.as_deref(), Some("early"));
+}

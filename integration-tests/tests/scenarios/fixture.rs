@@ -1,8 +1,13 @@
 //! A scenario's objects, applied and deleted by kubectl as a person would.
 
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use harness::fixture;
 use harness::shared::Shared;
+use harness::suite::Context as _;
 use serde_json::Value;
 
 /// Applies `fixtures/scenarios/NAME.yaml`, runs the test, and deletes what was applied, whatever came of it.
@@ -14,18 +19,21 @@ pub(crate) async fn with(
     let path = fixture(&format!("scenarios/{name}.yaml")).to_string_lossy().into_owned();
     let applied = shared.cluster.kubectl(&["apply", "-f", &path]).await;
     let outcome = match applied {
-        Ok(_) => test().await,
-        Err(error) => Err(error),
+        // A failed assertion is no reason to leave the next test with these objects.
+        Ok(_) => AssertUnwindSafe(test()).catch_unwind().await,
+        Err(error) => Ok(Err(error)),
     };
-    let outcome = match outcome {
-        Ok(()) => Ok(()),
-        // The world as it was, before it is taken down.
-        Err(error) => Err(error.context(harness::suite::Context::dump(shared).await)),
-    };
+    let seen = if matches!(outcome, Ok(Ok(()))) { String::new() } else { shared.dump().await };
     let deleted =
         shared.cluster.kubectl(&["delete", "-f", &path, "--ignore-not-found", "--timeout=120s"]).await;
-    outcome?;
-    deleted.map(drop)
+    match outcome {
+        Ok(Ok(())) => deleted.map(drop),
+        Ok(Err(error)) => Err(error.context(seen)),
+        Err(panic) => {
+            eprintln!("{seen}");
+            std::panic::resume_unwind(panic)
+        }
+    }
 }
 
 /// `kubectl get WHAT -o json`.
@@ -46,14 +54,11 @@ pub(crate) async fn endpoints(
     shared: &Shared,
     namespace: &str,
     service: &str,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<BTreeSet<String>> {
     let selector = format!("endpointslices -l kubernetes.io/service-name={service}");
     let slices = get(shared, namespace, &selector).await?;
     let endpoints = slices["items"].as_array().into_iter().flatten();
     let endpoints = endpoints.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
     let ready = endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true);
-    let mut addresses: Vec<String> =
-        ready.filter_map(|endpoint| endpoint["addresses"][0].as_str().map(str::to_owned)).collect();
-    addresses.sort();
-    Ok(addresses)
+    Ok(ready.filter_map(|endpoint| endpoint["addresses"][0].as_str().map(str::to_owned)).collect())
 }

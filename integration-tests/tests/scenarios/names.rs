@@ -1,5 +1,6 @@
 //! Names and Services, both ways and across namespaces.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -25,9 +26,8 @@ pub(crate) async fn pods_and_services_find_each_other_by_name_across_both_kinds_
         page(shared, BACK, "supplier", "neargate-fixture on store-").await?;
 
         let pods = Pods::of(&shared.cluster, BACK);
-        let mut tasks: Vec<String> =
+        let tasks: BTreeSet<String> =
             pods.labelled("app=catalog").await?.iter().map(address).collect::<anyhow::Result<_>>()?;
-        tasks.sort();
         assert_eq!(endpoints(shared, BACK, "catalog").await?, tasks, "the Service's endpoints are the tasks");
         let node = shared.stack.node();
         let run = async |name: &str, args: &[&str]| {
@@ -41,7 +41,7 @@ pub(crate) async fn pods_and_services_find_each_other_by_name_across_both_kinds_
             [("short", "catalog-tasks"), ("full", "catalog-tasks.names-back.svc.cluster.local")]
         {
             let seen = run(&format!("headless-{name}"), &["resolve", asked]).await?;
-            assert_eq!(seen.lines().map(str::to_owned).collect::<Vec<_>>(), tasks, "{asked}");
+            assert_eq!(seen.lines().map(str::to_owned).collect::<BTreeSet<_>>(), tasks, "{asked}");
         }
         // A task reaches another task through its Service, a NodePort, and a pod on the kind node at its own address.
         let through = run("through-service", &["get", "http://catalog/", "--within", "30"]).await?;

@@ -54,7 +54,6 @@ pub(crate) async fn a_front_is_scaled_and_its_cost_is_known(shared: &Arc<Shared>
 async fn follow(shared: &Shared, addresses: &BTreeSet<String>) -> anyhow::Result<()> {
     wait::until("the endpoints follow", wait::seconds(30), async || {
         let seen = endpoints(shared, NAMESPACE, "front").await.map_err(|error| chain(&error))?;
-        let seen: BTreeSet<String> = seen.into_iter().collect();
         if seen == *addresses { Ok(()) } else { Err(format!("{seen:?}")) }
     })
     .await

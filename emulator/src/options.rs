@@ -81,6 +81,11 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_EPHEMERAL", value_parser = BoolishValueParser::new())]
     pub ephemeral: bool,
 
+    /// The VPC that this file describes, in TOML: subnets, route tables, DHCP options, security groups. Ids that it does not
+    /// have are refused, as AWS does
+    #[arg(long, env = "NEARGATE_VPC", value_name = "FILE", conflicts_with = "vpc_from_kind")]
+    pub vpc: Option<PathBuf>,
+
     /// Take the VPC of a kind cluster that runs: its node network is the subnet, its Services, pods and names are in reach
     #[arg(long, env = "NEARGATE_VPC_FROM_KIND", value_name = "CLUSTER", value_parser = NonEmptyStringValueParser::new())]
     pub vpc_from_kind: Option<String>,

@@ -66,6 +66,7 @@ impl Server {
             account,
             docker_host,
             ephemeral,
+            vpc,
             vpc_from_kind,
             strict_vpc,
             activating,
@@ -93,7 +94,11 @@ impl Server {
         let store = open(&data_dir).await?;
 
         let clock = Clock::system();
-        let vpc = vpc(vpc_from_kind.as_deref(), strict_vpc, docker_host.as_deref()).await?;
+        let vpc = match (vpc, vpc_from_kind) {
+            (Some(file), _) => vpc::Choice::Given(Box::new(vpc::file::read(&file)?)),
+            (None, Some(cluster)) => around_kind(&cluster, strict_vpc, docker_host.as_deref()).await?,
+            (None, None) => vpc::Choice::Builtin { strict: strict_vpc },
+        };
         let runtime = reach(runtime, &clock, docker_host, &store, data_dir).await?;
         let options = engine::Options {
             region: region.clone(),
@@ -205,9 +210,7 @@ async fn open(data_dir: &Path) -> anyhow::Result<Store> {
     })
 }
 
-/// The VPC that was asked for.
-async fn vpc(kind: Option<&str>, strict: bool, docker_host: Option<&str>) -> anyhow::Result<vpc::Choice> {
-    let Some(name) = kind else { return Ok(vpc::Choice::Builtin { strict }) };
+async fn around_kind(name: &str, strict: bool, docker_host: Option<&str>) -> anyhow::Result<vpc::Choice> {
     let cluster = kind::find(docker_host, name).await?;
     tracing::info!(network = cluster.network, block = %cluster.cidr, "the VPC is that of the kind cluster {name}");
     Ok(vpc::Choice::Given(Box::new(Vpc::around_kind(&cluster, strict))))

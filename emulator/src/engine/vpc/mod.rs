@@ -6,6 +6,7 @@
 
 mod addresses;
 mod builtin;
+pub mod file;
 mod filter;
 mod kind;
 mod security_group;

@@ -16,6 +16,8 @@ pub(crate) struct Service {
     pub(crate) model: &'static str,
     /// How the service writes a timestamp: the Rust type of `timestamp` shapes.
     pub(crate) timestamp: &'static str,
+    /// The operations whose types are written; all of them where none is named. Every operation's name is known.
+    operations: &'static [&'static str],
     /// Files, and the words by which an operation's name falls into one. The first that fits wins.
     groups: &'static [(&'static str, &'static [&'static str])],
     /// Files for what several groups use, and the structure whose parts fall into one.
@@ -29,6 +31,7 @@ pub(crate) const SERVICES: &[Service] = &[
         name: "ecs",
         model: "ecs/2014-11-13/service-2.json.gz",
         timestamp: "EpochSeconds",
+        operations: &[],
         groups: &[
             ("daemon", &["Daemon"]),
             ("express_gateway_service", &["ExpressGatewayService"]),
@@ -54,6 +57,7 @@ pub(crate) const SERVICES: &[Service] = &[
         name: "logs",
         model: "logs/2014-03-28/service-2.json.gz",
         timestamp: "EpochSeconds",
+        operations: &[],
         groups: &[
             ("delivery", &["Deliver", "ConfigurationTemplates"]),
             ("scheduled_query", &["ScheduledQuer"]),
@@ -74,6 +78,40 @@ pub(crate) const SERVICES: &[Service] = &[
             ("log_stream", &["LogStream"]),
             ("log_group", &["LogGroup", "RetentionPolicy", "KmsKey", "BearerToken"]),
         ],
+        families: &[],
+        kept: &[],
+    },
+    Service {
+        name: "ec2",
+        model: "ec2/2016-11-15/service-2.json.gz",
+        timestamp: "Iso8601",
+        operations: &[
+            "DescribeAvailabilityZones",
+            "DescribeDhcpOptions",
+            "DescribeNetworkInterfaces",
+            "DescribeRouteTables",
+            "DescribeSecurityGroups",
+            "DescribeSubnets",
+            "DescribeVpcs",
+        ],
+        groups: &[
+            ("availability_zone", &["AvailabilityZones"]),
+            ("dhcp_options", &["DhcpOptions"]),
+            ("network_interface", &["NetworkInterfaces"]),
+            ("route_table", &["RouteTables"]),
+            ("security_group", &["SecurityGroups"]),
+            ("subnet", &["Subnets"]),
+            ("vpc", &["Vpcs"]),
+        ],
+        families: &[],
+        kept: &[],
+    },
+    Service {
+        name: "sts",
+        model: "sts/2011-06-15/service-2.json.gz",
+        timestamp: "Iso8601",
+        operations: &["GetCallerIdentity"],
+        groups: &[("caller_identity", &["CallerIdentity"])],
         families: &[],
         kept: &[],
     },
@@ -106,6 +144,9 @@ impl Layout {
         let mut requested = BTreeSet::new();
         let mut written = BTreeSet::new();
         for (name, operation) in &model.operations {
+            if !service.operations.is_empty() && !service.operations.contains(&name.as_str()) {
+                continue;
+            }
             let (group, _) = service
                 .groups
                 .iter()

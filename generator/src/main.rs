@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
-/// Generates the wire types of ECS and CloudWatch Logs from botocore's service models.
+/// Generates the wire types of the services that Neargate speaks from botocore's service models.
 #[derive(Debug, Parser)]
 #[command(name = "neargate-generator")]
 struct Options {

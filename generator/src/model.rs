@@ -15,7 +15,24 @@ pub(crate) struct Model {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Metadata {
     pub(crate) service_full_name: String,
-    pub(crate) target_prefix: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) api_version: String,
+    /// Of AWS JSON.
+    pub(crate) target_prefix: Option<String>,
+    /// Of the protocols that answer XML.
+    pub(crate) xml_namespace: Option<String>,
+}
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// AWS JSON: both ways under the member's own name.
+    Json,
+    /// EC2's query: asked in a form, by names of its own, and answered in XML.
+    Ec2,
+    /// AWS's query: the same with one name both ways.
+    Query,
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,8 +42,11 @@ pub(crate) struct Operation {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Reference {
     pub(crate) shape: String,
+    pub(crate) location_name: Option<String>,
+    pub(crate) query_name: Option<String>,
 }
 
 /// A shape. botocore keeps a member list as an object; its order is of no meaning on the wire.
@@ -67,6 +87,7 @@ pub(crate) enum Kind {
     String,
     Integer,
     Long,
+    #[serde(alias = "float")]
     Double,
     Boolean,
     Timestamp,

@@ -48,6 +48,12 @@ pub(crate) fn serde_camel(field: &str) -> String {
     out
 }
 
+/// With a capital in front.
+pub(crate) fn capitalized(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
 /// An enum value as a variant: `MANAGED_INSTANCES` → `ManagedInstances`, `awsvpc` → `Awsvpc`, `V1.1` → `V1_1`.
 pub(crate) fn variant(value: &str) -> String {
     let all_caps = !value.contains(|letter: char| letter.is_ascii_lowercase());

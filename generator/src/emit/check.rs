@@ -139,6 +139,9 @@ pub(super) fn functions(
             names::snake(name)
         );
     }
+    if patterns.is_empty() {
+        return Ok(text);
+    }
     Ok(format!(
         "{patterns}\n\
          /// Every pattern, for the test that all of them compile.\n\

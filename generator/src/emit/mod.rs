@@ -27,18 +27,20 @@ pub(crate) fn service(
                 body.push_str(&check::implementation(model, &constrained, name, shape)?);
             }
         }
-        text.push_str(&types::imports(model, &body));
+        text.push_str(&types::imports(model, layout, &body));
         text.push_str(&body);
         files.add(format!("{}/{file}.rs", service.name), text);
     }
 
-    let mut text = header(&format!("{}: the constraints of its scalars, lists and maps.", service.name));
     let body = check::functions(service, model, layout, &constrained)?;
-    text.push_str(&types::imports(model, &body));
-    text.push_str(&body);
-    files.add(format!("{}/check.rs", service.name), text);
-
-    files.add(format!("{}/mod.rs", service.name), operations::module(model, layout));
+    if !body.is_empty() {
+        let mut text =
+            header(&format!("{}: the constraints of its scalars, lists and maps.", service.name));
+        text.push_str(&types::imports(model, layout, &body));
+        text.push_str(&body);
+        files.add(format!("{}/check.rs", service.name), text);
+    }
+    files.add(format!("{}/mod.rs", service.name), operations::module(model, layout, &body)?);
     Ok(())
 }
 

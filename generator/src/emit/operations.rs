@@ -1,13 +1,18 @@
-//! A service's `mod.rs`: its files, its target prefix and the names of all its operations.
+//! A service's `mod.rs`: its files, its place on the wire and the names of all its operations.
 
 use std::fmt::Write as _;
 
-use crate::layout::Layout;
-use crate::model::Model;
+use anyhow::Context as _;
 
-pub(super) fn module(model: &Model, layout: &Layout) -> String {
+use crate::layout::Layout;
+use crate::model::{Metadata, Model, Protocol};
+
+/// `check` is the text of the service's `check.rs`; empty where there is none.
+pub(super) fn module(model: &Model, layout: &Layout, check: &str) -> anyhow::Result<String> {
     let mut text = super::header(&format!("{}.", model.metadata.service_full_name));
-    text.push_str("mod check;\n");
+    if !check.is_empty() {
+        text.push_str("mod check;\n");
+    }
     for file in layout.files.keys() {
         let _ = writeln!(text, "mod {file};");
     }
@@ -15,17 +20,36 @@ pub(super) fn module(model: &Model, layout: &Layout) -> String {
     for file in layout.files.keys() {
         let _ = writeln!(text, "pub use {file}::*;");
     }
-    let _ = writeln!(
-        text,
-        "\n/// What stands before the dot in `X-Amz-Target`.\npub const TARGET_PREFIX: &str = {:?};\n",
-        model.metadata.target_prefix
-    );
+    text.push_str(&place(&model.metadata)?);
     text.push_str(
         "/// The name of every operation that the service has, sorted.\npub const OPERATIONS: &[&str] = &[\n",
     );
     for name in model.operations.keys() {
         let _ = writeln!(text, "    {name:?},");
     }
-    text.push_str("];\n\n#[cfg(test)]\npub(in crate::api) use check::PATTERNS;\n");
-    text
+    text.push_str("];\n");
+    if check.contains(" PATTERNS") {
+        text.push_str("\n#[cfg(test)]\npub(in crate::api) use check::PATTERNS;\n");
+    }
+    Ok(text)
+}
+
+/// By what a request says that it is for this service.
+fn place(metadata: &Metadata) -> anyhow::Result<String> {
+    Ok(match metadata.protocol {
+        Protocol::Json => {
+            let prefix = metadata.target_prefix.as_ref().context("the model has no target prefix")?;
+            format!(
+                "\n/// What stands before the dot in `X-Amz-Target`.\npub const TARGET_PREFIX: &str = {prefix:?};\n\n"
+            )
+        }
+        Protocol::Ec2 | Protocol::Query => {
+            let namespace = metadata.xml_namespace.as_ref().context("the model has no XML namespace")?;
+            format!(
+                "\n/// A request's `Version`.\npub const API_VERSION: &str = {:?};\n\n\
+                 /// Of an answer's root element.\npub const XML_NAMESPACE: &str = {namespace:?};\n\n",
+                metadata.api_version
+            )
+        }
+    })
 }

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use anyhow::{Context, ensure};
 
 use crate::layout::{Layout, Service, holds_itself};
-use crate::model::{Kind, Model, Shape};
+use crate::model::{Kind, Model, Protocol, Reference, Shape};
 use crate::names;
 
 /// The imports of a file of the module of a service: of what `body` mentions, whatever it does not define.
-pub(super) fn imports(model: &Model, body: &str) -> String {
+pub(super) fn imports(model: &Model, layout: &Layout, body: &str) -> String {
     let code = body.lines().filter(|line| !line.trim_start().starts_with("///"));
     let words: BTreeSet<&str> =
         code.flat_map(|line| line.split(|l: char| !(l.is_ascii_alphanumeric() || l == '_'))).collect();
@@ -21,7 +21,8 @@ pub(super) fn imports(model: &Model, body: &str) -> String {
         let begin = [format!("pub struct {name} {{"), format!("    {name} {{\n")];
         begin.iter().any(|begin| body.contains(begin))
     };
-    let named = model.shapes.iter().filter(|(_, shape)| shape.is_named()).map(|(name, _)| type_name(name));
+    let laid_out: BTreeSet<&String> = layout.files.values().flatten().collect();
+    let named = model.shapes.keys().filter(|name| laid_out.contains(name)).map(|name| type_name(name));
 
     let mut siblings: Vec<String> =
         named.filter(|name| words.contains(name.as_str()) && !defined(name)).collect();
@@ -38,7 +39,7 @@ pub(super) fn imports(model: &Model, body: &str) -> String {
         ("serde", mentioned(&["Deserialize", "Serialize"])),
         (
             "super::super::shape",
-            mentioned(&["Blob", "EpochSeconds", "Pattern", "Validate", "Violations", "enumeration"]),
+            mentioned(&["Blob", "EpochSeconds", "Iso8601", "Pattern", "Validate", "Violations", "enumeration"]),
         ),
         ("super", siblings),
     ] {
@@ -95,8 +96,16 @@ fn structure(
         (true, false) => "Serialize",
         (false, _) => "Deserialize",
     };
+    let protocol = model.metadata.protocol;
+    ensure!(
+        protocol != Protocol::Ec2 || directions != "Serialize, Deserialize",
+        "{name} goes both ways, under different names"
+    );
+    // The case that most members have, so that few need a name of their own.
+    let in_camel_case = protocol == Protocol::Json || (protocol == Protocol::Ec2 && written);
+    let case = if in_camel_case { "camelCase" } else { "PascalCase" };
     let _ = writeln!(text, "#[derive(Clone, Debug, Default, PartialEq, {directions})]");
-    text.push_str("#[serde(rename_all = \"camelCase\")]\n");
+    let _ = writeln!(text, "#[serde(rename_all = {case:?})]");
     let _ = writeln!(text, "pub struct {} {{", type_name(name));
     for (member, reference) in &shape.members {
         let field = names::field(member);
@@ -106,8 +115,11 @@ fn structure(
             rust = format!("Box<{rust}>");
         }
         let mut attributes = Vec::new();
-        if names::serde_camel(&field) != *member {
-            attributes.push(format!("rename = {member:?}"));
+        let camel = names::serde_camel(&field);
+        let by_case = if in_camel_case { camel } else { names::capitalized(&camel) };
+        let wire = wire_name(protocol, written, member, reference);
+        if by_case != wire {
+            attributes.push(format!("rename = {wire:?}"));
         }
         if written {
             attributes.push("skip_serializing_if = \"Option::is_none\"".to_owned());
@@ -119,6 +131,18 @@ fn structure(
     }
     text.push_str("}\n");
     Ok(())
+}
+
+/// A member's name on the wire.
+fn wire_name(protocol: Protocol, written: bool, member: &str, reference: &Reference) -> String {
+    let located = reference.location_name.as_deref().unwrap_or(member);
+    match protocol {
+        Protocol::Json => member.to_owned(),
+        Protocol::Query => located.to_owned(),
+        Protocol::Ec2 if written => located.to_owned(),
+        // Smithy's EC2 query protocol: a form has the name that answers have, with a capital, unless the model says another.
+        Protocol::Ec2 => reference.query_name.clone().unwrap_or_else(|| names::capitalized(located)),
+    }
 }
 
 fn enumeration(text: &mut String, name: &str, shape: &Shape) -> anyhow::Result<()> {
@@ -137,8 +161,7 @@ fn enumeration(text: &mut String, name: &str, shape: &Shape) -> anyhow::Result<(
 
 /// A shape's name as a type. The models write it in camel case where no Java class stands behind it.
 pub(super) fn type_name(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    names::capitalized(name)
 }
 
 /// The Rust type of a shape where it is used: named shapes by name, all others written out.

@@ -4,5 +4,7 @@
 
 use super::shape;
 
+pub mod ec2;
 pub mod ecs;
 pub mod logs;
+pub mod sts;

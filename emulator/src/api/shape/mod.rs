@@ -9,5 +9,5 @@ mod violations;
 pub use enumeration::Enumeration;
 pub(crate) use enumeration::enumeration;
 pub use pattern::Pattern;
-pub use scalar::{Blob, EpochSeconds};
+pub use scalar::{Blob, EpochSeconds, Iso8601};
 pub use violations::{Validate, Violations};

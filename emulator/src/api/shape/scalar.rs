@@ -57,6 +57,17 @@ impl<'de> Deserialize<'de> for EpochSeconds {
     }
 }
 
+/// A timestamp as the XML protocols write it: `2026-11-21T14:03:11.123Z`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Iso8601(pub Timestamp);
+
+impl Serialize for Iso8601 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let at = jiff::Timestamp::from_millisecond(self.0.millis()).map_err(serde::ser::Error::custom)?;
+        serializer.collect_str(&format_args!("{at:.3}"))
+    }
+}
+
 /// Bytes, base64 on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blob(pub Vec<u8>);
@@ -85,5 +96,7 @@ mod tests {
         assert_eq!(json, "1763724591.123");
         assert_eq!(serde_json::from_str::<EpochSeconds>(&json).unwrap(), at);
         assert_eq!(serde_json::from_str::<EpochSeconds>("17").unwrap(), EpochSeconds(Timestamp(17_000)));
+        let iso = serde_json::to_string(&Iso8601(Timestamp(1_763_724_591_120))).unwrap();
+        assert_eq!(iso, "\"2025-11-21T11:29:51.120Z\"");
     }
 }

@@ -60,14 +60,14 @@ def until(what, look, within=60):
 
 
 class Emulator:
-    """`neargate serve --data-dir :memory:`, and so `--ephemeral`."""
+    """`neargate serve --data-dir :memory:`, and so `--ephemeral`, with more options."""
 
-    def __init__(self):
+    def __init__(self, *options):
         binary = ROOT / "target" / "debug" / "neargate"
         self.log = tempfile.NamedTemporaryFile(prefix="neargate-python-", suffix=".log")
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", "--"]
-            + [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--region", REGION],
+            + [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--region", REGION, *options],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,

@@ -1,24 +1,20 @@
-//! AWS JSON 1.1: targets, bodies and errors. Protocols such as EC2's query get a codec of their own beside it.
+//! AWS JSON 1.1: targets, bodies and errors.
 //!
 //! A request is `POST /` with `X-Amz-Target: <prefix>.<operation>` and a JSON object; an error is HTTP 400 (500 where
 //! it is ours) with `{"__type": …, "message": …}`.
 
-use std::panic::AssertUnwindSafe;
-
 use bytes::Bytes;
-use futures::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
-use super::context::{Context, Emulator};
+use super::context::Emulator;
 use super::error::Error;
 use super::operation::{Found, Service, Table};
-use super::signature;
 
-const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+pub(super) const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const JSON_1_1: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 
@@ -31,7 +27,7 @@ pub(super) async fn answer(
     body: Result<Bytes, Error>,
 ) -> Response<Bytes> {
     let found = match target(headers) {
-        Ok((prefix, operation)) => (table.find(prefix, operation), operation),
+        Ok((prefix, operation)) => (table.find_target(prefix, operation), operation),
         Err(error) => return refusal(None, &error),
     };
     let (service, handler, operation) = match found {
@@ -47,17 +43,8 @@ pub(super) async fn answer(
     };
 
     let span = tracing::info_span!("request", op = operation, id = request_id);
-    let work = async {
-        let body = body?;
-        let region = signature::region(headers)?.unwrap_or(&emulator.region).to_owned();
-        let context = Context { emulator: emulator.clone(), region, request_id: request_id.to_owned() };
-        // The last resort: a panic costs its own request and no other.
-        AssertUnwindSafe(handler(&context, &body))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err(Error::failure("the operation panicked")))
-    };
     async {
+        let work = async { service.perform(handler, emulator, request_id, headers, &body?).await };
         match work.await {
             Ok(body) => answer_of(StatusCode::OK, body),
             Err(error) => refusal(Some(service), &error),
@@ -154,7 +141,7 @@ pub(super) fn refusal(service: Option<&Service>, error: &Error) -> Response<Byte
             (StatusCode::BAD_REQUEST, code, message.as_str())
         }
         Error::Failure(source) => {
-            tracing::error!(error = %Chain(source.as_ref()), "the operation failed");
+            tracing::error!(error = %super::error::Chain(source.as_ref()), "the operation failed");
             let code = service.map_or("InternalFailure", |service| service.failure);
             (StatusCode::INTERNAL_SERVER_ERROR, code, "Service Unavailable. Please try again later.")
         }
@@ -186,28 +173,14 @@ fn answer_of(status: StatusCode, body: Vec<u8>) -> Response<Bytes> {
     answer
 }
 
-/// An error and all its sources in one line.
-struct Chain<'e>(&'e (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::api::Operation;
     use crate::api::model::{ecs, logs};
+    use crate::api::operation::Protocol;
+    use crate::api::{Context, Operation};
     use crate::clock::Clock;
     use crate::engine::{self, Engine};
     use crate::runtime::simulated;
@@ -279,7 +252,8 @@ mod tests {
             prices: crate::cost::Prices::builtin(),
         };
         let codes = ["InvalidParameterException", "ServerException"];
-        let service = Service::new("ecs", ecs::TARGET_PREFIX, ecs::OPERATIONS, codes).with::<ListClusters>();
+        let protocol = Protocol::AwsJson { target_prefix: ecs::TARGET_PREFIX };
+        let service = Service::new("ecs", protocol, ecs::OPERATIONS, codes).with::<ListClusters>();
         let table = Table::new(vec![service]);
         let target = format!("{}.ListClusters", ecs::TARGET_PREFIX);
         let headers = HeaderMap::from_iter([

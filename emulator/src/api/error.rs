@@ -7,7 +7,7 @@ use crate::store;
 /// Why an operation failed, in the terms that the caller sees; what only the log may see is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An error of AWS's: HTTP 400, `{"__type": code, "message": message}`.
+    /// An error of AWS's: HTTP 400, and code and message in the protocol's own shape.
     #[error("{code}: {message}")]
     Answer {
         code: &'static str,
@@ -65,5 +65,20 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(source: store::Error) -> Self {
         Self::failure(source)
+    }
+}
+
+/// An error and all its sources in one line.
+pub(super) struct Chain<'e>(pub(super) &'e (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
     }
 }

@@ -1,25 +1,29 @@
 //! An operation, and the table of all of them.
 //!
 //! ```text
-//! X-Amz-Target ─▶ Table ─▶ Service ─▶ Handler: decode Input ─▶ RULES ─▶ the model's constraints ─▶ handle ─▶ encode
+//! X-Amz-Target, or Action and Version ─▶ Table ─▶ Service ─▶ Handler:
+//!     decode Input ─▶ RULES ─▶ the model's constraints ─▶ handle ─▶ encode
 //! ```
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http::HeaderMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::aws_json;
-use super::context::Context;
+use super::context::{Context, Emulator};
 use super::error::Error;
+use super::query::Dialect;
 use super::shape::{Validate, Violations};
+use super::{aws_json, query, signature};
 
 /// One operation of a service: a unit struct a piece.
 pub trait Operation: Send + Sync + 'static {
-    /// As after the dot in `X-Amz-Target`.
+    /// As after the dot in `X-Amz-Target`, or as `Action` says it.
     const NAME: &'static str;
 
     type Input: DeserializeOwned + Validate + Send;
@@ -47,19 +51,50 @@ pub struct Rule<I> {
     pub broken: fn(&I) -> Option<Error>,
 }
 
-/// An operation whose types are erased: from the bytes of the request to those of the answer.
-pub(super) type Handler = for<'a> fn(&'a Context, &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, Error>>;
+/// How a service is spoken to: what leads to it, and how values look on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protocol {
+    AwsJson {
+        /// What stands before the dot in `X-Amz-Target`.
+        target_prefix: &'static str,
+    },
+    Query(Dialect),
+}
 
-fn handler<'a, O: Operation>(context: &'a Context, body: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, Error>> {
+impl Protocol {
+    fn decode<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, Error> {
+        match self {
+            Self::AwsJson { .. } => aws_json::decode(body),
+            Self::Query(_) => query::decode(body),
+        }
+    }
+
+    fn encode<T: Serialize>(self, operation: &str, context: &Context, output: &T) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::AwsJson { .. } => aws_json::encode(output),
+            Self::Query(dialect) => query::encode(dialect, operation, &context.request_id, output),
+        }
+    }
+}
+
+/// An operation whose types are erased: from the bytes of the request to those of the answer.
+pub(super) type Handler =
+    for<'a> fn(&'a Context, Protocol, &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, Error>>;
+
+fn handler<'a, O: Operation>(
+    context: &'a Context,
+    protocol: Protocol,
+    body: &'a [u8],
+) -> BoxFuture<'a, Result<Vec<u8>, Error>> {
     async move {
-        let input: O::Input = aws_json::decode(body)?;
+        let input: O::Input = protocol.decode(body)?;
         if let Some(error) = O::RULES.iter().find_map(|rule| (rule.broken)(&input)) {
             return Err(error);
         }
         if let Some(message) = Violations::of(&input) {
             return Err(Error::Invalid(message));
         }
-        aws_json::encode(&O::handle(context, input).await?)
+        protocol.encode(O::NAME, context, &O::handle(context, input).await?)
     }
     .boxed()
 }
@@ -69,8 +104,7 @@ fn handler<'a, O: Operation>(context: &'a Context, body: &'a [u8]) -> BoxFuture<
 pub struct Service {
     /// As in an ARN and a policy: `ecs`, `logs`.
     pub name: &'static str,
-    /// What stands before the dot in `X-Amz-Target`.
-    pub target_prefix: &'static str,
+    pub(super) protocol: Protocol,
     /// All operations of the model, sorted.
     pub operations: &'static [&'static str],
     /// The code for a request that breaks a constraint of the model.
@@ -83,11 +117,11 @@ pub struct Service {
 impl Service {
     pub(super) fn new(
         name: &'static str,
-        target_prefix: &'static str,
+        protocol: Protocol,
         operations: &'static [&'static str],
         [invalid, failure]: [&'static str; 2],
     ) -> Self {
-        Self { name, target_prefix, operations, invalid, failure, built: BTreeMap::new() }
+        Self { name, protocol, operations, invalid, failure, built: BTreeMap::new() }
     }
 
     /// The same service with one more operation built.
@@ -96,9 +130,37 @@ impl Service {
         self.built.insert(O::NAME, handler::<O>);
         self
     }
+
+    /// Does a built operation for the request: the bytes of its answer.
+    pub(super) async fn perform(
+        &self,
+        handler: Handler,
+        emulator: &Emulator,
+        request_id: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let scope = signature::scope(headers)?;
+        let region = scope.map_or(&*emulator.region, |scope| scope.region).to_owned();
+        let context = Context { emulator: emulator.clone(), region, request_id: request_id.to_owned() };
+        // The last resort: a panic costs its own request and no other.
+        AssertUnwindSafe(handler(&context, self.protocol, body))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Error::failure("the operation panicked")))
+    }
+
+    /// What is built and what is known of that name.
+    pub(super) fn find(&self, operation: &str) -> Found<'_> {
+        match self.built.get(operation) {
+            Some(handler) => Found::Built(self, *handler),
+            None if self.operations.binary_search(&operation).is_ok() => Found::NotBuilt(self),
+            None => Found::Unknown,
+        }
+    }
 }
 
-/// What a target names.
+/// What a request names.
 #[derive(Debug)]
 pub(super) enum Found<'t> {
     Built(&'t Service, Handler),
@@ -116,16 +178,22 @@ impl Table {
         Self(services)
     }
 
-    /// Looks `prefix.operation` up.
-    pub(super) fn find(&self, prefix: &str, operation: &str) -> Found<'_> {
-        let Some(service) = self.0.iter().find(|service| service.target_prefix == prefix) else {
-            return Found::Unknown;
-        };
-        match service.built.get(operation) {
-            Some(handler) => Found::Built(service, *handler),
-            None if service.operations.binary_search(&operation).is_ok() => Found::NotBuilt(service),
-            None => Found::Unknown,
-        }
+    /// Looks `prefix.operation` of AWS JSON up.
+    pub(super) fn find_target(&self, prefix: &str, operation: &str) -> Found<'_> {
+        let service = self.0.iter().find(|service| {
+            matches!(service.protocol, Protocol::AwsJson { target_prefix } if target_prefix == prefix)
+        });
+        service.map_or(Found::Unknown, |service| service.find(operation))
+    }
+
+    /// The service of a query: that of the signature's scope, else the one with this `Version`.
+    pub(super) fn find_query(&self, name: Option<&str>, version: &str) -> Option<(&Service, Dialect)> {
+        let mut queries = self.0.iter().filter_map(|service| match service.protocol {
+            Protocol::Query(dialect) => Some((service, dialect)),
+            Protocol::AwsJson { .. } => None,
+        });
+        queries
+            .find(|(service, dialect)| name.map_or(dialect.version == version, |name| service.name == name))
     }
 }
 

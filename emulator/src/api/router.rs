@@ -20,7 +20,7 @@ use super::context::Emulator;
 use super::error::Error;
 use super::guard::Guard;
 use super::operation::Table;
-use super::{admin, aws_json, cost};
+use super::{admin, aws_json, cost, query};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -98,7 +98,12 @@ async fn answer(State(wire): State<Wire>, request: Request) -> Response {
         Ok(Err(_)) => Err(Error::new("SerializationException", "The request body ended too early.")),
         Err(_) => Err(Error::new("RequestTimeout", "The request body did not arrive in time.")),
     };
-    aws_json::answer(&wire.table, &wire.emulator, id, &parts.headers, body).await.map(Body::from)
+    let answer = if query::speaks(&parts.headers) {
+        query::answer(&wire.table, &wire.emulator, id, &parts.headers, body).await
+    } else {
+        aws_json::answer(&wire.table, &wire.emulator, id, &parts.headers, body).await
+    };
+    answer.map(Body::from)
 }
 
 /// The whole body; `None` where it is too large.

@@ -16,6 +16,7 @@ use super::registry::{Counts, Registry};
 use super::run::{self, Order, Ran};
 use super::supervisor::{Message, Supervisor};
 use super::task::{Event, StopCode, Tag, Task};
+use super::vpc::Vpc;
 use super::{place, record, usage};
 use crate::clock::Clock;
 use crate::runtime::{self, Runtime};
@@ -199,6 +200,20 @@ impl Engine {
     /// The running and pending tasks of a cluster.
     pub fn counts(&self, cluster_arn: &str) -> Counts {
         self.0.context.registry.counts(cluster_arn)
+    }
+
+    /// Every task, of all clusters and regions, in no order.
+    pub fn all_tasks(&self) -> Vec<Arc<Task>> {
+        self.0.context.registry.all()
+    }
+
+    /// The VPC, and how many addresses each of its subnets still has for tasks, in the subnets' order. Waits until the
+    /// engine is ready.
+    pub async fn vpc(&self) -> (Vpc, Vec<usize>) {
+        let pool = self.0.context.pool().await;
+        let vpc = pool.vpc().clone();
+        let free = vpc.subnets.iter().map(|subnet| pool.free(&subnet.subnet_id)).collect();
+        (vpc, free)
     }
 
     /// The running and pending tasks of all clusters.

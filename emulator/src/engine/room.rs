@@ -38,9 +38,15 @@ impl Room {
         self.addresses.used() + self.unassigned
     }
 
-    /// Promises an address to a task; `false` where none is left, for idle sandboxes give theirs up.
+    /// Addresses that a task could still have: idle sandboxes give theirs up.
+    pub(super) fn free(&self) -> usize {
+        let taken = self.taken().saturating_sub(self.idle) + self.promised;
+        self.addresses.capacity().saturating_sub(taken)
+    }
+
+    /// Promises an address to a task; `false` where none is left.
     pub(super) fn promise(&mut self) -> bool {
-        let free = self.taken().saturating_sub(self.idle) + self.promised < self.addresses.capacity();
+        let free = self.free() > 0;
         self.promised += usize::from(free);
         free
     }

@@ -140,6 +140,11 @@ impl Pool {
         self.with(subnet_id, Room::promise).unwrap_or(false)
     }
 
+    /// Addresses of a subnet that a task could still have.
+    pub(super) fn free(&self, subnet_id: &str) -> usize {
+        self.with(subnet_id, |room| room.free()).unwrap_or(0)
+    }
+
     /// Takes back a promise whose task was not accepted or stopped before it claimed.
     pub(super) fn release_promise(&self, subnet_id: &str) {
         self.with(subnet_id, Room::release_promise);

@@ -5,6 +5,7 @@
 mod clusters;
 mod cost;
 mod malformed;
+mod query;
 mod run_task_rules;
 mod support;
 mod tags;

@@ -82,12 +82,17 @@ impl Emulator {
 
     /// What the router answers to a request that no SDK would send: status, `x-amzn-RequestId` and body.
     pub(crate) async fn raw(&self, request: http::Request<Body>) -> (u16, String, serde_json::Value) {
+        let (status, id, body) = self.text(request).await;
+        (status, id, serde_json::from_str(&body).unwrap_or(serde_json::Value::Null))
+    }
+
+    /// The same with the body as it came.
+    pub(crate) async fn text(&self, request: http::Request<Body>) -> (u16, String, String) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let id = response.headers().get("x-amzn-RequestId").map(|id| id.to_str().unwrap().to_owned());
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&body).unwrap_or(serde_json::Value::Null);
-        (status, id.unwrap_or_default(), body)
+        (status, id.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
     }
 }
 

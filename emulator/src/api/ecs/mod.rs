@@ -8,25 +8,30 @@ mod task;
 mod task_definition;
 
 use super::model::ecs::{OPERATIONS, TARGET_PREFIX};
-use super::operation::Service;
+use super::operation::{Protocol, Service};
 
 pub(super) fn service() -> Service {
-    Service::new("ecs", TARGET_PREFIX, OPERATIONS, ["InvalidParameterException", "ServerException"])
-        .with::<cluster::Create>()
-        .with::<cluster::Delete>()
-        .with::<cluster::Describe>()
-        .with::<cluster::List>()
-        .with::<tag::List>()
-        .with::<tag::Tag>()
-        .with::<tag::Untag>()
-        .with::<task::Describe>()
-        .with::<task::List>()
-        .with::<task::Run>()
-        .with::<task::Stop>()
-        .with::<task_definition::Delete>()
-        .with::<task_definition::Deregister>()
-        .with::<task_definition::Describe>()
-        .with::<task_definition::List>()
-        .with::<task_definition::ListFamilies>()
-        .with::<task_definition::Register>()
+    Service::new(
+        "ecs",
+        Protocol::AwsJson { target_prefix: TARGET_PREFIX },
+        OPERATIONS,
+        ["InvalidParameterException", "ServerException"],
+    )
+    .with::<cluster::Create>()
+    .with::<cluster::Delete>()
+    .with::<cluster::Describe>()
+    .with::<cluster::List>()
+    .with::<tag::List>()
+    .with::<tag::Tag>()
+    .with::<tag::Untag>()
+    .with::<task::Describe>()
+    .with::<task::List>()
+    .with::<task::Run>()
+    .with::<task::Stop>()
+    .with::<task_definition::Delete>()
+    .with::<task_definition::Deregister>()
+    .with::<task_definition::Describe>()
+    .with::<task_definition::List>()
+    .with::<task_definition::ListFamilies>()
+    .with::<task_definition::Register>()
 }

@@ -1,15 +1,9 @@
 //! Pages: `maxResults` and the opaque `nextToken`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
 
-use crate::api::Error;
-
-/// Bytes of the seal in front of a token's position.
-const SEAL: usize = 8;
+use crate::api::{Error, page_token};
 
 /// A page to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +35,8 @@ impl Size {
             return None;
         }
         found.truncate(self.0);
-        found.last().map(|last| token(scope, &position(last)))
+        found.last().map(|last| page_token::seal(scope, &position(last)))
     }
-}
-
-/// A token that says where the page before ended. `scope` names the operation and its filters: a token of another
-/// question is no token of this one.
-fn token(scope: &str, position: &impl Serialize) -> String {
-    let position = serde_json::to_vec(position).unwrap_or_default();
-    let mut bytes = seal(scope, &position).to_vec();
-    bytes.extend(position);
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Where a page begins.
@@ -60,17 +45,7 @@ fn token(scope: &str, position: &impl Serialize) -> String {
 /// A token that [`Size::cut`] did not make for the same question.
 pub(super) fn position<P: DeserializeOwned>(scope: &str, token: Option<&str>) -> Result<Option<P>, Error> {
     let Some(token) = token else { return Ok(None) };
-    let bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
-    let opened = bytes
-        .split_at_checked(SEAL)
-        .filter(|(found, position)| *found == seal(scope, position))
-        .and_then(|(_, position)| serde_json::from_slice(position).ok());
-    opened.map(Some).ok_or_else(|| Error::invalid_parameter("Invalid token."))
-}
-
-fn seal(scope: &str, position: &[u8]) -> [u8; SEAL] {
-    let digest = Sha256::new().chain_update(scope).chain_update([0]).chain_update(position).finalize();
-    std::array::from_fn(|at| digest[at])
+    page_token::open(scope, token).map(Some).ok_or_else(|| Error::invalid_parameter("Invalid token."))
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ mod tag;
 mod token;
 
 use super::model::logs::{OPERATIONS, TARGET_PREFIX};
-use super::operation::Service;
+use super::operation::{Protocol, Service};
 
 pub(super) fn service() -> Service {
     Service::new(
         "logs",
-        TARGET_PREFIX,
+        Protocol::AwsJson { target_prefix: TARGET_PREFIX },
         OPERATIONS,
         ["InvalidParameterException", "ServiceUnavailableException"],
     )

@@ -1,0 +1,34 @@
+//! The opaque tokens of pages: they say where a page ended, and lead on within their own question alone.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+/// Bytes of the seal in front of a token's position.
+const SEAL: usize = 8;
+
+/// A token that says where the page before ended. `scope` names the operation and its filters: a token of another
+/// question is no token of this one.
+pub(super) fn seal(scope: &str, position: &impl Serialize) -> String {
+    let position = serde_json::to_vec(position).unwrap_or_default();
+    let mut bytes = digest(scope, &position).to_vec();
+    bytes.extend(position);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Where the page before ended; `None` for a token that [`seal`] did not make for the same question.
+pub(super) fn open<P: DeserializeOwned>(scope: &str, token: &str) -> Option<P> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (found, position) = bytes.split_at_checked(SEAL)?;
+    if *found != digest(scope, position) {
+        return None;
+    }
+    serde_json::from_slice(position).ok()
+}
+
+fn digest(scope: &str, position: &[u8]) -> [u8; SEAL] {
+    let digest = Sha256::new().chain_update(scope).chain_update([0]).chain_update(position).finalize();
+    std::array::from_fn(|at| digest[at])
+}

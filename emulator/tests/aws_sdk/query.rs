@@ -1,0 +1,66 @@
+//! The query protocols in requests that no SDK would send: each gets the service's own error shape, none a 500.
+
+use axum::body::Body;
+use http::Request;
+
+use crate::support::Emulator;
+
+/// A form, signed for a service where one is named.
+fn post(service: Option<&str>, form: &str) -> Request<Body> {
+    let mut request = Request::post("/")
+        .header("Host", "localhost:4566")
+        .header("Content-Type", "application/x-www-form-urlencoded; charset=utf-8");
+    if let Some(service) = service {
+        let credential = format!("AKID/20261121/eu-west-1/{service}/aws4_request");
+        let value = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00");
+        request = request.header("Authorization", value);
+    }
+    request.body(Body::from(form.to_owned())).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_no_request_of_a_query_service_is_refused_in_its_own_shape() {
+    let emulator = Emulator::start().await;
+    let deep = format!("Action=DescribeVpcs&Version=2016-11-15&{}=1", vec!["a"; 50_000].join("."));
+    for (service, form, code, ec2) in [
+        (Some("ec2"), "", "MissingParameter", false),
+        (Some("ec2"), "Action=DescribeVpcs", "MissingParameter", false),
+        (Some("iam"), "Action=ListUsers&Version=2010-05-08", "InvalidAction", false),
+        (None, "Action=ListUsers&Version=2010-05-08", "InvalidAction", false),
+        (Some("ec2"), "Action=DescribeVpcs&Version=2009-01-01", "NoSuchVersion", true),
+        (Some("ec2"), "Action=Fly&Version=2016-11-15", "InvalidAction", true),
+        (Some("ec2"), "Action=RunInstances&Version=2016-11-15", "UnsupportedOperation", true),
+        (None, "Action=DescribeVpcs&Version=2016-11-15&Colour=red", "UnknownParameter", true),
+        (Some("ec2"), &deep, "MalformedQueryString", true),
+        (Some("ec2"), "Action=DescribeVpcs&Version=2016-11-15&%FF=%FF", "UnknownParameter", true),
+        (Some("sts"), "Action=Fly&Version=2011-06-15", "InvalidAction", false),
+        (Some("sts"), "Action=AssumeRole&Version=2011-06-15", "UnsupportedOperation", false),
+    ] {
+        let (status, id, body) = emulator.text(post(service, form)).await;
+        let shown: String = form.chars().take(80).collect();
+        assert_eq!(status, 400, "{shown}: {body}");
+        assert!(body.contains(&format!("<Code>{code}</Code>")), "{shown}: {body}");
+        let (begin, request_id) = if ec2 {
+            ("<Response><Errors><Error><Code>", format!("<RequestID>{id}</RequestID></Response>"))
+        } else {
+            (
+                "<ErrorResponse><Error><Type>Sender</Type>",
+                format!("<RequestId>{id}</RequestId></ErrorResponse>"),
+            )
+        };
+        assert!(body.contains(begin) && body.ends_with(&request_id), "{shown}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_stands_for_the_service_of_a_request_that_is_not_signed() {
+    let emulator = Emulator::start().await;
+    let (status, id, body) = emulator.text(post(None, "Action=DescribeVpcs&Version=2016-11-15")).await;
+    assert_eq!(status, 200, "{body}");
+    let begin = "<DescribeVpcsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15\"><requestId>";
+    assert!(body.contains(&format!("{begin}{id}</requestId><vpcSet><item>")), "{body}");
+    let (status, _, body) =
+        emulator.text(post(Some("sts"), "Action=GetCallerIdentity&Version=2011-06-15")).await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains("<GetCallerIdentityResult><Account>000000000000</Account>"), "{body}");
+}

@@ -34,8 +34,7 @@ pub(crate) fn service(
 
     let body = check::functions(service, model, layout, &constrained)?;
     if !body.is_empty() {
-        let mut text =
-            header(&format!("{}: the constraints of its scalars, lists and maps.", service.name));
+        let mut text = header(&format!("{}: the constraints of its scalars, lists and maps.", service.name));
         text.push_str(&types::imports(model, layout, &body));
         text.push_str(&body);
         files.add(format!("{}/check.rs", service.name), text);

@@ -39,7 +39,15 @@ pub(super) fn imports(model: &Model, layout: &Layout, body: &str) -> String {
         ("serde", mentioned(&["Deserialize", "Serialize"])),
         (
             "super::super::shape",
-            mentioned(&["Blob", "EpochSeconds", "Iso8601", "Pattern", "Validate", "Violations", "enumeration"]),
+            mentioned(&[
+                "Blob",
+                "EpochSeconds",
+                "Iso8601",
+                "Pattern",
+                "Validate",
+                "Violations",
+                "enumeration",
+            ]),
         ),
         ("super", siblings),
     ] {

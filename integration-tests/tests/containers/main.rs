@@ -8,6 +8,7 @@ mod limits;
 mod logs;
 mod publish;
 mod restart;
+mod vpc;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
             restart::tasks_outlive_a_clean_end_and_idle_sandboxes_do_not,
             logs::ten_kills_lose_no_line_and_double_none,
             publish::mapped_ports_answer_on_loopback_while_the_task_runs_and_again_after_a_kill,
+            vpc::security_groups_decide_who_reaches_whom,
         ],
     )
 }

@@ -1,0 +1,80 @@
+//! A VPC that somebody described: its security groups decide who reaches whom, over the emulator's death too.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aws_sdk_ecs::types::{AwsVpcConfiguration, LaunchType, NetworkConfiguration, Task};
+use harness::aws::{self, Aws, container};
+use harness::emulator::{Emulator, Options};
+
+use crate::Shared;
+
+const SUBNET: &str = "subnet-0000000000000a001";
+const APP: &str = "sg-0000000000000a001";
+const WEB: &str = "sg-0000000000000a002";
+const OTHER: &str = "sg-0000000000000a003";
+const MUTE: &str = "sg-0000000000000a004";
+
+/// `app` is asked by `web` alone, on one port; `mute` may ask nobody.
+fn description() -> String {
+    // Runs side by side have blocks of their own.
+    let block = format!("10.216.{}.0/24", std::process::id() % 256);
+    let group = |id: &str, name: &str, rules: &str| {
+        format!("[[security-group]]\nid = \"{id}\"\nname = \"{name}\"\n{rules}\n")
+    };
+    [
+        format!("[vpc]\ncidr = \"{block}\"\n[[subnet]]\nname = \"tasks\"\nid = \"{SUBNET}\"\n"),
+        format!("cidr = \"{block}\"\nzone = \"a\"\n[[route-table]]\nname = \"main\"\n"),
+        group(APP, "app", "ingress = [{ protocol = \"tcp\", port = 8080, group = \"web\" }]"),
+        group(WEB, "web", ""),
+        group(OTHER, "other", ""),
+        group(MUTE, "mute", "egress = []"),
+    ]
+    .concat()
+}
+
+async fn run(aws: &Aws, task_definition: &str, groups: &[&str]) -> anyhow::Result<String> {
+    let mut vpc = AwsVpcConfiguration::builder().subnets(SUBNET);
+    for group in groups {
+        vpc = vpc.security_groups(*group);
+    }
+    let network = NetworkConfiguration::builder().awsvpc_configuration(vpc.build()?).build();
+    let request = aws.ecs.run_task().task_definition(task_definition).launch_type(LaunchType::Fargate);
+    let ran = request.network_configuration(network).send().await.context("running a task")?;
+    let arn = ran.tasks().first().and_then(Task::task_arn).map(str::to_owned);
+    arn.with_context(|| format!("RunTask answered failures: {:?}", ran.failures()))
+}
+
+/// Whether a task of these groups gets the page.
+async fn gets(aws: &Aws, groups: &[&str], url: &str, within: &str) -> anyhow::Result<bool> {
+    let asks = container("main", &["get", url, "--within", within]).build();
+    let task = run(aws, &aws.register("asks", [asks]).await?, groups).await?;
+    Ok(aws.stopped(&task).await?.containers()[0].exit_code() == Some(0))
+}
+
+pub(crate) async fn security_groups_decide_who_reaches_whom(shared: &Arc<Shared>) -> anyhow::Result<()> {
+    let file = shared.work.folder("vpc")?.join("vpc.toml");
+    std::fs::write(&file, description()).context("writing the VPC's description")?;
+    let arguments = vec!["--vpc".to_owned(), file.display().to_string()];
+    let options = Options { ephemeral: false, arguments, ..Options::default() };
+    let mut emulator = Emulator::start(&shared.work, "described", options).await?;
+    let aws = emulator.aws().await;
+    let serves = container("main", &["serve", "--port", "8080"]).build();
+    let definition = aws.register("serves", [serves]).await?;
+    let app = aws.running(&run(&aws, &definition, &[APP]).await?).await?;
+    let url = format!("http://{}:8080/", aws::address(&app)?);
+
+    assert!(gets(&aws, &[WEB], &url, "20").await?, "a member of the group that is let in");
+    assert!(gets(&aws, &[OTHER, WEB], &url, "20").await?, "a member of it among others");
+    assert!(!gets(&aws, &[OTHER], &url, "3").await?, "a member of another group");
+    assert!(!gets(&aws, &[MUTE, OTHER], &url, "3").await?, "rules only allow, and none does");
+    assert!(!gets(&aws, &[MUTE], &url, "3").await?, "a member that may ask nobody");
+
+    emulator.kill()?;
+    emulator.resume().await?;
+    assert!(gets(&aws, &[WEB], &url, "20").await?, "an adopted task learns of a new member");
+    assert!(!gets(&aws, &[OTHER], &url, "3").await?, "and stays closed to others");
+    let refused = run(&aws, &definition, &["sg-00000000"]).await;
+    assert!(refused.is_err(), "a described VPC knows its own groups alone");
+    emulator.close().await
+}

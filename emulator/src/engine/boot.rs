@@ -23,7 +23,9 @@ const CIDR: &str = "vpc.cidr";
 pub(super) enum Error {
     #[error("could not make the VPC's network")]
     Network(#[source] runtime::Error),
-    #[error("the VPC is described with the block {described}, and its network {network} has {real}")]
+    #[error(
+        "it is described with the block {described}, and tasks of this data directory hold its network {network} with {real}: stop them, or take another data directory"
+    )]
     OtherBlock { network: String, described: Cidr, real: Cidr },
     #[error("could not remove an idle sandbox of a subnet that is no more")]
     Sandbox(#[source] runtime::Error),
@@ -57,7 +59,7 @@ pub(super) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Boo
 }
 
 /// The VPC, its network made or found, and that one's name.
-async fn vpc(context: &Context) -> Result<(Vpc, String), Error> {
+pub(super) async fn vpc(context: &Context) -> Result<(Vpc, String), Error> {
     match &context.options.vpc {
         vpc::Choice::Builtin { strict } => {
             let network = builtin_network(context).await?;

@@ -16,7 +16,7 @@ use super::registry::{Counts, Registry};
 use super::run::{self, Order, Ran};
 use super::supervisor::{Message, Supervisor};
 use super::task::{Event, StopCode, Tag, Task};
-use super::vpc::Vpc;
+use super::vpc::{self, Vpc};
 use super::{place, record, usage};
 use crate::clock::Clock;
 use crate::runtime::{self, Runtime};
@@ -39,6 +39,8 @@ pub enum Error {
     Runtime(#[from] runtime::Error),
     #[error("could not remove idle sandboxes")]
     Pool(#[from] super::sandbox::Error),
+    #[error("the VPC that was described can't be had")]
+    Vpc(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The engine. Cheap to clone; the parts that run end with [`Engine::shutdown`].
@@ -86,6 +88,10 @@ impl Engine {
         let inner =
             Inner { context, running: Mutex::new(JoinSet::new()), gate: tokio::sync::RwLock::new(()) };
         let engine = Self(Arc::new(inner));
+        if matches!(engine.0.context.options.vpc, vpc::Choice::Given(_)) {
+            // Whoever described it is told at once: nothing that comes later would mend it.
+            boot::vpc(&engine.0.context).await.map_err(|error| Error::Vpc(error.into()))?;
+        }
         engine.set_going(live);
         Ok(engine)
     }

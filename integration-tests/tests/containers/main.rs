@@ -68,6 +68,7 @@ fn main() -> ExitCode {
             logs::ten_kills_lose_no_line_and_double_none,
             publish::mapped_ports_answer_on_loopback_while_the_task_runs_and_again_after_a_kill,
             vpc::security_groups_decide_who_reaches_whom,
+            vpc::a_vpc_whose_block_is_taken_ends_the_start_in_one_line,
         ],
     )
 }

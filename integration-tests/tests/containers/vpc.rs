@@ -5,7 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use aws_sdk_ecs::types::{AwsVpcConfiguration, LaunchType, NetworkConfiguration, Task};
 use harness::aws::{self, Aws, container};
+use harness::docker::docker;
 use harness::emulator::{Emulator, Options};
+use harness::process;
+use tokio::process::Command;
 
 use crate::Shared;
 
@@ -77,4 +80,26 @@ pub(crate) async fn security_groups_decide_who_reaches_whom(shared: &Arc<Shared>
     let refused = run(&aws, &definition, &["sg-00000000"]).await;
     assert!(refused.is_err(), "a described VPC knows its own groups alone");
     emulator.close().await
+}
+
+pub(crate) async fn a_vpc_whose_block_is_taken_ends_the_start_in_one_line(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    // The block of the engine's own bridge is always taken.
+    let taken =
+        docker(&["network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", "bridge"]).await?;
+    let file = shared.work.folder("vpc")?.join("taken.toml");
+    let description =
+        format!("[vpc]\ncidr = \"{taken}\"\n[[subnet]]\nname = \"all\"\ncidr = \"{taken}\"\nzone = \"a\"\n");
+    std::fs::write(&file, description).context("writing the VPC's description")?;
+    let output = Command::new(process::binary("neargate")?)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--vpc"])
+        .arg(&file)
+        .output()
+        .await
+        .context("running neargate serve")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.lines().count() == 1, "{said}");
+    assert!(said.contains(&taken) && said.contains("bridge"), "it names the block and who has it: {said}");
+    Ok(())
 }

@@ -179,7 +179,13 @@ pub(crate) async fn a_pod_is_gone_only_after_its_task_is_stopped(shared: &Arc<Sh
         // Not a wait: at the moment when the object is gone the task has to be STOPPED.
         let task = shared.stack.aws.task(&arn).await?;
         assert_eq!(task.last_status(), Some("STOPPED"), "{}", harness::aws::describe(&task));
-        assert_eq!(task.containers()[0].exit_code(), Some(137));
+        let main = task.containers().iter().find(|container| container.name() == Some("main"));
+        assert_eq!(
+            main.and_then(|container| container.exit_code()),
+            Some(137),
+            "{}",
+            harness::aws::describe(&task)
+        );
         Ok(())
     })
     .await

@@ -49,10 +49,12 @@ impl Inner {
         let mut heard = Vec::new();
         let mut next = unanswered.next();
         while let Some(batch) = next {
-            let output =
-                attached.output.next().await.ok_or("it has ended")?.map_err(|error| reason(&error))?;
-            heard.extend_from_slice(&output.into_bytes());
-            let Some(end) = heard.iter().position(|byte| *byte == b'\n') else { continue };
+            // Several answers may come at once.
+            let Some(end) = heard.iter().position(|byte| *byte == b'\n') else {
+                let output = attached.output.next().await.ok_or("it has ended")?;
+                heard.extend_from_slice(&output.map_err(|error| reason(&error))?.into_bytes());
+                continue;
+            };
             let line: Vec<u8> = heard.drain(..=end).collect();
             if let Some(answer) = String::from_utf8_lossy(&line).strip_prefix(&id) {
                 understand(answer, batch)?;

@@ -57,7 +57,9 @@ impl Cluster {
             Choice::Bare => Self::own(work, "control-plane").await,
             Choice::Kind => {
                 let kind = Kind::up()?;
-                Self::of(kind.kubeconfig.clone(), Origin::Kind(kind)).await
+                let cluster = Self::of(kind.kubeconfig.clone(), Origin::Kind(kind)).await?;
+                cluster.clear().await?;
+                Ok(cluster)
             }
             Choice::Kubeconfig(path) => Self::of(path, Origin::Given).await,
         }
@@ -85,6 +87,19 @@ impl Cluster {
         let cluster = Self { client, kubeconfig, origin };
         cluster.kubectl(&["apply", "-f", &rbac().to_string_lossy()]).await?;
         Ok(cluster)
+    }
+
+    /// Removes the virtual nodes that a run which failed left on the suites' own kind cluster, with their pods: nobody
+    /// else would ever end them.
+    async fn clear(&self) -> anyhow::Result<()> {
+        let nodes = self.kubectl(&["get", "nodes", "-l", "type=virtual-kubelet", "-o", "name"]).await?;
+        for node in nodes.lines() {
+            self.kubectl(&["delete", node]).await?;
+            let on_it = format!("spec.nodeName={}", node.trim_start_matches("node/"));
+            let delete = ["delete", "pods", "-A", "--field-selector", &on_it, "--force", "--grace-period=0"];
+            self.kubectl(&delete).await?;
+        }
+        Ok(())
     }
 
     /// The address at which its API server reaches this machine.

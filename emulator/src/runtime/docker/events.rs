@@ -37,7 +37,7 @@ pub(super) fn watch(inner: Arc<Inner>) -> BoxStream<'static, Event> {
 struct Watcher {
     inner: Arc<Inner>,
     source: Option<BoxStream<'static, Result<EventMessage, DockerError>>>,
-    /// Nanoseconds since the epoch of the last event: a new connection goes on after it.
+    /// Nanoseconds since the epoch of the latest event: a new connection goes on from there.
     last: Option<i64>,
     ready: VecDeque<Event>,
     pause: Duration,
@@ -102,11 +102,9 @@ impl Watcher {
     async fn take(&mut self, message: &EventMessage) {
         self.pause = FIRST_PAUSE;
         let at = message.time_nano.unwrap_or_default();
-        // `since` includes its own moment: the last event comes again on a new connection.
-        if self.last.is_some_and(|last| at <= last) {
-            return;
-        }
-        self.last = Some(at);
+        // Events of different containers do not come in the order of their times, so none is left aside for its time. On
+        // a new connection the last one comes again, for `since` includes its own moment: told twice is not lost.
+        self.last = self.last.max(Some(at));
         let Some(happened) = Happened::of(message) else { return };
         let at = Timestamp(at / 1_000_000);
         let container_id = happened.container_id;

@@ -143,19 +143,20 @@ provider() {
 }
 
 usage() {
-    local kubectl=kubectl client=aws
-    type -P kubectl >/dev/null || kubectl=$("$scripts/controlplane.sh" --path)/kubectl
-    type -P aws >/dev/null || client=$("$scripts/venv.sh" --path)/bin/aws
+    local folders=
+    type -P kubectl >/dev/null || folders=$("$scripts/controlplane.sh" --path)
+    type -P aws >/dev/null || folders=${folders:+$folders:}$("$scripts/venv.sh" --path)/bin
     cat <<USAGE
 
 The cluster $name is up; its node $node runs pods as Fargate tasks.
 
   export KUBECONFIG=$kubeconfig
-  $kubectl get pods --output wide
-  $kubectl logs --follow deployment/hello
+  export ${environment[*]}${folders:+
+  export PATH=\$PATH:$folders}
 
-  export ${environment[*]}
-  $client ecs list-tasks
+  kubectl get pods --output wide
+  kubectl logs --follow deployment/hello
+  aws ecs list-tasks
 
 More to do with it: docs/scenarios. Logs: $state/*.log. All of it goes with: make kind-down
 USAGE

@@ -249,9 +249,13 @@ impl Aws {
         Ok(())
     }
 
-    /// Every message of the stream `test/<container>/<task id>`, from its head, by as many pages as it takes.
+    /// Every message of the stream `test/<container>/<task id>`.
     pub async fn lines(&self, group: &str, container: &str, task: &str) -> anyhow::Result<Vec<String>> {
-        let stream = format!("test/{container}/{}", id(task));
+        self.stream(group, &format!("test/{container}/{}", id(task))).await
+    }
+
+    /// Every message of the stream, from its head, by as many pages as it takes.
+    pub async fn stream(&self, group: &str, stream: &str) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         let mut token: Option<String> = None;
         loop {
@@ -259,7 +263,7 @@ impl Aws {
                 .logs
                 .get_log_events()
                 .log_group_name(group)
-                .log_stream_name(&stream)
+                .log_stream_name(stream)
                 .start_from_head(true)
                 .set_next_token(token.clone())
                 .send()

@@ -21,6 +21,16 @@ impl Cidr {
         let base = u32::from(self.base) & !host;
         Ipv4Addr::from(base)..=Ipv4Addr::from(base | host)
     }
+
+    /// Whether all of the other one is in it.
+    pub fn holds(self, other: Self) -> bool {
+        other.prefix >= self.prefix && self.block().contains(&other.base)
+    }
+
+    /// Whether they share an address: then one holds the other.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.holds(other) || other.holds(self)
+    }
 }
 
 impl std::fmt::Display for Cidr {
@@ -184,6 +194,25 @@ mod tests {
         ] {
             let expected: Vec<Block> = expected.iter().map(|text| block(text)).collect();
             assert_eq!(merged(given), expected, "{given:?}");
+        }
+    }
+
+    fn cidr(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn blocks_overlap_where_one_holds_the_other() {
+        for (a, b, expected) in [
+            ("172.31.0.0/16", "172.31.0.0/16", true),
+            ("172.31.0.0/16", "172.31.255.255/32", true),
+            ("10.0.0.0/8", "10.200.0.0/16", true),
+            ("172.31.0.0/16", "172.30.0.0/16", false),
+            ("172.16.0.0/15", "172.18.0.0/16", false),
+            ("0.0.0.0/0", "192.0.2.1/32", true),
+        ] {
+            assert_eq!(cidr(a).overlaps(cidr(b)), expected, "{a} and {b}");
+            assert_eq!(cidr(b).overlaps(cidr(a)), expected, "{b} and {a}");
         }
     }
 }

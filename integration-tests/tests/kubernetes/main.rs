@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             workloads::a_pod_says_what_its_task_is,
             workloads::a_pod_is_gone_only_after_its_task_is_stopped,
             workloads::a_forced_deletion_stops_the_task_too,
+            workloads::a_pre_stop_http_get_is_asked_while_the_containers_still_run,
             refusals::a_pod_that_cannot_run_is_refused_in_one_event_and_stays_pending,
             refusals::a_daemon_sets_pod_is_refused_in_one_event_and_no_other_is_made,
             refusals::an_image_that_is_not_there_is_backed_off_from,

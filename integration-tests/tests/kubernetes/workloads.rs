@@ -16,6 +16,7 @@ use serde_json::json;
 
 use harness::pods::{Pods, address, ask, condition, container, fixture, pod, task_arn};
 use harness::shared::Shared;
+use harness::stack::LOG_GROUP;
 
 pub(crate) async fn a_deployment_is_scaled_from_one_to_four_and_back(
     shared: &Arc<Shared>,
@@ -202,6 +203,28 @@ pub(crate) async fn a_forced_deletion_stops_the_task_too(shared: &Arc<Shared>) -
             .await?;
         let task = shared.stack.aws.stopped(&arn).await?;
         assert_eq!(task.stop_code(), Some(&TaskStopCode::UserInitiated));
+        Ok(())
+    })
+    .await
+}
+
+pub(crate) async fn a_pre_stop_http_get_is_asked_while_the_containers_still_run(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    with_namespace(&shared.cluster.client, async |namespace| {
+        let pods = Pods::of(&shared.cluster, namespace);
+        let mut polite = pod(shared.stack.node(), "polite", &["serve"]);
+        polite["spec"]["containers"][0]["lifecycle"] =
+            json!({ "preStop": { "httpGet": { "path": "/env/GOODBYE", "port": 8080 } } });
+        pods.create(polite).await?;
+        let arn = task_arn(&pods.ready("polite").await?)?;
+        shared.cluster.kubectl(&["delete", "pod", "polite", "-n", namespace, "--wait=false"]).await?;
+        pods.gone("polite").await?;
+        let stopped = shared.stack.aws.task(&arn).await?;
+        assert_eq!(stopped.last_status(), Some("STOPPED"));
+        let log = format!("pods/main/{}", harness::aws::id(&arn));
+        let seen = shared.stack.aws.stream(LOG_GROUP, &log).await?;
+        assert_eq!(seen.last().map(String::as_str), Some("GET /env/GOODBYE 404"), "{seen:?}");
         Ok(())
     })
     .await

@@ -55,7 +55,7 @@ impl Inner {
         }
         let mut refusal = String::new();
         for &candidate in candidates {
-            if let Some((whose, block)) = taken.iter().find(|(_, block)| host::overlap(*block, candidate)) {
+            if let Some((whose, block)) = taken.iter().find(|(_, block)| block.overlaps(candidate)) {
                 refusal = format!("{candidate} overlaps {block} of {whose}");
                 continue;
             }

@@ -58,11 +58,11 @@ fn subnets(
         let written::Subnet { name, id, cidr, zone, route_table } = written;
         let subnet_id = ids.of("subnet", Some(name), id.as_ref())?;
         let block = sized(cidr)?;
-        if !inside(block, vpc) {
+        if !vpc.holds(block) {
             let message = format!("{block} lies outside the VPC: expected a block inside {vpc}");
             return Err(mistake(cidr, message));
         }
-        if let Some((other, there)) = subnets.iter().find(|(_, there)| overlap(there.cidr, block)) {
+        if let Some((other, there)) = subnets.iter().find(|(_, there)| there.cidr.overlaps(block)) {
             let message = format!(
                 "{block} overlaps {} of the subnet {other:?}: expected a block of its own",
                 there.cidr
@@ -119,12 +119,12 @@ fn route_tables<'f>(
 fn route(written: &written::Route, vpc: Cidr) -> Result<Route, Mistake> {
     let written::Route { destination, target } = written;
     let block = cidr(destination)?;
-    if inside(block, vpc) {
+    if vpc.holds(block) {
         let message = format!("{block} is of the local route: expected a block that is not inside {vpc}");
         return Err(mistake(destination, message));
     }
     let via = address(target)?;
-    if !inside(Cidr { base: via, prefix: 32 }, vpc) {
+    if !vpc.holds(Cidr { base: via, prefix: 32 }) {
         let message = format!("the target {via} lies outside the VPC: expected an address inside {vpc}");
         return Err(mistake(target, message));
     }
@@ -254,14 +254,6 @@ fn address(text: &Text) -> Result<Ipv4Addr, Mistake> {
     text.get_ref().parse().map_err(|_| {
         mistake(text, format!("{:?}: expected an IPv4 address such as 10.0.0.5", text.get_ref()))
     })
-}
-
-fn inside(inner: Cidr, outer: Cidr) -> bool {
-    inner.prefix >= outer.prefix && outer.block().contains(&inner.base)
-}
-
-fn overlap(a: Cidr, b: Cidr) -> bool {
-    inside(a, b) || inside(b, a)
 }
 
 pub(super) fn mistake<T>(at: &Spanned<T>, message: impl Into<String>) -> Mistake {

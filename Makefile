@@ -47,8 +47,8 @@ lint: tools python ## check format, lints, each crate alone, the generated code,
 	if command -v cargo-deny >/dev/null; then cargo deny --all-features check bans licenses sources; else echo "skipped: cargo-deny is not installed"; fi
 
 bench: prepare ## measure every budget of the design beside its reference, in the same run (ARGS="--only start" for some)
-	cargo build --release --workspace --bins
-	cargo run --release --package neargate-integration-tests --example bench $(if $(ARGS),-- $(ARGS))
+	cargo build --release --workspace --bins --example bench
+	./target/release/examples/bench $(ARGS)
 
 clean: ## remove what was built here and what dead instances left in Docker (the cache stays: ~/.cache/neargate)
 	if [ -x target/debug/neargate ]; then ./target/debug/neargate clean; fi

@@ -176,9 +176,10 @@ impl Pool {
                 })
             })
             .await?;
-        if claimed.is_some() {
+        if let Some(task) = &claimed {
             self.with(subnet_id, Room::one_idle_less);
             self.keep_promise(subnet_id);
+            self.join(task);
         }
         Ok(claimed)
     }
@@ -236,6 +237,7 @@ impl Pool {
             })
             .await?;
         self.keep_promise(&subnet_id);
+        self.join(&kept);
         Ok(kept)
     }
 

@@ -216,7 +216,6 @@ impl Supervisor {
         let connect = move |claim| next(&before, &Event::Connected(claim), now);
         match pool.claim_idle(&subnet_id, &self.task, connect).await {
             Ok(Some(after)) => {
-                pool.join(&after);
                 self.take(after);
                 true
             }
@@ -292,10 +291,7 @@ impl Supervisor {
             let (before, now) = (Arc::clone(&self.task), self.context.clock.now());
             let connect = move |claim| next(&before, &Event::Connected(claim), now);
             match pool.keep(row.clone(), &self.task, connect).await {
-                Ok(after) => {
-                    pool.join(&after);
-                    return self.take(after);
-                }
+                Ok(after) => return self.take(after),
                 Err(error) => self.trouble("keep a sandbox", &error).await,
             }
         }

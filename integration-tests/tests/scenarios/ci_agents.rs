@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use harness::namespace::with_namespace;
 use harness::pods::{Pods, task_arn};
 use harness::shared::Shared;
 use harness::{chain, docker, wait};
@@ -12,35 +13,28 @@ use kube::api::{ListParams, PostParams};
 
 use crate::fixture::get;
 
-const NAMESPACE: &str = "ci-agents";
 const AGENTS: i64 = 30;
 
 pub(crate) async fn thirty_jobs_at_once_keep_their_exit_codes_and_leave_nothing(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
-    shared.cluster.kubectl(&["create", "namespace", NAMESPACE]).await?;
-    let outcome = played(shared).await;
-    let outcome = match outcome {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error.context(harness::suite::Context::dump(shared.as_ref()).await)),
-    };
-    let deleted = shared.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=120s"]).await;
-    outcome?;
-    deleted?;
+    with_namespace(&shared.cluster.client, async |namespace| played(shared, namespace).await).await?;
     let running = shared.stack.tasks("RUNNING").await?;
     assert!(running.is_empty(), "every task is gone: {running:?}");
     Ok(())
 }
 
-async fn played(shared: &Shared) -> anyhow::Result<()> {
+async fn played(shared: &Shared, namespace: &str) -> anyhow::Result<()> {
     let template =
         std::fs::read_to_string(harness::fixture("scenarios/ci-agent.yaml")).context("reading a Job")?;
-    let jobs: Api<Job> = Api::namespaced(shared.cluster.client.clone(), NAMESPACE);
+    let jobs: Api<Job> = Api::namespaced(shared.cluster.client.clone(), namespace);
     let make = (1..=AGENTS).map(|number| {
         let text = template.replace("NUMBER", &number.to_string()).replace("CODE", &code(number).to_string());
         let jobs = jobs.clone();
         async move {
-            let job: Job = serde_yaml_ng::from_str(&text).context("reading a Job")?;
+            let mut job: Job = serde_yaml_ng::from_str(&text).context("reading a Job")?;
+            // The page has a namespace to be read in, the test one of its own.
+            job.metadata.namespace = None;
             jobs.create(&PostParams::default(), &job).await.context("making a Job").map(drop)
         }
     });
@@ -59,7 +53,7 @@ async fn played(shared: &Shared) -> anyhow::Result<()> {
     })
     .await?;
 
-    let pods = Pods::of(&shared.cluster, NAMESPACE).all().await?;
+    let pods = Pods::of(&shared.cluster, namespace).all().await?;
     assert_eq!(pods.len(), usize::try_from(AGENTS)?, "each agent ran once");
     let mut arns = std::collections::BTreeSet::new();
     for pod in &pods {
@@ -79,7 +73,7 @@ async fn played(shared: &Shared) -> anyhow::Result<()> {
     assert_eq!(arns.len(), pods.len(), "each a task of its own");
 
     // What they had is given back while the Jobs are still there to be read.
-    let events = get(shared, NAMESPACE, "events --field-selector reason=FailedRunTask").await?;
+    let events = get(shared, namespace, "events --field-selector reason=FailedRunTask").await?;
     assert_eq!(events["items"].as_array().map(Vec::len), Some(0), "AWS refused none: {events}");
     wait::until("no container of the agents is left", wait::seconds(60), async || {
         let held = docker::held_by(shared.stack.emulator.instance()).await.map_err(|error| chain(&error))?;

@@ -1,8 +1,11 @@
 //! Time, the only way in. The engine and the API ask a [`Clock`]; a test moves a manual one by hand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -54,8 +57,46 @@ pub struct Clock(Kind);
 enum Kind {
     #[default]
     System,
-    Manual(Arc<watch::Sender<Timestamp>>),
+    Manual(Arc<Manual>),
 }
+
+/// A clock that a test moves.
+#[derive(Debug)]
+struct Manual {
+    /// What sleeps are measured by: it never goes back.
+    now: watch::Sender<Timestamp>,
+    /// Milliseconds by which the time of day was set since.
+    set_by: AtomicI64,
+    /// How many sleep until when.
+    sleepers: Mutex<BTreeMap<Timestamp, usize>>,
+}
+
+/// Counts one sleeper for as long as it lives.
+struct Sleeper<'a>(&'a Manual, Timestamp);
+
+impl<'a> Sleeper<'a> {
+    fn new(clock: &'a Manual, until: Timestamp) -> Self {
+        *clock.sleepers.lock().entry(until).or_default() += 1;
+        Self(clock, until)
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        let mut sleepers = self.0.sleepers.lock();
+        if let Some(count) = sleepers.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                sleepers.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// A wait that ran into its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no answer within {0:?}")]
+pub struct Elapsed(pub Duration);
 
 impl Clock {
     /// The machine's clock.
@@ -65,7 +106,11 @@ impl Clock {
 
     /// A clock that stands still at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual(Arc::new(watch::Sender::new(start))))
+        Self(Kind::Manual(Arc::new(Manual {
+            now: watch::Sender::new(start),
+            set_by: AtomicI64::new(0),
+            sleepers: Mutex::default(),
+        })))
     }
 
     /// Now.
@@ -77,14 +122,36 @@ impl Clock {
                     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
             }
-            Kind::Manual(now) => *now.borrow(),
+            Kind::Manual(clock) => {
+                let now = *clock.now.borrow();
+                Timestamp(now.0.saturating_add(clock.set_by.load(Ordering::Relaxed)))
+            }
         }
     }
 
     /// Moves a manual clock on and wakes who sleeps on it. Nothing happens to the machine's clock.
     pub fn advance(&self, duration: Duration) {
-        if let Kind::Manual(now) = &self.0 {
-            now.send_modify(|now| *now = now.plus(duration));
+        if let Kind::Manual(clock) = &self.0 {
+            clock.now.send_modify(|now| *now = now.plus(duration));
+        }
+    }
+
+    /// Moves a manual clock on to where the next sleep ends, at most by `limit`; by `limit` where nothing sleeps.
+    pub fn advance_to_next(&self, limit: Duration) {
+        if let Kind::Manual(clock) = &self.0 {
+            let next = clock.sleepers.lock().keys().next().copied();
+            clock.now.send_modify(|now| {
+                let until = now.plus(limit);
+                *now = next.map_or(until, |next| next.clamp(*now, until));
+            });
+        }
+    }
+
+    /// Sets the time of day of a manual clock, back where `millis` is negative. Sleeps are not changed by it, as on a
+    /// machine whose clock is set.
+    pub fn set_by(&self, millis: i64) {
+        if let Kind::Manual(clock) = &self.0 {
+            clock.set_by.fetch_add(millis, Ordering::Relaxed);
         }
     }
 
@@ -92,12 +159,52 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Kind::System => tokio::time::sleep(duration).await,
-            Kind::Manual(now) => {
-                let mut changes = now.subscribe();
-                let until = self.now().plus(duration);
+            Kind::Manual(clock) => {
+                let mut changes = clock.now.subscribe();
+                let until = changes.borrow().plus(duration);
+                let _sleeper = Sleeper::new(clock, until);
                 // The sender lives in `self`, so the wait cannot end for want of one.
                 let _ = changes.wait_for(|now| *now >= until).await;
             }
         }
+    }
+
+    /// What `work` returns, unless `bound` passes on this clock first.
+    ///
+    /// # Errors
+    /// [`Elapsed`]; `work` is dropped then.
+    pub async fn timeout<T>(&self, bound: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.sleep(bound) => Err(Elapsed(bound)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_tells_an_earlier_time_and_ends_sleeps_as_before() {
+        let clock = Clock::manual(Timestamp(10_000));
+        let mut sleep = Box::pin(clock.sleep(Duration::from_secs(5)));
+        assert!(futures::poll!(&mut sleep).is_pending());
+        clock.set_by(-60_000);
+        assert_eq!(clock.now(), Timestamp(-50_000));
+        clock.advance_to_next(Duration::from_hours(1));
+        assert_eq!(clock.now(), Timestamp(-45_000));
+        sleep.await;
+    }
+
+    #[tokio::test]
+    async fn work_that_outlives_its_bound_is_dropped() {
+        let clock = Clock::manual(Timestamp(0));
+        let mut bounded = Box::pin(clock.timeout(Duration::from_secs(1), std::future::pending::<()>()));
+        assert!(futures::poll!(&mut bounded).is_pending());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(bounded.await, Err(Elapsed(Duration::from_secs(1))));
+        assert_eq!(clock.timeout(Duration::ZERO, async { 7 }).await, Ok(7), "done at once");
     }
 }

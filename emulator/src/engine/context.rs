@@ -6,31 +6,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
-use super::publish::Ports;
-use super::registry::Registry;
-use super::sandbox::Pool;
-use super::supervisor::Message;
+use super::network::pool::Pool;
+use super::network::ports::Ports;
+use super::options::Options;
 use super::task::Task;
-use super::vpc;
+use super::work::mailbox::{Message, Route};
+use super::work::registry::Registry;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
 use crate::store::Store;
-
-/// How the engine is to behave.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The region of hostnames, which are fixed before a task of some region comes.
-    pub region: String,
-    pub vpc: vpc::Choice,
-    /// Show ACTIVATING between PENDING and RUNNING.
-    pub activating: bool,
-    /// Idle sandboxes of a subnet in use: tasks that can start at once without a wait for their network.
-    pub sandbox_pool: usize,
-    /// End tasks, pool and network at shutdown.
-    pub ephemeral: bool,
-    /// Listen on the host's loopback for the ports of tasks that run.
-    pub publish_ports: bool,
-}
 
 #[derive(Debug)]
 pub(super) struct Context {
@@ -46,14 +30,6 @@ pub(super) struct Context {
     pub(super) supervisors: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
     /// Container id → whose it is.
     pub(super) routes: Mutex<HashMap<String, Route>>,
-}
-
-/// Whom an event of a container goes to.
-#[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) supervisor: mpsc::UnboundedSender<Message>,
-    /// The container's index in its task.
-    pub(super) container: usize,
 }
 
 impl Context {

@@ -9,15 +9,17 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{Instrument, info, info_span, warn};
 
-use super::boot;
-use super::context::{Context, Options, Route};
-use super::publish::{Binding, Ports};
-use super::registry::{Counts, Registry};
+use super::context::Context;
+use super::network::ports::{Binding, Ports};
+use super::options::Options;
 use super::run::{self, Order, Ran};
-use super::supervisor::{Message, Supervisor};
 use super::task::{Event, StopCode, Tag, Task};
 use super::vpc::{self, Vpc};
-use super::{place, record, usage};
+use super::work::mailbox::{Message, Route};
+use super::work::registry::{Counts, Registry};
+use super::work::supervisor::Supervisor;
+use super::work::{boot, record};
+use super::{place, usage};
 use crate::clock::Clock;
 use crate::runtime::{self, Runtime};
 use crate::store::{self, Store, client_tokens, logs, reset, tasks};
@@ -38,7 +40,7 @@ pub enum Error {
     #[error("the container runtime failed")]
     Runtime(#[from] runtime::Error),
     #[error("could not remove idle sandboxes")]
-    Pool(#[from] super::sandbox::Error),
+    Pool(#[from] super::network::pool::Error),
     #[error("the VPC that was described can't be had")]
     Vpc(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

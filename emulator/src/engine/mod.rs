@@ -10,20 +10,13 @@
 //! [`task`] and [`vpc`] decide and nothing else: no I/O, no clock, no await. Rules: a change is committed before
 //! anybody sees it; the process may be killed between any two lines.
 
-mod awslogs;
-mod boot;
 mod context;
 #[expect(clippy::module_inception, reason = "the engine's handle is the noun of this folder")]
 mod engine;
-mod filters;
+mod network;
+mod options;
 mod place;
-mod publish;
-mod record;
-mod registry;
-mod room;
 pub mod run;
-mod sandbox;
-mod supervisor;
 pub mod task;
 #[cfg(test)]
 mod tests;
@@ -31,7 +24,7 @@ mod usage;
 pub mod vpc;
 mod work;
 
-pub use context::Options;
 pub use engine::{Engine, Error};
-pub use publish::Binding;
-pub use registry::Counts;
+pub use network::ports::Binding;
+pub use options::Options;
+pub use work::registry::Counts;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::network::pool::Pool;
 use super::run::{self, Order, Ran};
-use super::sandbox::Pool;
 use super::task::{
     Attachment, AttachmentStatus, Container, ContainerSpec, ContainerStatus, Desired, Health, Status, Task,
 };

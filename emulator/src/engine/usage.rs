@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::Engine;
-use super::record;
+
 use super::task::Task;
+use super::work::record;
 use crate::clock::Timestamp;
 use crate::cost::Usage;
 use crate::store::{self, tasks, usage};

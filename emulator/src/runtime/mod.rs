@@ -11,6 +11,7 @@
 //! ```
 
 pub mod docker;
+pub mod faulty;
 mod network;
 pub mod simulated;
 

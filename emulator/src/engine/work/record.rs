@@ -1,10 +1,10 @@
 //! A task as the store keeps it.
 
-use super::task::{Status, Task};
+use crate::engine::task::{Status, Task};
 use crate::store::{self, tasks::Row};
 
 /// The row of a task.
-pub(super) fn row(task: &Task) -> Row {
+pub(in crate::engine) fn row(task: &Task) -> Row {
     Row {
         arn: task.arn.clone(),
         cluster_arn: task.cluster_arn.clone(),
@@ -16,7 +16,7 @@ pub(super) fn row(task: &Task) -> Row {
 }
 
 /// The task of a row. A row that cannot be read back is an error, never a task left out.
-pub(super) fn task(row: &Row) -> Result<Task, store::Error> {
+pub(in crate::engine) fn task(row: &Row) -> Result<Task, store::Error> {
     serde_json::from_str(&row.body)
         .map_err(|source| store::Error::Corrupt { what: "a task", source: Box::new(source) })
 }

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::awslogs::{self, Follower, Source};
-use super::context::{Context, Route};
-use super::supervisor::Message;
-use super::task::{Action, Event, Task, reason};
+use super::mailbox::{Message, Route};
+use crate::engine::context::Context;
+use crate::engine::task::{Action, Event, Task, reason};
 use crate::runtime::{self, ContainerSpec, Observed, State, TaskSpec};
 
 /// After so long, a pull is told of before it is done.
@@ -20,7 +20,7 @@ const LONG_PULL: Duration = Duration::from_millis(200);
 
 /// What came of an action.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(in crate::engine) enum Outcome {
     Happened(Vec<Event>),
     /// Nothing of the task is left on the runtime, and its output is committed.
     Released,
@@ -29,15 +29,19 @@ pub(super) enum Outcome {
 }
 
 /// One action's view of its task.
-pub(super) struct Work {
-    pub(super) context: Arc<Context>,
-    pub(super) task: Arc<Task>,
-    pub(super) route: mpsc::UnboundedSender<Message>,
+pub(in crate::engine) struct Work {
+    pub(in crate::engine) context: Arc<Context>,
+    pub(in crate::engine) task: Arc<Task>,
+    pub(in crate::engine) route: mpsc::UnboundedSender<Message>,
 }
 
 impl Work {
     /// Carries `action` out. `followers` are those of the task's containers, for [`Action::Release`] to wait for.
-    pub(super) async fn carry_out(&self, action: Action, followers: HashMap<usize, Follower>) -> Outcome {
+    pub(in crate::engine) async fn carry_out(
+        &self,
+        action: Action,
+        followers: HashMap<usize, Follower>,
+    ) -> Outcome {
         match action {
             Action::Initialize => self.initialize().await,
             Action::Pull(container) => self.pull(container).await,
@@ -189,7 +193,7 @@ fn failed(container: Option<usize>, reason: String) -> Outcome {
 }
 
 /// What the runtime says now of the task's containers, as events.
-pub(super) async fn observe(context: &Context, task: &Task) -> Vec<Event> {
+pub(in crate::engine) async fn observe(context: &Context, task: &Task) -> Vec<Event> {
     let mut events = Vec::new();
     for (index, container) in task.containers.iter().enumerate() {
         let Some(container_id) = container.container_id.as_ref().filter(|_| !container.is_stopped()) else {
@@ -204,7 +208,7 @@ pub(super) async fn observe(context: &Context, task: &Task) -> Vec<Event> {
 }
 
 /// The events that lead to what was observed.
-pub(super) fn seen(container: usize, observed: Option<&Observed>) -> Vec<Event> {
+pub(in crate::engine) fn seen(container: usize, observed: Option<&Observed>) -> Vec<Event> {
     match observed.map(|observed| &observed.state) {
         None => vec![Event::Gone { container }],
         Some(State::Created) => Vec::new(),
@@ -228,7 +232,7 @@ fn ended(container: usize, observed: Option<&Observed>) -> Vec<Event> {
 }
 
 /// Where the output of a container goes; `None` where it has no log configuration or was never created.
-pub(super) fn source(task: &Task, container: usize) -> Option<Source> {
+pub(in crate::engine) fn source(task: &Task, container: usize) -> Option<Source> {
     source_of(task, container, task.containers[container].container_id.clone()?)
 }
 
@@ -241,7 +245,7 @@ fn source_of(task: &Task, container: usize, container_id: String) -> Option<Sour
 }
 
 /// `<task id>-<10 digits>`, as platform version 1.4.0 has it.
-pub(super) fn runtime_id(task: &Task) -> String {
+pub(in crate::engine) fn runtime_id(task: &Task) -> String {
     format!("{}-{:010}", task.id, rand::rng().random_range(0..10_000_000_000u64))
 }
 

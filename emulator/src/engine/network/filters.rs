@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::vpc::{Members, Vpc};
 use crate::clock::Clock;
+use crate::engine::vpc::{Members, Vpc};
 use crate::runtime::{Error, Filter, Runtime};
 
 /// Filters that are sent at the same time.
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 8;
 const RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Filters {
+pub(in crate::engine) struct Filters {
     vpc: Arc<Vpc>,
     runtime: Arc<dyn Runtime>,
     clock: Clock,
@@ -68,13 +68,13 @@ struct List {
 }
 
 impl Filters {
-    pub(super) fn new(vpc: Arc<Vpc>, runtime: Arc<dyn Runtime>, clock: Clock) -> Self {
+    pub(in crate::engine) fn new(vpc: Arc<Vpc>, runtime: Arc<dyn Runtime>, clock: Clock) -> Self {
         let (changes, heard) = (watch::Sender::new(0), watch::Sender::new(0));
         Self { vpc, runtime, clock, state: Mutex::default(), changes, heard }
     }
 
     /// The filter to make a sandbox with, for a task that names these groups.
-    pub(super) fn at_first(&self, named: &[String]) -> Arc<Filter> {
+    pub(in crate::engine) fn at_first(&self, named: &[String]) -> Arc<Filter> {
         let groups = self.vpc.groups(named);
         let state = self.state.lock();
         match state.lists.get(&groups) {
@@ -84,17 +84,17 @@ impl Filters {
     }
 
     /// A sandbox was made with this filter.
-    pub(super) fn made(&self, sandbox_id: &str, filter: Arc<Filter>) {
+    pub(in crate::engine) fn made(&self, sandbox_id: &str, filter: Arc<Filter>) {
         self.state.lock().set.insert(sandbox_id.to_owned(), filter);
     }
 
     /// A sandbox that no task had is removed.
-    pub(super) fn removed(&self, sandbox_id: &str) {
+    pub(in crate::engine) fn removed(&self, sandbox_id: &str) {
         self.state.lock().set.remove(sandbox_id);
     }
 
     /// A task has this sandbox now, with the groups that it names.
-    pub(super) fn join(&self, sandbox_id: &str, address: Ipv4Addr, named: &[String]) {
+    pub(in crate::engine) fn join(&self, sandbox_id: &str, address: Ipv4Addr, named: &[String]) {
         let groups = self.vpc.groups(named);
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -112,7 +112,7 @@ impl Filters {
     }
 
     /// The task of this sandbox has ended: its address is nobody's.
-    pub(super) fn leave(&self, sandbox_id: &str) {
+    pub(in crate::engine) fn leave(&self, sandbox_id: &str) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let Some(joined) = state.tasks.remove(sandbox_id) else { return };
@@ -129,7 +129,7 @@ impl Filters {
     }
 
     /// Waits until the sandbox's filter is set and every other sandbox has heard of its task.
-    pub(super) async fn ready(&self, sandbox_id: &str) -> Result<(), Error> {
+    pub(in crate::engine) async fn ready(&self, sandbox_id: &str) -> Result<(), Error> {
         let Some(change) = self.state.lock().tasks.get(sandbox_id).map(|joined| joined.change) else {
             return Ok(());
         };
@@ -142,7 +142,7 @@ impl Filters {
     }
 
     /// Keeps the filters for as long as it is polled.
-    pub(super) async fn run(&self) {
+    pub(in crate::engine) async fn run(&self) {
         let mut changes = self.changes.subscribe();
         loop {
             let now = *changes.borrow_and_update();

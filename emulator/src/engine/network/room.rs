@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::vpc::Addresses;
+use crate::engine::vpc::Addresses;
 
 #[derive(Debug)]
-pub(super) struct Room {
+pub(in crate::engine) struct Room {
     addresses: Addresses,
     /// The runtime assigns the addresses; they are only counted here.
     assigned_elsewhere: bool,
@@ -20,15 +20,15 @@ pub(super) struct Room {
 }
 
 /// The place of a sandbox in a subnet: its address, unless the runtime assigns that.
-pub(super) type Place = Option<Ipv4Addr>;
+pub(in crate::engine) type Place = Option<Ipv4Addr>;
 
 impl Room {
-    pub(super) fn new(addresses: Addresses, assigned_elsewhere: bool, target: usize) -> Self {
+    pub(in crate::engine) fn new(addresses: Addresses, assigned_elsewhere: bool, target: usize) -> Self {
         Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, target, promised: 0 }
     }
 
     /// Counts a sandbox that an earlier process left.
-    pub(super) fn adopt(&mut self, address: Ipv4Addr, idle: bool) {
+    pub(in crate::engine) fn adopt(&mut self, address: Ipv4Addr, idle: bool) {
         self.addresses.mark(address);
         self.idle += usize::from(idle);
     }
@@ -39,30 +39,30 @@ impl Room {
     }
 
     /// Addresses that a task could still have: idle sandboxes give theirs up.
-    pub(super) fn free(&self) -> usize {
+    pub(in crate::engine) fn free(&self) -> usize {
         let taken = self.taken().saturating_sub(self.idle) + self.promised;
         self.addresses.capacity().saturating_sub(taken)
     }
 
     /// Promises an address to a task; `false` where none is left.
-    pub(super) fn promise(&mut self) -> bool {
+    pub(in crate::engine) fn promise(&mut self) -> bool {
         let free = self.free() > 0;
         self.promised += usize::from(free);
         free
     }
 
-    pub(super) fn release_promise(&mut self) {
+    pub(in crate::engine) fn release_promise(&mut self) {
         self.promised = self.promised.saturating_sub(1);
     }
 
     /// A task has claimed what it was promised; from now on so many are to be idle.
-    pub(super) fn keep_promise(&mut self, target: usize) {
+    pub(in crate::engine) fn keep_promise(&mut self, target: usize) {
         self.release_promise();
         self.target = target;
     }
 
     /// A place for one more sandbox.
-    pub(super) fn take(&mut self) -> Option<Place> {
+    pub(in crate::engine) fn take(&mut self) -> Option<Place> {
         if !self.assigned_elsewhere {
             return self.addresses.take().map(Some);
         }
@@ -72,7 +72,7 @@ impl Room {
     }
 
     /// A place for an idle sandbox, where one is wanted. Addresses that are promised are left.
-    pub(super) fn take_idle(&mut self) -> Option<Place> {
+    pub(in crate::engine) fn take_idle(&mut self) -> Option<Place> {
         let wanted = self.idle < self.target && self.taken() + self.promised < self.addresses.capacity();
         let place = wanted.then(|| self.take()).flatten()?;
         self.idle += 1;
@@ -80,7 +80,7 @@ impl Room {
     }
 
     /// The sandbox for which the place was taken has this address.
-    pub(super) fn made(&mut self, place: Place, address: Ipv4Addr) {
+    pub(in crate::engine) fn made(&mut self, place: Place, address: Ipv4Addr) {
         if place.is_none() {
             self.unassigned = self.unassigned.saturating_sub(1);
             self.addresses.mark(address);
@@ -88,23 +88,23 @@ impl Room {
     }
 
     /// No sandbox came to be in this place.
-    pub(super) fn not_made(&mut self, place: Place) {
+    pub(in crate::engine) fn not_made(&mut self, place: Place) {
         match place {
             Some(address) => self.addresses.give_back(address),
             None => self.unassigned = self.unassigned.saturating_sub(1),
         }
     }
 
-    pub(super) fn give_back(&mut self, address: Ipv4Addr) {
+    pub(in crate::engine) fn give_back(&mut self, address: Ipv4Addr) {
         self.addresses.give_back(address);
     }
 
-    pub(super) fn idle(&self) -> usize {
+    pub(in crate::engine) fn idle(&self) -> usize {
         self.idle
     }
 
     /// An idle sandbox is claimed, gone, or did not come to be.
-    pub(super) fn one_idle_less(&mut self) {
+    pub(in crate::engine) fn one_idle_less(&mut self) {
         self.idle = self.idle.saturating_sub(1);
     }
 }

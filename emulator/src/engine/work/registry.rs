@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::task::{Desired, Status, Task};
+use crate::engine::task::{Desired, Status, Task};
 
 #[derive(Debug, Default)]
-pub(super) struct Registry {
+pub(in crate::engine) struct Registry {
     inner: RwLock<Inner>,
 }
 
@@ -25,7 +25,7 @@ struct Inner {
 
 impl Registry {
     /// Shows a committed task.
-    pub(super) fn publish(&self, task: Arc<Task>) {
+    pub(in crate::engine) fn publish(&self, task: Arc<Task>) {
         let mut guard = self.inner.write();
         let inner = &mut *guard;
         let place = inner.by_arn.get(&task.arn).map_or(inner.next_place, |(place, _)| *place);
@@ -36,20 +36,20 @@ impl Registry {
         inner.by_arn.insert(task.arn.clone(), (place, task));
     }
 
-    pub(super) fn get(&self, arn: &str) -> Option<Arc<Task>> {
+    pub(in crate::engine) fn get(&self, arn: &str) -> Option<Arc<Task>> {
         self.inner.read().by_arn.get(arn).map(|(_, task)| Arc::clone(task))
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Task>> {
+    pub(in crate::engine) fn all(&self) -> Vec<Arc<Task>> {
         self.inner.read().by_arn.values().map(|(_, task)| Arc::clone(task)).collect()
     }
 
-    pub(super) fn of_cluster(&self, cluster_arn: &str) -> Vec<Arc<Task>> {
+    pub(in crate::engine) fn of_cluster(&self, cluster_arn: &str) -> Vec<Arc<Task>> {
         let inner = self.inner.read();
         inner.by_cluster.get(cluster_arn).map(|tasks| tasks.values().cloned().collect()).unwrap_or_default()
     }
 
-    pub(super) fn counts(&self, cluster_arn: &str) -> Counts {
+    pub(in crate::engine) fn counts(&self, cluster_arn: &str) -> Counts {
         let inner = self.inner.read();
         let mut counts = Counts::default();
         for task in inner.by_cluster.get(cluster_arn).into_iter().flat_map(BTreeMap::values) {
@@ -58,7 +58,7 @@ impl Registry {
         counts
     }
 
-    pub(super) fn total(&self) -> Counts {
+    pub(in crate::engine) fn total(&self) -> Counts {
         let inner = self.inner.read();
         let mut counts = Counts::default();
         for task in inner.by_cluster.values().flat_map(BTreeMap::values) {
@@ -67,7 +67,7 @@ impl Registry {
         counts
     }
 
-    pub(super) fn forget(&self, arns: &[String]) {
+    pub(in crate::engine) fn forget(&self, arns: &[String]) {
         let mut guard = self.inner.write();
         let inner = &mut *guard;
         for arn in arns {
@@ -79,7 +79,7 @@ impl Registry {
         }
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::engine) fn clear(&self) {
         *self.inner.write() = Inner::default();
     }
 }

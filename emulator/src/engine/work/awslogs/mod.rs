@@ -14,4 +14,4 @@ mod assembler;
 mod cursor;
 mod follower;
 
-pub(super) use follower::{Follower, Source, ensure_stream};
+pub(in crate::engine) use follower::{Follower, Source, ensure_stream};

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::context::Context;
-use super::sandbox::Pool;
-use super::task::{Event, StopCode, Task, reason};
-use super::vpc::{self, Vpc};
-use super::work;
+use super::action;
+use crate::engine::context::Context;
+use crate::engine::network::pool::Pool;
+use crate::engine::task::{Event, StopCode, Task, reason};
+use crate::engine::vpc::{self, Vpc};
 use crate::runtime::{self, Cidr, Inventory, Network, NetworkSpec};
 use crate::store::{self, meta, sandboxes};
 
@@ -20,7 +20,7 @@ use crate::store::{self, meta, sandboxes};
 const CIDR: &str = "vpc.cidr";
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::engine) enum Error {
     #[error("could not make the VPC's network")]
     Network(#[source] runtime::Error),
     #[error(
@@ -36,13 +36,13 @@ pub(super) enum Error {
 }
 
 /// What the tasks of an earlier process have to catch up with, and the pool to go on with.
-pub(super) struct Booted {
-    pub(super) pool: Pool,
-    pub(super) events: Vec<(Arc<Task>, Vec<Event>)>,
+pub(in crate::engine) struct Booted {
+    pub(in crate::engine) pool: Pool,
+    pub(in crate::engine) events: Vec<(Arc<Task>, Vec<Event>)>,
 }
 
 /// Compares the live `tasks` with the runtime, and makes the network.
-pub(super) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Booted, Error> {
+pub(in crate::engine) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Booted, Error> {
     let inventory = context.runtime.inventory().await.map_err(Error::Inventory)?;
     remove_strangers(context, &tasks, &inventory).await?;
     let (vpc, network) = vpc(context).await?;
@@ -59,7 +59,7 @@ pub(super) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Boo
 }
 
 /// The VPC, its network made or found, and that one's name.
-pub(super) async fn vpc(context: &Context) -> Result<(Vpc, String), Error> {
+pub(in crate::engine) async fn vpc(context: &Context) -> Result<(Vpc, String), Error> {
     match &context.options.vpc {
         vpc::Choice::Builtin { strict } => {
             let network = builtin_network(context).await?;
@@ -151,11 +151,11 @@ fn catch_up(task: &Task, inventory: &Inventory) -> Vec<Event> {
                 events.push(Event::Created {
                     container: index,
                     container_id,
-                    runtime_id: work::runtime_id(task),
+                    runtime_id: action::runtime_id(task),
                 });
-                events.extend(work::seen(index, Some(observed)));
+                events.extend(action::seen(index, Some(observed)));
             }
-            (observed, Some(_)) => events.extend(work::seen(index, observed)),
+            (observed, Some(_)) => events.extend(action::seen(index, observed)),
             (None, None) => {}
         }
     }

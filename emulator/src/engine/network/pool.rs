@@ -17,12 +17,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::context::Options;
 use super::filters::Filters;
 use super::room::{Place, Room};
-use super::task::{self, Task};
-use super::vpc::{Addresses, Network, Subnet, Vpc, private_dns_name};
 use crate::clock::Clock;
+use crate::engine::options::Options;
+use crate::engine::task::{self, Task};
+use crate::engine::vpc::{Addresses, Network, Subnet, Vpc, private_dns_name};
 use crate::runtime::{self, Resolver, Runtime, SandboxSpec};
 use crate::store::{self, SqliteConnection, Store, sandboxes};
 
@@ -50,7 +50,7 @@ pub enum Error {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Pool(Arc<Inner>);
+pub(in crate::engine) struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -75,7 +75,7 @@ struct Inner {
 }
 
 impl Pool {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         store: Store,
         runtime: Arc<dyn Runtime>,
         clock: Clock,
@@ -106,16 +106,16 @@ impl Pool {
         }))
     }
 
-    pub(super) fn vpc(&self) -> &Vpc {
+    pub(in crate::engine) fn vpc(&self) -> &Vpc {
         &self.0.vpc
     }
 
-    pub(super) fn filters(&self) -> &Filters {
+    pub(in crate::engine) fn filters(&self) -> &Filters {
         &self.0.filters
     }
 
     /// The task has a sandbox by now: it is a member of its security groups.
-    pub(super) fn join(&self, task: &Task) {
+    pub(in crate::engine) fn join(&self, task: &Task) {
         let attachment = &task.attachment;
         if let (Some(sandbox_id), Some(address)) = (&attachment.sandbox_id, attachment.private_ipv4_address) {
             self.0.filters.join(sandbox_id, address, &attachment.security_groups);
@@ -123,36 +123,36 @@ impl Pool {
     }
 
     /// The subnet that the task's address is of: its own, or the one that stands for it.
-    pub(super) fn subnet_of(&self, task: &Task) -> String {
+    pub(in crate::engine) fn subnet_of(&self, task: &Task) -> String {
         let requested = &task.attachment.subnet_id;
         self.0.vpc.subnet(requested).map_or(requested, |subnet| &subnet.subnet_id).clone()
     }
 
     /// Counts a sandbox that an earlier process left and that still runs.
-    pub(super) fn adopt(&self, row: &sandboxes::Row) {
+    pub(in crate::engine) fn adopt(&self, row: &sandboxes::Row) {
         if let Ok(address) = row.address.parse() {
             self.with(&row.subnet_id, |room| room.adopt(address, row.state == sandboxes::State::Idle));
         }
     }
 
     /// Promises an address to a task that is about to be accepted; `false` where the subnet is full.
-    pub(super) fn promise(&self, subnet_id: &str) -> bool {
+    pub(in crate::engine) fn promise(&self, subnet_id: &str) -> bool {
         self.with(subnet_id, Room::promise).unwrap_or(false)
     }
 
     /// Addresses of a subnet that a task could still have.
-    pub(super) fn free(&self, subnet_id: &str) -> usize {
+    pub(in crate::engine) fn free(&self, subnet_id: &str) -> usize {
         self.with(subnet_id, |room| room.free()).unwrap_or(0)
     }
 
     /// Takes back a promise whose task was not accepted or stopped before it claimed.
-    pub(super) fn release_promise(&self, subnet_id: &str) {
+    pub(in crate::engine) fn release_promise(&self, subnet_id: &str) {
         self.with(subnet_id, Room::release_promise);
     }
 
     /// Claims an idle sandbox of the subnet for the task, in the transaction that keeps the state which `connect` makes
     /// of it. `None` where none is idle.
-    pub(super) async fn claim_idle<F>(
+    pub(in crate::engine) async fn claim_idle<F>(
         &self,
         subnet_id: &str,
         task: &Task,
@@ -171,7 +171,7 @@ impl Pool {
                         return Ok(None);
                     };
                     let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
-                    store::tasks::put(connection, &super::record::row(&after)).await?;
+                    store::tasks::put(connection, &crate::engine::work::record::row(&after)).await?;
                     Ok(Some(after))
                 })
             })
@@ -185,7 +185,11 @@ impl Pool {
     }
 
     /// Makes a sandbox for a task that found none idle. It is the task's once [`Pool::keep`] has committed it.
-    pub(super) async fn make_for(&self, subnet_id: &str, task: &Task) -> Result<sandboxes::Row, Error> {
+    pub(in crate::engine) async fn make_for(
+        &self,
+        subnet_id: &str,
+        task: &Task,
+    ) -> Result<sandboxes::Row, Error> {
         let mut tries = TRIES;
         loop {
             if let Some(place) = self.with(subnet_id, Room::take).flatten() {
@@ -214,7 +218,7 @@ impl Pool {
     }
 
     /// Commits a sandbox made by [`Pool::make_for`] in the transaction that keeps the state which `connect` makes of it.
-    pub(super) async fn keep<F>(
+    pub(in crate::engine) async fn keep<F>(
         &self,
         row: sandboxes::Row,
         task: &Task,
@@ -231,7 +235,7 @@ impl Pool {
                 Box::pin(async move {
                     insert(connection, &row).await?;
                     let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
-                    store::tasks::put(connection, &super::record::row(&after)).await?;
+                    store::tasks::put(connection, &crate::engine::work::record::row(&after)).await?;
                     Ok(after)
                 })
             })
@@ -338,19 +342,19 @@ impl Pool {
     }
 
     /// The task's sandbox is removed and its row deleted: the address is free again.
-    pub(super) fn give_back(&self, subnet_id: &str, address: Ipv4Addr) {
+    pub(in crate::engine) fn give_back(&self, subnet_id: &str, address: Ipv4Addr) {
         self.with(subnet_id, |room| room.give_back(address));
         self.0.refill.notify_one();
     }
 
     /// Holds the refill back while a task is being started.
-    pub(super) fn begin_start(&self) -> Start {
+    pub(in crate::engine) fn begin_start(&self) -> Start {
         self.0.starting.send_modify(|starting| *starting += 1);
         Start(Arc::clone(&self.0))
     }
 
     /// Refills the pool and keeps the filters for as long as it is polled.
-    pub(super) async fn run(&self) {
+    pub(in crate::engine) async fn run(&self) {
         tokio::join!(self.refill(), self.0.filters.run());
     }
 
@@ -404,13 +408,13 @@ impl Pool {
     }
 
     /// Waits until no idle sandbox is being made any more. Legal once [`Pool::run`] is no longer polled.
-    pub(super) async fn settle(&self) {
+    pub(in crate::engine) async fn settle(&self) {
         self.0.making.close();
         self.0.making.wait().await;
     }
 
     /// Removes the sandboxes that no task has claimed.
-    pub(super) async fn remove_idle(&self) -> Result<(), Error> {
+    pub(in crate::engine) async fn remove_idle(&self) -> Result<(), Error> {
         let rows = sandboxes::load_all(self.0.store.readers()).await.map_err(Error::Store)?;
         let idle = rows.into_iter().filter(|row| row.state == sandboxes::State::Idle);
         futures::future::try_join_all(idle.map(|row| self.remove_row(row))).await.map(drop)
@@ -423,7 +427,7 @@ impl Pool {
 
 /// A task start under way; dropped when it is done.
 #[derive(Debug)]
-pub(super) struct Start(Arc<Inner>);
+pub(in crate::engine) struct Start(Arc<Inner>);
 
 impl Drop for Start {
     fn drop(&mut self) {

@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use super::task::{PortMapping, Protocol, Status, Task};
 use crate::clock::Clock;
+use crate::engine::task::{PortMapping, Protocol, Status, Task};
 
 /// After an accept that failed (too many open files), before the next.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ pub struct Binding {
 
 /// The open ports of all tasks.
 #[derive(Debug)]
-pub(super) struct Ports {
+pub(in crate::engine) struct Ports {
     clock: Clock,
     /// By task ARN.
     open: Mutex<HashMap<String, Open>>,
@@ -51,12 +51,12 @@ struct Open {
 }
 
 impl Ports {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(in crate::engine) fn new(clock: Clock) -> Self {
         Self { clock, open: Mutex::default() }
     }
 
     /// Opens the ports of a task that has come to run, and closes those of one that no longer does.
-    pub(super) fn follow(&self, task: &Task) {
+    pub(in crate::engine) fn follow(&self, task: &Task) {
         let mut all = self.open.lock();
         match (task.last_status == Status::Running, task.attachment.private_ipv4_address) {
             (true, Some(address)) => {
@@ -66,11 +66,11 @@ impl Ports {
         }
     }
 
-    pub(super) fn of(&self, arn: &str) -> Vec<(usize, Binding)> {
+    pub(in crate::engine) fn of(&self, arn: &str) -> Vec<(usize, Binding)> {
         self.open.lock().get(arn).map(|open| open.bindings.clone()).unwrap_or_default()
     }
 
-    pub(super) fn close_all(&self) {
+    pub(in crate::engine) fn close_all(&self) {
         self.open.lock().clear();
     }
 

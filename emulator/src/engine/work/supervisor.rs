@@ -13,47 +13,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{debug, error, warn};
 
+use super::action::{self, Outcome, Work};
 use super::awslogs::Follower;
-use super::context::{Context, Route};
-use super::sandbox::{self, Start};
-use super::task::{Action, Desired, Event, StopCode, Tag, Task, deadline, next, plan, reason};
-use super::work::{self, Outcome};
-use super::{record, work::Work};
+use super::mailbox::{Message, Route};
+use super::record;
+use crate::engine::context::Context;
+use crate::engine::network::pool::{self, Start};
+use crate::engine::task::{Action, Desired, Event, Task, deadline, next, plan, reason};
 use crate::store::{self, logs, sandboxes, tasks};
 
 /// Between two tries of something that the runtime or the store could not do.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a supervisor is told.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// The runtime saw something happen to the container.
-    Happened(Event),
-    /// The runtime may have missed events.
-    Resync,
-    Stop {
-        code: StopCode,
-        reason: String,
-        reply: oneshot::Sender<Arc<Task>>,
-    },
-    Tag {
-        tags: Vec<Tag>,
-        reply: oneshot::Sender<Arc<Task>>,
-    },
-}
-
 /// What happened to an action.
 enum Done {
-    Sandbox(Result<sandboxes::Row, sandbox::Error>),
+    Sandbox(Result<sandboxes::Row, pool::Error>),
     Work(Outcome),
 }
 
 #[derive(Debug)]
-pub(super) struct Supervisor {
+pub(in crate::engine) struct Supervisor {
     context: Arc<Context>,
     task: Arc<Task>,
     inbox: mpsc::UnboundedReceiver<Message>,
@@ -76,7 +59,7 @@ impl std::fmt::Debug for Done {
 
 impl Supervisor {
     /// A supervisor of a committed task, reachable through the context from now on.
-    pub(super) fn new(context: Arc<Context>, task: Arc<Task>) -> Self {
+    pub(in crate::engine) fn new(context: Arc<Context>, task: Arc<Task>) -> Self {
         let (sender, inbox) = mpsc::unbounded_channel();
         context.supervisors.lock().insert(task.arn.clone(), sender.clone());
         let supervisor = Self {
@@ -99,7 +82,7 @@ impl Supervisor {
     }
 
     /// Makes the task's state agree with what an earlier process left running, then goes on with it.
-    pub(super) async fn adopt(mut self, events: Vec<Event>) {
+    pub(in crate::engine) async fn adopt(mut self, events: Vec<Event>) {
         self.advance(events).await;
         for index in 0..self.task.containers.len() {
             if let Some(container_id) = self.task.containers[index].container_id.clone() {
@@ -111,7 +94,7 @@ impl Supervisor {
     }
 
     /// Sees the task through to STOPPED.
-    pub(super) async fn run(mut self) {
+    pub(in crate::engine) async fn run(mut self) {
         if self.task.started_at.is_none() {
             self.starting = Some(self.context.pool().await.begin_start());
         }
@@ -246,7 +229,7 @@ impl Supervisor {
                 _ => self.advance(vec![event]).await,
             },
             Message::Resync => {
-                let events = work::observe(&self.context, &self.task).await;
+                let events = action::observe(&self.context, &self.task).await;
                 self.advance(events).await;
             }
             Message::Stop { code, reason, reply } => {
@@ -314,7 +297,7 @@ impl Supervisor {
     }
 
     fn follow(&mut self, container: usize) {
-        let Some(source) = work::source(&self.task, container) else { return };
+        let Some(source) = action::source(&self.task, container) else { return };
         let after = self.followers.remove(&container);
         let context = &self.context;
         let follower = Follower::spawn(

@@ -1,0 +1,33 @@
+//! What a supervisor is sent, and to which supervisor an event of a container goes.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::task::{Event, StopCode, Tag, Task};
+
+/// What a supervisor is told.
+#[derive(Debug)]
+pub(in crate::engine) enum Message {
+    /// The runtime saw something happen to the container.
+    Happened(Event),
+    /// The runtime may have missed events.
+    Resync,
+    Stop {
+        code: StopCode,
+        reason: String,
+        reply: oneshot::Sender<Arc<Task>>,
+    },
+    Tag {
+        tags: Vec<Tag>,
+        reply: oneshot::Sender<Arc<Task>>,
+    },
+}
+
+/// The supervisor that an event of a container goes to.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Route {
+    pub(in crate::engine) supervisor: mpsc::UnboundedSender<Message>,
+    /// The container's index in its task.
+    pub(in crate::engine) container: usize,
+}

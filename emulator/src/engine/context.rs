@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
+use super::changes::{Change, Changes};
 use super::network::pool::Pool;
 use super::network::ports::Ports;
 use super::options::Options;
@@ -22,8 +23,9 @@ pub(super) struct Context {
     pub(super) store: Store,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) clock: Clock,
-    pub(super) registry: Registry,
-    pub(super) ports: Ports,
+    pub(super) changes: Changes,
+    pub(super) registry: Arc<Registry>,
+    pub(super) ports: Arc<Ports>,
     /// There once the network is made and what an earlier process left is adopted.
     pub(super) pool: watch::Sender<Option<Pool>>,
     /// Task ARN → its supervisor.
@@ -45,11 +47,8 @@ impl Context {
         }
     }
 
-    /// Shows a committed task to the readers; its ports are open before it is seen RUNNING.
+    /// Shows a committed task.
     pub(super) fn publish(&self, task: &Arc<Task>) {
-        if self.options.publish_ports {
-            self.ports.follow(task);
-        }
-        self.registry.publish(Arc::clone(task));
+        self.changes.publish(Change::Task(Arc::clone(task)));
     }
 }

@@ -9,7 +9,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{Instrument, info, info_span, warn};
 
+use super::changes::{Change, Changes, Reader, Subscription};
 use super::context::Context;
+use super::ledger::{self, Entry};
 use super::network::ports::{Binding, Ports};
 use super::options::Options;
 use super::run::{self, Order, Ran};
@@ -67,13 +69,17 @@ impl Engine {
         runtime: Arc<dyn Runtime>,
         clock: Clock,
     ) -> Result<Self, Error> {
+        let (registry, ports) = (Arc::<Registry>::default(), Arc::new(Ports::new(clock.clone())));
+        let published = options.publish_ports.then(|| Arc::clone(&ports) as Arc<dyn Reader>);
+        let readers = published.into_iter().chain([Arc::clone(&registry) as Arc<dyn Reader>]);
         let context = Context {
             options,
             store,
             runtime,
-            ports: Ports::new(clock.clone()),
+            changes: Changes::new(readers.collect()),
+            ports,
             clock,
-            registry: Registry::default(),
+            registry,
             pool: watch::Sender::new(None),
             supervisors: Mutex::default(),
             routes: Mutex::default(),
@@ -135,10 +141,10 @@ impl Engine {
             task_arns: placed.tasks.iter().map(|task| task.arn.clone()).collect(),
             created_at: now,
         });
-        let rows: Vec<tasks::Row> = placed.tasks.iter().map(|task| record::row(task)).collect();
+        let entries: Vec<Entry> = placed.tasks.iter().map(|task| Entry::of(task)).collect();
         let kept = context
             .store
-            .write(move |connection| Box::pin(async move { keep(connection, token, &rows).await }))
+            .write(move |connection| Box::pin(async move { keep(connection, token, &entries).await }))
             .await;
         let accepted = matches!(kept, Ok(Kept::New));
         if !accepted {
@@ -182,9 +188,9 @@ impl Engine {
         // It has stopped: nobody else writes it any more.
         let Some(task) = self.task(task_arn) else { return Ok(None) };
         let after = Arc::new(Task { tags, ..Task::clone(&task) });
-        let row = record::row(&after);
+        let entry = Entry::of(&after);
         self.store()
-            .write(move |connection| Box::pin(async move { tasks::put(connection, &row).await }))
+            .write(move |connection| Box::pin(async move { ledger::put(connection, &entry).await }))
             .await?;
         self.0.context.publish(&after);
         Ok(Some(after))
@@ -213,6 +219,11 @@ impl Engine {
     /// Every task, of all clusters and regions, in no order.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
         self.0.context.registry.all()
+    }
+
+    /// What is committed from now on.
+    pub fn changes(&self) -> Subscription {
+        self.0.context.changes.subscribe()
     }
 
     /// The VPC, and how many addresses each of its subnets still has for tasks, in the subnets' order. Waits until the
@@ -245,7 +256,7 @@ impl Engine {
         }
         context.runtime.remove_everything().await?;
         context.store.write(|connection| Box::pin(reset::everything(connection))).await?;
-        context.registry.clear();
+        context.changes.publish(Change::Reset);
         self.set_going(Vec::new());
         Ok(())
     }
@@ -368,7 +379,7 @@ enum Kept {
 async fn keep(
     connection: &mut store::SqliteConnection,
     token: Option<client_tokens::Row>,
-    rows: &[tasks::Row],
+    entries: &[Entry],
 ) -> Result<Kept, store::Error> {
     if let Some(token) = token {
         let before =
@@ -385,7 +396,7 @@ async fn keep(
         }
         client_tokens::put(connection, &token).await?;
     }
-    tasks::put_many(connection, rows).await?;
+    ledger::put_new(connection, entries).await?;
     Ok(Kept::New)
 }
 
@@ -441,7 +452,7 @@ async fn sweep(context: Arc<Context>) {
             })
             .await;
         match swept {
-            Ok(arns) => context.registry.forget(&arns),
+            Ok(arns) => context.changes.publish(Change::Forgotten(arns.into())),
             Err(error) => warn!(error = &error as &dyn std::error::Error, "could not forget stopped tasks"),
         }
     }

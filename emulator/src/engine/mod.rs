@@ -10,9 +10,11 @@
 //! [`task`] and [`vpc`] decide and nothing else: no I/O, no clock, no await. Rules: a change is committed before
 //! anybody sees it; the process may be killed between any two lines.
 
+mod changes;
 mod context;
 #[expect(clippy::module_inception, reason = "the engine's handle is the noun of this folder")]
 mod engine;
+mod ledger;
 mod network;
 mod options;
 mod place;
@@ -24,6 +26,7 @@ mod usage;
 pub mod vpc;
 mod work;
 
+pub use changes::{Change, News, Subscription};
 pub use engine::{Engine, Error};
 pub use network::ports::Binding;
 pub use options::Options;

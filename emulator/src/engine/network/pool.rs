@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::filters::Filters;
 use super::room::{Place, Room};
 use crate::clock::Clock;
+use crate::engine::ledger;
 use crate::engine::options::Options;
 use crate::engine::task::{self, Task};
 use crate::engine::vpc::{Addresses, Network, Subnet, Vpc, private_dns_name};
@@ -171,7 +172,7 @@ impl Pool {
                         return Ok(None);
                     };
                     let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
-                    store::tasks::put(connection, &crate::engine::work::record::row(&after)).await?;
+                    ledger::put(connection, &ledger::Entry::of(&after)).await?;
                     Ok(Some(after))
                 })
             })
@@ -235,7 +236,7 @@ impl Pool {
                 Box::pin(async move {
                     insert(connection, &row).await?;
                     let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
-                    store::tasks::put(connection, &crate::engine::work::record::row(&after)).await?;
+                    ledger::put(connection, &ledger::Entry::of(&after)).await?;
                     Ok(after)
                 })
             })

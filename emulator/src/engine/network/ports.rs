@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
+use crate::engine::changes::{Change, Reader};
 use crate::engine::task::{PortMapping, Protocol, Status, Task};
 
 /// After an accept that failed (too many open files), before the next.
@@ -50,13 +51,25 @@ struct Open {
     forwarders: JoinSet<()>,
 }
 
+/// Ports are open before their task is seen RUNNING.
+impl Reader for Ports {
+    fn read(&self, change: &Change) {
+        match change {
+            Change::Task(task) => self.follow(task),
+            // They stopped long ago.
+            Change::Forgotten(_) => {}
+            Change::Reset => self.close_all(),
+        }
+    }
+}
+
 impl Ports {
     pub(in crate::engine) fn new(clock: Clock) -> Self {
         Self { clock, open: Mutex::default() }
     }
 
     /// Opens the ports of a task that has come to run, and closes those of one that no longer does.
-    pub(in crate::engine) fn follow(&self, task: &Task) {
+    fn follow(&self, task: &Task) {
         let mut all = self.open.lock();
         match (task.last_status == Status::Running, task.attachment.private_ipv4_address) {
             (true, Some(address)) => {

@@ -2,11 +2,13 @@
 //!
 //! The store is the truth; a task comes here only after its commit. Reads of tasks never touch SQLite.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use crate::engine::changes::{Change, Reader};
 use crate::engine::task::{Desired, Status, Task};
 
 #[derive(Debug, Default)]
@@ -23,9 +25,18 @@ struct Inner {
     next_place: u64,
 }
 
+impl Reader for Registry {
+    fn read(&self, change: &Change) {
+        match change {
+            Change::Task(task) => self.show(Arc::clone(task)),
+            Change::Forgotten(arns) => self.forget(arns),
+            Change::Reset => *self.inner.write() = Inner::default(),
+        }
+    }
+}
+
 impl Registry {
-    /// Shows a committed task.
-    pub(in crate::engine) fn publish(&self, task: Arc<Task>) {
+    fn show(&self, task: Arc<Task>) {
         let mut guard = self.inner.write();
         let inner = &mut *guard;
         let place = inner.by_arn.get(&task.arn).map_or(inner.next_place, |(place, _)| *place);
@@ -67,20 +78,18 @@ impl Registry {
         counts
     }
 
-    pub(in crate::engine) fn forget(&self, arns: &[String]) {
+    fn forget(&self, arns: &[String]) {
         let mut guard = self.inner.write();
         let inner = &mut *guard;
         for arn in arns {
-            if let Some((place, task)) = inner.by_arn.remove(arn)
-                && let Some(tasks) = inner.by_cluster.get_mut(&task.cluster_arn)
-            {
-                tasks.remove(&place);
+            let Some((place, task)) = inner.by_arn.remove(arn) else { continue };
+            if let Entry::Occupied(mut tasks) = inner.by_cluster.entry(task.cluster_arn.clone()) {
+                tasks.get_mut().remove(&place);
+                if tasks.get().is_empty() {
+                    tasks.remove();
+                }
             }
         }
-    }
-
-    pub(in crate::engine) fn clear(&self) {
-        *self.inner.write() = Inner::default();
     }
 }
 

@@ -20,11 +20,11 @@ use tracing::{debug, error, warn};
 use super::action::{self, Outcome, Work};
 use super::awslogs::Follower;
 use super::mailbox::{Message, Route};
-use super::record;
 use crate::engine::context::Context;
+use crate::engine::ledger;
 use crate::engine::network::pool::{self, Start};
 use crate::engine::task::{Action, Desired, Event, Task, deadline, next, plan, reason};
-use crate::store::{self, logs, sandboxes, tasks};
+use crate::store::{self, logs, sandboxes};
 
 /// Between two tries of something that the runtime or the store could not do.
 const RETRY: Duration = Duration::from_secs(1);
@@ -319,7 +319,7 @@ impl Supervisor {
             Err(illegal) => return error!(%illegal, "a task was released too early"),
         };
         loop {
-            let (row, attachment) = (record::row(&after), after.attachment.clone());
+            let (entry, attachment) = (ledger::Entry::of(&after), after.attachment.clone());
             let containers: Vec<String> =
                 after.containers.iter().filter_map(|container| container.container_id.clone()).collect();
             let committed = self
@@ -333,7 +333,7 @@ impl Supervisor {
                         for container_id in &containers {
                             logs::delete_cursor(connection, container_id).await?;
                         }
-                        tasks::put(connection, &row).await
+                        ledger::put(connection, &entry).await
                     })
                 })
                 .await;
@@ -374,13 +374,13 @@ impl Supervisor {
         if after == *self.task {
             return;
         }
-        let row = record::row(&after);
+        let entry = ledger::Entry::of(&after);
         loop {
-            let row = row.clone();
+            let entry = entry.clone();
             let committed = self
                 .context
                 .store
-                .write(move |connection| Box::pin(async move { tasks::put(connection, &row).await }));
+                .write(move |connection| Box::pin(async move { ledger::put(connection, &entry).await }));
             match committed.await {
                 Ok(()) => return self.take(after),
                 Err(error) => self.trouble("commit a task", &error).await,

@@ -14,6 +14,7 @@
 //! on the pod, on the task, or in both.
 
 mod arguments;
+mod background;
 pub mod clock;
 mod cluster_dns;
 pub mod config;

@@ -9,10 +9,7 @@ use aws_sdk_ecs::types::{
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use neargate_provider::pods::{
-    decide::{self, Decision, Question, Sight, Then},
-    status::Readiness,
-};
+use neargate_provider::pods::decide::{self, Decision, Question, Readiness, Sight, Then};
 use neargate_provider::translate::init;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -11,8 +11,8 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    controller::{Context, Error},
-    events::{self, Event},
+    context::{Context, Error},
+    decide::events::{self, Event},
 };
 use crate::{
     fargate::ecs,
@@ -38,8 +38,8 @@ pub(super) async fn write_status(
         .await
         .map_err(Error::WriteStatus)?;
     let events = events::between(&pod, &status);
-    let pod = context.latest.note(answer);
-    publish(context, &pod, &events).await;
+    let pod = context.note(answer);
+    context.publisher.send(&pod, &events);
     Ok(pod)
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn annotate(
         .patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
         .await
         .map_err(Error::Annotate)?;
-    Ok(context.latest.note(answer))
+    Ok(context.note(answer))
 }
 
 /// Removes the pod object at once, if it is still this one.
@@ -96,16 +96,6 @@ pub(super) async fn run(context: &Context, translation: &Translation) -> Result<
             Err(error)
         }
         result => result,
-    }
-}
-
-/// Sends events. One that is not taken is logged: it tells people what the status says too.
-pub(super) async fn publish(context: &Context, pod: &Pod, events: &[Event]) {
-    for event in events {
-        let (published, reference) = event.to_published(pod);
-        if let Err(error) = context.recorder.publish(&published, &reference).await {
-            tracing::warn!(%error, reason = event.reason, "an event could not be sent");
-        }
     }
 }
 

@@ -26,7 +26,11 @@ use kube::{
 };
 use tokio::sync::Notify;
 
-use super::{status, task, tasks::Table};
+use super::{
+    decide::{self, task},
+    memory::{Memory, Remembered},
+    tasks::Table,
+};
 use crate::fargate::ecs::{Ecs, Error, MOST_IDS};
 
 /// Between two listings. Four of them fit into the 40 s after which a node that hears nothing of AWS is NotReady.
@@ -37,17 +41,19 @@ const TROUBLE: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 
 /// What makes tasks and pods agree.
 #[derive(Debug)]
-pub struct Collector {
+pub(super) struct Collector {
     /// ECS.
-    pub ecs: Arc<dyn Ecs>,
+    pub(super) ecs: Arc<dyn Ecs>,
     /// The tasks that are known.
-    pub table: Table,
+    pub(super) table: Table,
+    /// What is remembered of the pods.
+    pub(super) memory: Memory,
     /// The pods of the node.
-    pub pods: Store<Pod>,
+    pub(super) pods: Store<Pod>,
     /// Whose tasks are ours.
-    pub started_by: String,
+    pub(super) started_by: String,
     /// Told when a pod vanishes.
-    pub vanished: Arc<Notify>,
+    pub(super) vanished: Arc<Notify>,
 }
 
 /// What is to be done about a task that a listing found.
@@ -64,7 +70,7 @@ enum Verdict {
 impl Collector {
     /// Learns of every task of ours that ECS still knows, running or not, and adopts them for their pods. To be done before any
     /// pod is looked at: a pod without annotation may have a task all the same.
-    pub async fn recover(&self) {
+    pub(super) async fn recover(&self) {
         let mut pause = TROUBLE.0;
         loop {
             match self.adopt_all().await {
@@ -73,7 +79,7 @@ impl Collector {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the tasks of this node could not be listed");
+                    tracing::warn!(%error, ?pause, "could not list the node's tasks; no pod is looked at before; retrying after the pause");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(TROUBLE.1);
                 }
@@ -84,6 +90,8 @@ impl Collector {
     async fn adopt_all(&self) -> Result<usize, Error> {
         let mut arns = self.ecs.list_tasks(&self.started_by, DesiredStatus::Running).await?;
         arns.extend(self.ecs.list_tasks(&self.started_by, DesiredStatus::Stopped).await?);
+        // The pods of the first listing may not have been admitted yet.
+        self.memory.sync(|| self.pods.state());
         let pods = self.pods_by_uid();
         let mut latest: HashMap<String, Task> = HashMap::new();
         for task in self.describe(&arns).await? {
@@ -103,10 +111,10 @@ impl Collector {
     }
 
     /// Sweeps for ever.
-    pub async fn run(self) {
+    pub(super) async fn run(&self) {
         loop {
             if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "the tasks of this node could not be swept");
+                tracing::warn!(%error, "could not compare the node's tasks with its pods; retrying in 10 s");
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
@@ -116,15 +124,14 @@ impl Collector {
     }
 
     /// One listing, and what follows from it.
-    pub async fn sweep(&self) -> Result<(), Error> {
+    pub(super) async fn sweep(&self) -> Result<(), Error> {
         let listed = self.ecs.list_tasks(&self.started_by, DesiredStatus::Running).await?;
+        self.memory.sync(|| self.pods.state());
         let pods = self.pods_by_uid();
-        let followed = self.table.followed();
-        let known: HashSet<&str> = followed
-            .iter()
-            .filter(|(uid, _, _)| pods.contains_key(uid))
-            .map(|(_, arn, _)| arn.as_str())
-            .collect();
+        let known: HashSet<String> = self.memory.each(|remembered| {
+            let arn = |remembered: &Remembered| remembered.following.as_ref()?.wanted().map(str::to_owned);
+            remembered.filter_map(|(_, remembered)| arn(remembered)).collect()
+        });
         let strangers: Vec<String> =
             listed.iter().filter(|arn| !known.contains(arn.as_str())).cloned().collect();
         for task in self.describe(&strangers).await? {
@@ -145,12 +152,6 @@ impl Collector {
                 }
             }
         }
-        for (uid, _, may_run) in &followed {
-            // Those that may run are in the listing above, or will be in the next.
-            if !may_run && !pods.contains_key(uid) {
-                self.table.forget(uid);
-            }
-        }
         Ok(())
     }
 
@@ -159,15 +160,16 @@ impl Collector {
         if task::is_stopping(task) {
             return Verdict::Leave;
         }
-        let Some(pod) = pods.get(uid) else {
-            self.table.forget(uid);
-            return Verdict::Stop("The pod is gone from Kubernetes");
-        };
+        let Some(pod) = pods.get(uid) else { return Verdict::Stop("The pod is gone from Kubernetes") };
         let Some(attempt) = task::attempt(task) else { return Verdict::Leave };
-        match self.table.latest(uid) {
-            Some((_, arn)) if arn == task::arn(task) => Verdict::Leave,
-            _ if attempt < status::attempt(pod) => Verdict::Stop("The pod has been run again since"),
-            Some((Some(latest), _)) if attempt <= latest => Verdict::Stop("The pod runs as another task"),
+        let known = self.memory.of(uid, |remembered| {
+            let following = remembered.following.as_ref()?;
+            Some((following.attempt(), following.arn() == task::arn(task)))
+        });
+        match known.flatten() {
+            Some((_, true)) => Verdict::Leave,
+            _ if attempt < decide::attempt(pod) => Verdict::Stop("The pod has been run again since"),
+            Some((Some(latest), false)) if attempt <= latest => Verdict::Stop("The pod runs as another task"),
             _ => Verdict::Adopt(ObjectRef::from_obj(pod.as_ref())),
         }
     }

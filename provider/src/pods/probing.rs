@@ -1,45 +1,28 @@
-//! The pods that the prober watches, and what it says of them.
-
-use std::collections::HashMap;
+//! The pods that are probed, and what their probes say.
 
 use aws_sdk_ecs::types::Task;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use kube::ResourceExt;
-use parking_lot::Mutex;
 
 use super::{
-    decide::Sight,
-    events::Event,
-    status::{self, Readiness},
-    task,
+    decide::{self, Condemned, Readiness, Sight, events::Event, task},
+    memory::Memory,
 };
 use crate::probes::{self, Kind, Prober, Target, Verdict};
 
-/// A container that a probe has given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condemned {
-    /// Its name.
-    pub container: String,
-    /// `liveness` or `startup`.
-    pub probe: &'static str,
-    /// What the probe saw last.
-    pub message: String,
-}
-
-/// The prober, and whom it has given up.
+/// The prober, and where its probes and verdicts are kept.
 #[derive(Debug)]
 pub(super) struct Probing {
     prober: Prober,
-    /// By the pod's UID, with the attempt that was given up.
-    condemned: Mutex<HashMap<String, (u32, Condemned)>>,
+    memory: Memory,
 }
 
 impl Probing {
-    pub(super) fn new(prober: Prober) -> Self {
-        Self { prober, condemned: Mutex::default() }
+    pub(super) fn new(prober: Prober, memory: Memory) -> Self {
+        Self { prober, memory }
     }
 
-    /// Watches the pod while its task runs, and no longer.
+    /// Probes the pod while its task runs, and no longer; not at all if the pod is gone.
     pub(super) fn follow(&self, pod: &Pod, sight: &Sight) {
         let target = match sight {
             Sight::Task(task) => target(pod, task),
@@ -47,51 +30,44 @@ impl Probing {
             Sight::Unknown => return,
             Sight::None | Sight::Missing => None,
         };
-        match target {
-            Some(target) => self.prober.watch(target),
-            None => self.prober.forget(&pod.uid().unwrap_or_default()),
-        }
+        self.memory.of(&pod.uid().unwrap_or_default(), |remembered| match target {
+            Some(target) => self.prober.watch(&mut remembered.watched, target),
+            None => remembered.watched = None,
+        });
     }
 
     pub(super) fn readiness(&self, uid: &str, container: &str) -> Readiness {
-        let Verdict { started, ready } = self.prober.verdict(uid, container);
+        let verdict = self
+            .memory
+            .of(uid, |remembered| remembered.watched.as_ref().map(|watched| watched.verdict(container)));
+        let Verdict { started, ready } = verdict.flatten().unwrap_or_default();
         Readiness { started, ready }
     }
 
-    /// Whom a probe has given up in the pod's present attempt.
+    /// The container that a probe has given up in the pod's present attempt.
     pub(super) fn condemned(&self, pod: &Pod) -> Option<Condemned> {
-        let condemned = self.condemned.lock();
-        let (attempt, condemned) = condemned.get(&pod.uid()?)?;
-        (*attempt == status::attempt(pod)).then(|| condemned.clone())
+        let condemned = self.memory.of(&pod.uid()?, |remembered| remembered.condemned.clone());
+        let (attempt, condemned) = condemned.flatten()?;
+        (attempt == decide::attempt(pod)).then_some(condemned)
     }
 
-    /// Takes in what the prober says. The event to be sent, if any; any event at all is a reason to look at the pod.
+    /// Takes in what the prober reports. The event to be sent, if any; any event at all is a reason to look at the pod.
     pub(super) fn heard(&self, event: &probes::Event) -> Option<Event> {
+        let warning = |reason| {
+            let warning = Event::warning(reason, "Probing", event.message.clone());
+            Some(warning.of(&event.container))
+        };
         let probe = match event.kind {
             Kind::ReadinessChanged => return None,
-            Kind::Unhealthy => {
-                return Some(
-                    Event::warning("Unhealthy", "Probing", event.message.clone()).of(&event.container),
-                );
-            }
-            Kind::Warning => {
-                return Some(
-                    Event::warning("ProbeWarning", "Probing", event.message.clone()).of(&event.container),
-                );
-            }
+            Kind::Unhealthy => return warning("Unhealthy"),
+            Kind::Warning => return warning("ProbeWarning"),
             Kind::LivenessFailed => "liveness",
             Kind::StartupFailed => "startup",
         };
         let condemned =
             Condemned { container: event.container.clone(), probe, message: event.message.clone() };
-        self.condemned.lock().insert(event.uid.clone(), (event.attempt, condemned));
+        self.memory.of(&event.uid, |remembered| remembered.condemned = Some((event.attempt, condemned)));
         None
-    }
-
-    /// The pod is gone.
-    pub(super) fn forget(&self, uid: &str) {
-        self.prober.forget(uid);
-        self.condemned.lock().remove(uid);
     }
 }
 
@@ -113,7 +89,7 @@ fn target(pod: &Pod, task: &Task) -> Option<Target> {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     Some(Target {
         uid: pod.uid()?,
-        attempt: status::attempt(pod),
+        attempt: decide::attempt(pod),
         ip: task::addresses(task).into_iter().next()?,
         containers: containers
             .map(|container| probes::Container {

@@ -16,4 +16,4 @@ mod machine;
 mod prober;
 mod spec;
 
-pub use self::prober::{Container, Event, Kind, Prober, Target, Verdict};
+pub use self::prober::{Container, Event, Kind, Prober, Target, Verdict, Watched};

@@ -1,14 +1,9 @@
 //! The prober: who is watched, and what is known of them.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerPort, HTTPGetAction, Probe};
-use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior},
@@ -106,7 +101,6 @@ pub struct Prober {
 
 #[derive(Debug)]
 struct Inner {
-    pods: Mutex<HashMap<String, Watched>>,
     events: mpsc::Sender<Event>,
     asker: Arc<dyn Ask>,
     clock: clock::Shared,
@@ -114,8 +108,9 @@ struct Inner {
     born: Timestamp,
 }
 
+/// A pod that is probed. It is probed until this is dropped.
 #[derive(Debug)]
-struct Watched {
+pub struct Watched {
     attempt: u32,
     ip: String,
     containers: HashMap<String, Probed>,
@@ -129,7 +124,7 @@ struct Probed {
 }
 
 impl Prober {
-    /// A prober that watches nobody, and where its events come out.
+    /// A prober that probes no pod yet, and where its events come out.
     ///
     /// Fails only where the TLS library's protocol versions do not fit its cryptography.
     pub fn new(clock: clock::Shared) -> Result<(Self, mpsc::Receiver<Event>), rustls::Error> {
@@ -138,24 +133,18 @@ impl Prober {
 
     fn with(asker: Arc<dyn Ask>, clock: clock::Shared) -> (Self, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let inner = Inner { pods: Mutex::default(), events, asker, born: clock.now(), clock };
+        let inner = Inner { events, asker, born: clock.now(), clock };
         (Self { inner: Arc::new(inner) }, receiver)
     }
 
-    /// Probes the target's containers from now on, and whatever else of the pod was probed no more. Watching the same again changes
-    /// nothing; another attempt, or another address, begins anew. Legal within a tokio runtime.
-    pub fn watch(&self, target: Target) {
+    /// Probes the target's containers from now on, and nothing else of the pod. `watched` is what was probed of the pod so far. The
+    /// same target again changes nothing; another attempt, or another address, starts from the beginning. Legal within a tokio
+    /// runtime.
+    pub fn watch(&self, watched: &mut Option<Watched>, target: Target) {
         let Target { uid, attempt, ip, containers } = target;
-        let mut pods = self.inner.pods.lock();
-        let watched = match pods.entry(uid.clone()) {
-            Entry::Occupied(entry) if entry.get().attempt == attempt && entry.get().ip == ip => {
-                entry.into_mut()
-            }
-            Entry::Occupied(mut entry) => {
-                entry.insert(Watched { attempt, ip, containers: HashMap::new() });
-                entry.into_mut()
-            }
-            Entry::Vacant(entry) => entry.insert(Watched { attempt, ip, containers: HashMap::new() }),
+        let watched = match watched {
+            Some(same) if same.attempt == attempt && same.ip == ip => same,
+            _ => watched.insert(Watched { attempt, ip, containers: HashMap::new() }),
         };
         watched.containers.retain(|name, _| containers.iter().any(|container| container.name == *name));
         for container in containers {
@@ -165,11 +154,6 @@ impl Prober {
                 watched.containers.insert(probed.container.name.clone(), probed);
             }
         }
-    }
-
-    /// Probes the pod no more.
-    pub fn forget(&self, uid: &str) {
-        self.inner.pods.lock().remove(uid);
     }
 
     /// Asks what a `preStop` hook asks of the pod at `ip`, once; why it was not answered, if it was not.
@@ -185,13 +169,13 @@ impl Prober {
             Outcome::Failure(why) | Outcome::Errored(why) => Err(why),
         }
     }
+}
 
+impl Watched {
     /// What is known of a container.
     #[must_use]
-    pub fn verdict(&self, uid: &str, container: &str) -> Verdict {
-        let pods = self.inner.pods.lock();
-        let probed = pods.get(uid).and_then(|watched| watched.containers.get(container));
-        probed.map(|probed| *probed.verdict.borrow()).unwrap_or_default()
+    pub fn verdict(&self, container: &str) -> Verdict {
+        self.containers.get(container).map(|probed| *probed.verdict.borrow()).unwrap_or_default()
     }
 }
 

@@ -6,7 +6,7 @@ mod kubernetes;
 mod world;
 
 use neargate_provider::{
-    clock::Clock, fargate::ecs::Error, options, pods::annotations, translate::init::Init,
+    clock::Clock, fargate::ecs::Error, options, pods::decide::annotations, translate::init::Init,
 };
 use serde_json::{Value, json};
 
@@ -267,11 +267,9 @@ async fn a_crash_is_run_again_at_once_and_then_after_ten_seconds() {
     assert_eq!(again["status"]["phase"], "Running");
     assert_eq!(again["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 3);
     world
-        .until("both annotations", |world| {
+        .until("the annotation", |world| {
             let pod = world.kubernetes.pod("web")?;
-            let pair =
-                (annotation(&pod, annotations::TASK_ARN)?, annotation(&pod, annotations::PREVIOUS_TASK_ARN)?);
-            (pair == (second.clone(), first.clone())).then_some(())
+            (annotation(&pod, annotations::TASK_ARN)? == second).then_some(())
         })
         .await;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
@@ -48,6 +49,7 @@ fn refused() -> Outcome {
 struct Stage {
     script: Arc<Script>,
     prober: Prober,
+    watched: Option<Watched>,
     events: mpsc::Receiver<Event>,
 }
 
@@ -56,7 +58,11 @@ impl Stage {
         let script =
             Arc::new(Script { begin: Instant::now(), outcomes: Mutex::default(), asked: Mutex::default() });
         let (prober, events) = Prober::with(Arc::clone(&script) as _, Arc::new(Paused(Instant::now())));
-        Self { script, prober, events }
+        Self { script, prober, watched: None, events }
+    }
+
+    fn watch(&mut self, target: Target) {
+        self.prober.watch(&mut self.watched, target);
     }
 
     fn answer(&self, port: u16, outcome: Outcome) {
@@ -64,7 +70,8 @@ impl Stage {
     }
 
     fn verdict(&self) -> (bool, bool) {
-        let Verdict { started, ready } = self.prober.verdict("u1", "web");
+        let verdict = self.watched.as_ref().map(|watched| watched.verdict("web"));
+        let Verdict { started, ready } = verdict.unwrap_or_default();
         (started, ready)
     }
 
@@ -114,14 +121,14 @@ fn target(attempt: u32, containers: Vec<Container>) -> Target {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_not_watched_is_not_ready_and_who_has_no_probe_is() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     assert_eq!(stage.verdict(), (false, false));
-    stage.prober.watch(target(0, vec![container()]));
+    stage.watch(target(0, vec![container()]));
     assert_eq!(stage.verdict(), (true, true));
     let exec: Probe = serde_json::from_value(json!({ "exec": { "command": ["true"] } })).unwrap();
-    stage.prober.watch(target(1, vec![Container { readiness: Some(exec), ..container() }]));
+    stage.watch(target(1, vec![Container { readiness: Some(exec), ..container() }]));
     assert_eq!(stage.verdict(), (true, true), "an exec probe is run elsewhere");
-    stage.prober.forget("u1");
+    stage.watched = None;
     assert_eq!(stage.verdict(), (false, false));
 }
 
@@ -130,7 +137,7 @@ async fn a_container_is_ready_after_its_delay_and_unready_after_three_failures()
     let mut stage = Stage::new();
     seconds(3).await;
     let readiness = probe(READINESS, json!({ "initialDelaySeconds": 5 }));
-    stage.prober.watch(target(0, vec![Container { readiness: Some(readiness), ..container() }]));
+    stage.watch(target(0, vec![Container { readiness: Some(readiness), ..container() }]));
     assert_eq!(stage.verdict(), (true, false));
     seconds(2).await;
     assert_eq!(
@@ -160,7 +167,7 @@ async fn a_startup_probe_holds_the_others_back_and_they_follow_it_at_once() {
     let mut stage = Stage::new();
     seconds(1).await;
     stage.answer(STARTUP, refused());
-    stage.prober.watch(target(
+    stage.watch(target(
         0,
         vec![Container {
             startup: Some(probe(STARTUP, json!({ "periodSeconds": 2, "failureThreshold": 30 }))),
@@ -197,7 +204,7 @@ async fn a_container_that_fails_is_given_up_once_and_left_alone_until_its_next_a
             Kind::StartupFailed => Container { startup: failing, ..container() },
             _ => Container { liveness: failing, ..container() },
         };
-        stage.prober.watch(target(0, vec![container.clone()]));
+        stage.watch(target(0, vec![container.clone()]));
         seconds(60).await;
         assert_eq!(stage.asked(port), [1, 2, 3], "{name}");
         let given_up = (which, format!("Container web failed {name} probe, will be restarted"));
@@ -206,10 +213,10 @@ async fn a_container_that_fails_is_given_up_once_and_left_alone_until_its_next_a
             [&given_up]
         );
 
-        stage.prober.watch(target(0, vec![container.clone()]));
+        stage.watch(target(0, vec![container.clone()]));
         seconds(10).await;
         assert_eq!(stage.asked(port).len(), 3, "watching the same again changes nothing");
-        stage.prober.watch(target(1, vec![container]));
+        stage.watch(target(1, vec![container]));
         seconds(10).await;
         assert_eq!(stage.asked(port).len(), 6, "another attempt begins anew");
     }
@@ -221,7 +228,7 @@ async fn what_could_not_be_asked_and_what_comes_with_a_warning_is_told_and_count
     seconds(1).await;
     stage.answer(READINESS, Outcome::Errored("no such port".to_owned()));
     let readiness = Some(probe(READINESS, json!({ "periodSeconds": 1, "failureThreshold": 1 })));
-    stage.prober.watch(target(
+    stage.watch(target(
         0,
         vec![Container { readiness, known: Verdict { started: true, ready: true }, ..container() }],
     ));
@@ -250,7 +257,7 @@ async fn a_pod_that_was_ready_before_the_provider_stays_so_and_is_asked_within_i
         known,
         ..container()
     };
-    stage.prober.watch(target(4, vec![old(probe(READINESS, json!({})))]));
+    stage.watch(target(4, vec![old(probe(READINESS, json!({})))]));
     assert_eq!(stage.verdict(), (true, true));
     seconds(10).await;
     assert_eq!((stage.asked(STARTUP).len(), stage.asked(READINESS).len()), (0, 1));
@@ -259,16 +266,18 @@ async fn a_pod_that_was_ready_before_the_provider_stays_so_and_is_asked_within_i
 
 #[tokio::test(start_paused = true)]
 async fn who_is_forgotten_or_no_longer_in_the_target_is_asked_no_more() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     let readiness = Some(probe(READINESS, json!({ "periodSeconds": 1 })));
     let web = Container { readiness, ..container() };
     seconds(1).await;
-    for leave in [|prober: &Prober| prober.forget("u1"), |prober: &Prober| prober.watch(target(0, vec![]))] {
-        stage.prober.watch(target(0, vec![web.clone()]));
+    for leave in
+        [|stage: &mut Stage| stage.watched = None, |stage: &mut Stage| stage.watch(target(0, vec![]))]
+    {
+        stage.watch(target(0, vec![web.clone()]));
         seconds(3).await;
         let asked = stage.asked(READINESS).len();
         assert!(asked >= 3);
-        leave(&stage.prober);
+        leave(&mut stage);
         seconds(10).await;
         assert_eq!((stage.asked(READINESS).len(), stage.verdict()), (asked, (false, false)));
     }

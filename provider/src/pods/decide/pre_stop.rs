@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Pod
 const ROUNDED: Duration = Duration::from_secs(1);
 
 /// An `httpGet` hook, by its container.
-pub(super) fn gets(spec: &PodSpec) -> impl Iterator<Item = (&Container, &HTTPGetAction)> {
+pub(in crate::pods) fn gets(spec: &PodSpec) -> impl Iterator<Item = (&Container, &HTTPGetAction)> {
     spec.containers.iter().filter_map(|container| Some((container, hook(container)?.http_get.as_ref()?)))
 }
 

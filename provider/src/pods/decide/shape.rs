@@ -15,52 +15,10 @@ use k8s_openapi::{
 };
 
 use super::{
-    conditions::{self, Basis},
-    status, task,
+    conditions::{self, Basis, whole_seconds},
+    phase::Phase,
+    recorded, task,
 };
-
-/// A pod's phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing has run yet.
-    Pending,
-    /// Something runs, or ran and will again.
-    Running,
-    /// Everything ended well.
-    Succeeded,
-    /// Something ended otherwise.
-    Failed,
-}
-
-impl Phase {
-    /// As in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Running => "Running",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-        }
-    }
-
-    /// The pod's phase now.
-    #[must_use]
-    pub fn of(pod: &Pod) -> Self {
-        match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
-            Some("Running") => Self::Running,
-            Some("Succeeded") => Self::Succeeded,
-            Some("Failed") => Self::Failed,
-            _ => Self::Pending,
-        }
-    }
-
-    /// Whether nothing follows it.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed)
-    }
-}
 
 /// What the prober says of a container; `true` twice where it has nothing to probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,11 +49,6 @@ impl std::fmt::Debug for Facts<'_> {
             .field("now", &self.now)
             .finish_non_exhaustive()
     }
-}
-
-/// Kubernetes stores times in whole seconds; a status with more would differ from itself for ever.
-pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 pub(super) fn time(at: Timestamp) -> Time {
@@ -157,7 +110,7 @@ impl<'a> Shape<'a> {
     pub(super) fn new(facts: &Facts<'_>, phase: Phase, shown: Vec<Shown>) -> Self {
         Self {
             phase,
-            attempt: status::attempt(facts.pod),
+            attempt: recorded::attempt(facts.pod),
             reason: None,
             message: None,
             shown,
@@ -192,7 +145,7 @@ impl<'a> Shape<'a> {
                 now: facts.now,
             },
         ));
-        let current = status::statuses(facts.pod);
+        let current = recorded::statuses(facts.pod);
         let restarts = i32::try_from(self.attempt).unwrap_or(i32::MAX);
         let rendered = containers.iter().zip(self.shown).map(|(container, shown)| {
             let before = current.iter().find(|status| status.name == container.name);

@@ -11,7 +11,7 @@
 //!
 //! Unknown is not lost: where AWS has not been heard, nothing changes.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use aws_sdk_ecs::types::{HealthStatus, Task};
 use jiff::Timestamp;
@@ -20,26 +20,14 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use super::{
     annotations,
     events::Event,
-    pre_stop,
-    probing::Condemned,
+    phase::Phase,
+    pre_stop, recorded,
     restart::{self, Next, Policy},
-    status::{self, Facts, Phase, Readiness},
-    task,
+    shape::{Facts, Readiness},
+    sight::{Condemned, Sight},
+    status, task,
 };
 use crate::translate::{Unsupported, health, support};
-
-/// What is known of the task of the pod's attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Sight {
-    /// There is none: it is to be run.
-    None,
-    /// There may be one; AWS has not said yet.
-    Unknown,
-    /// There is one, as it was last described.
-    Task(Arc<Task>),
-    /// There was one, and ECS calls it MISSING.
-    Missing,
-}
 
 /// What follows the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,15 +195,11 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
 fn absent(question: &Question<'_>) -> Decision {
     let reasons = support::reasons(question.pod, question.init);
     if reasons.is_empty() {
-        return Decision::then(Then::Run { attempt: status::attempt(question.pod) });
+        return Decision::then(Then::Run { attempt: recorded::attempt(question.pod) });
     }
-    refused(question, &Unsupported { reasons })
-}
-
-/// The pod cannot run; so it stays until somebody changes it.
-#[must_use]
-pub fn refused(question: &Question<'_>, unsupported: &Unsupported) -> Decision {
-    Decision::wait(None).with(status::unsupported(&question.facts(), &unsupported.to_string()))
+    // It stays like that until somebody changes the pod.
+    let unsupported = Unsupported { reasons }.to_string();
+    Decision::wait(None).with(status::unsupported(&question.facts(), &unsupported))
 }
 
 fn living(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
@@ -313,9 +297,9 @@ fn lost(question: &Question<'_>, spec: &PodSpec) -> Decision {
         Next::Succeeded | Next::Failed => Decision::wait(None).with(status::lost_for_good(&facts)),
         Next::Again => {
             // When it was found to be lost is on the status since then.
-            let waits = status::waiting_reason(question.pod) == Some("CrashLoopBackOff");
+            let waits = recorded::waiting_reason(question.pod) == Some("CrashLoopBackOff");
             let ended =
-                status::last_run(question.pod).filter(|_| waits).map_or(question.now, |run| run.ended);
+                recorded::last_run(question.pod).filter(|_| waits).map_or(question.now, |run| run.ended);
             let run = restart::Run { started: Some(ended), ended };
             let (wait, left) = backoff(question, &run);
             let status = status::lost_backing_off(&facts, wait);
@@ -332,13 +316,13 @@ fn lost(question: &Question<'_>, spec: &PodSpec) -> Decision {
 /// How long the attempt waits in all, and how much of that is left.
 fn backoff(question: &Question<'_>, run: &restart::Run) -> (Duration, Duration) {
     let since = annotations::backoff_since(question.pod);
-    let wait = restart::delay(run, status::attempt(question.pod).saturating_sub(since));
+    let wait = restart::delay(run, recorded::attempt(question.pod).saturating_sub(since));
     let waited = Duration::try_from(question.now.duration_since(run.ended)).unwrap_or_default();
     (wait, wait.saturating_sub(waited))
 }
 
 /// The next attempt: on the status first, then run.
 fn again(facts: &Facts<'_>, ended: Option<&Task>) -> Decision {
-    let attempt = status::attempt(facts.pod).saturating_add(1);
+    let attempt = recorded::attempt(facts.pod).saturating_add(1);
     Decision::then(Then::Run { attempt }).with(status::next_attempt(facts, ended, attempt))
 }

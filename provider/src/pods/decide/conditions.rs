@@ -6,7 +6,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
-use super::shape::Phase;
+use super::phase::Phase;
 
 /// The conditions that the provider keeps; whatever else is on the pod (readiness gates, `DisruptionTarget`) belongs
 /// to others and is left as it is.
@@ -106,6 +106,11 @@ fn gates(pod: &Pod, current: &[PodCondition]) -> Option<Said> {
     (!unmet.is_empty()).then(|| because(false, "ReadinessGatesNotReady", Some(unmet.join(", "))))
 }
 
+/// Kubernetes stores times in whole seconds; a status with more would differ from itself for ever.
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
 /// The condition, its transition time kept where its status is what it was.
 fn condition(current: &[PodCondition], kind: &str, said: Said, now: Timestamp) -> PodCondition {
     let status = if said.status { "True" } else { "False" };
@@ -118,7 +123,7 @@ fn condition(current: &[PodCondition], kind: &str, said: Said, now: Timestamp) -
         message: said.message,
         last_transition_time: unchanged
             .and_then(|before| before.last_transition_time.clone())
-            .or_else(|| Some(Time(super::shape::whole_seconds(now)))),
+            .or_else(|| Some(Time(whole_seconds(now)))),
         last_probe_time: before.and_then(|before| before.last_probe_time.clone()),
         observed_generation: before.and_then(|before| before.observed_generation),
     }

@@ -6,13 +6,10 @@ use aws_sdk_ecs::types::Task;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::{restart, status, task};
+use super::{recorded, restart, task};
 
 /// The ARN of the task that runs the pod now, or ran it last.
 pub const TASK_ARN: &str = "neargate.dev/task-arn";
-
-/// The ARN of the task before that one: where `kubectl logs --previous` looks.
-pub const PREVIOUS_TASK_ARN: &str = "neargate.dev/previous-task-arn";
 
 /// The size of the task, in EKS Fargate's own form: `0.25vCPU 0.5GB`.
 pub const CAPACITY_PROVISIONED: &str = "CapacityProvisioned";
@@ -35,14 +32,10 @@ pub fn for_task(pod: &Pod, task: &Task, deletion_cost: Option<i32>) -> BTreeMap<
         wanted.insert(POD_DELETION_COST, cost.to_string());
     }
     let arn = task::arn(task);
-    let current = pod.annotations().get(TASK_ARN).map(String::as_str);
-    if current != Some(arn) {
+    if pod.annotations().get(TASK_ARN).map(String::as_str) != Some(arn) {
         wanted.insert(TASK_ARN, arn.to_owned());
-        if let Some(previous) = current {
-            wanted.insert(PREVIOUS_TASK_ARN, previous.to_owned());
-        }
-        let attempt = status::attempt(pod);
-        if attempt > 0 && status::last_run(pod).is_some_and(|run| restart::ran_long(&run)) {
+        let attempt = recorded::attempt(pod);
+        if attempt > 0 && recorded::last_run(pod).is_some_and(|run| restart::ran_long(&run)) {
             wanted.insert(BACKOFF_SINCE, (attempt - 1).to_string());
         }
     }

@@ -1,0 +1,127 @@
+//! What this process remembers of each pod of the node, in one place, so that nothing of a pod outlives it.
+//!
+//! A pod is remembered from the moment the watch shows it until the watch shows that it is gone. What is not remembered can't be
+//! changed: a step that is still under way when its pod vanishes leaves nothing behind. What a pod's memory holds ends with it: its
+//! probes and its hooks stop when they are dropped.
+//!
+//! All of it is a cache: a provider that has just started fills it from ECS and from the pods.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::IterMut},
+    sync::Arc,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use parking_lot::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::decide::{Condemned, allowance::Allowance, following::Following, refusal::Refusal};
+use crate::probes;
+
+/// What is remembered of one pod.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// The answer to this process's last write, until the watch has caught up.
+    written: Option<Arc<Pod>>,
+    /// Its task.
+    pub(super) following: Option<Following>,
+    /// That its RunTask was refused.
+    pub(super) refusal: Option<Refusal>,
+    /// How often in a row its reconcile has failed.
+    pub(super) failures: u32,
+    /// Its `httpGet` hooks, once they have begun.
+    pub(super) hooks: Option<Asking>,
+    /// Its probes, while its task runs.
+    pub(super) watched: Option<probes::Watched>,
+    /// The attempt in which a probe has given up a container, and which.
+    pub(super) condemned: Option<(u32, Condemned)>,
+    /// How many events it may still have.
+    pub(super) events: Allowance,
+}
+
+/// `httpGet` hooks that have begun.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// Whether all have been answered, or have failed.
+    pub(super) answered: bool,
+    /// They are asked until this is dropped.
+    pub(super) _asking: AbortOnDropHandle<()>,
+}
+
+impl Remembered {
+    /// The newer of the watch's pod and the last answer to a write.
+    ///
+    /// A write is answered before the watch shows it. Without its answer the next decision would be made from the pod as it was
+    /// before, and its write would be refused for its version.
+    pub(super) fn newest(&mut self, watched: Arc<Pod>) -> Arc<Pod> {
+        match &self.written {
+            Some(answer) if version(answer) > version(&watched) => answer.clone(),
+            _ => {
+                self.written = None;
+                watched
+            }
+        }
+    }
+
+    /// Notes the answer to a write.
+    pub(super) fn note(&mut self, answer: Arc<Pod>) {
+        self.written = Some(answer);
+    }
+
+    /// Forgets the answer to the last write.
+    pub(super) fn forget_written(&mut self) {
+        self.written = None;
+    }
+
+    /// Whether its task may still run.
+    pub(super) fn may_run(&self) -> bool {
+        self.following.as_ref().is_some_and(Following::may_run)
+    }
+}
+
+/// Versions of one resource compare as integers (KEP-5504); one that is none counts as oldest, and the watch's wins.
+fn version(pod: &Pod) -> u64 {
+    pod.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+/// The memory of all pods, by UID; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory {
+    pods: Arc<Mutex<HashMap<String, Remembered>>>,
+}
+
+impl Memory {
+    /// The pod of that UID is there.
+    pub(super) fn admit(&self, uid: &str) {
+        self.pods.lock().entry(uid.to_owned()).or_default();
+    }
+
+    /// The pod of that UID is gone; what was remembered of it.
+    pub(super) fn forget(&self, uid: &str) -> Option<Remembered> {
+        self.pods.lock().remove(uid)
+    }
+
+    /// Makes this the memory of exactly the pods that `live` lists. What was remembered of those that are gone.
+    ///
+    /// `live` is called under the lock: a pod that comes or goes after its listing is admitted or forgotten after this.
+    pub(super) fn sync(&self, live: impl FnOnce() -> Vec<Arc<Pod>>) -> Vec<Remembered> {
+        let mut pods = self.pods.lock();
+        let live: HashSet<String> = live().iter().filter_map(|pod| pod.uid()).collect();
+        let gone = pods.extract_if(|uid, _| !live.contains(uid)).map(|(_, gone)| gone).collect();
+        for uid in live {
+            pods.entry(uid).or_default();
+        }
+        gone
+    }
+
+    /// Reads or changes what is remembered of the pod of that UID; `None` if that is gone.
+    pub(super) fn of<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> Option<T> {
+        self.pods.lock().get_mut(uid).map(change)
+    }
+
+    /// Reads or changes what is remembered of each pod, by its UID.
+    pub(super) fn each<T>(&self, visit: impl FnOnce(IterMut<'_, String, Remembered>) -> T) -> T {
+        visit(self.pods.lock().iter_mut())
+    }
+}

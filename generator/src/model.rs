@@ -76,6 +76,23 @@ pub(crate) struct Shape {
     pub(crate) min: Option<f64>,
     pub(crate) max: Option<f64>,
     pub(crate) pattern: Option<String>,
+
+    /// Of a structure that is an error.
+    #[serde(default)]
+    pub(crate) exception: bool,
+    /// The error is the service's own fault.
+    #[serde(default)]
+    pub(crate) fault: bool,
+    /// How the error looks on the wire, if the model says so.
+    #[serde(default)]
+    pub(crate) error: WireError,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WireError {
+    pub(crate) code: Option<String>,
+    pub(crate) http_status_code: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

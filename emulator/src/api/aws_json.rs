@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
 use super::context::Emulator;
-use super::error::Error;
+use super::error::{Error, common};
 use super::operation::{Found, Service, Table};
+use super::shape::ErrorCode;
 
 pub(super) const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -34,11 +35,11 @@ pub(super) async fn answer(
         (Found::Built(service, handler), operation) => (service, handler, operation),
         (Found::NotBuilt(service), operation) => {
             let message = format!("neargate does not implement {}:{operation} yet", service.name);
-            return refusal(Some(service), &Error::new("NotImplementedException", message));
+            return refusal(Some(service), &Error::new(common::NOT_IMPLEMENTED, message));
         }
         (Found::Unknown, operation) => {
             let message = format!("The operation {operation} is not known.");
-            return refusal(None, &Error::new("UnknownOperationException", message));
+            return refusal(None, &Error::new(common::UNKNOWN_OPERATION, message));
         }
     };
 
@@ -64,14 +65,14 @@ fn target(headers: &HeaderMap) -> Result<(&str, &str), Error> {
     {
         let message =
             format!("The content type '{media_type}' is not that of AWS JSON, application/x-amz-json-1.1.");
-        return Err(Error::new("UnknownOperationException", message));
+        return Err(Error::new(common::UNKNOWN_OPERATION, message));
     }
     let target = headers
         .get(TARGET)
-        .ok_or_else(|| Error::new("UnknownOperationException", "The header X-Amz-Target is missing."))?;
+        .ok_or_else(|| Error::new(common::UNKNOWN_OPERATION, "The header X-Amz-Target is missing."))?;
     target.to_str().ok().and_then(|target| target.rsplit_once('.')).ok_or_else(|| {
         let message = "The header X-Amz-Target is not of the form <service>.<operation>.";
-        Error::new("UnknownOperationException", message)
+        Error::new(common::UNKNOWN_OPERATION, message)
     })
 }
 
@@ -87,7 +88,7 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 }
 
 fn serialization(message: &str) -> Error {
-    Error::new("SerializationException", message)
+    Error::new(common::SERIALIZATION, message)
 }
 
 /// In the words of AWS's service framework, as callers have reported them: "STRING_VALUE can not be converted to
@@ -135,14 +136,14 @@ pub(super) fn encode<T: Serialize>(output: &T) -> Result<Vec<u8>, Error> {
 /// An error as an answer; a failure of ours is logged here and nowhere else.
 pub(super) fn refusal(service: Option<&Service>, error: &Error) -> Response<Bytes> {
     let (status, code, message) = match error {
-        Error::Answer { code, message, .. } => (StatusCode::BAD_REQUEST, *code, message.as_str()),
+        Error::Answer { code, message, .. } => (code.status(), *code, message.as_str()),
         Error::Invalid(message) => {
-            let code = service.map_or("ValidationException", |service| service.invalid);
+            let code = service.map_or(common::VALIDATION, |service| service.invalid);
             (StatusCode::BAD_REQUEST, code, message.as_str())
         }
         Error::Failure(source) => {
             tracing::error!(error = %super::error::Chain(source.as_ref()), "the operation failed");
-            let code = service.map_or("InternalFailure", |service| service.failure);
+            let code = service.map_or(common::INTERNAL_FAILURE, |service| service.failure);
             (StatusCode::INTERNAL_SERVER_ERROR, code, "Service Unavailable. Please try again later.")
         }
     };
@@ -150,19 +151,19 @@ pub(super) fn refusal(service: Option<&Service>, error: &Error) -> Response<Byte
 }
 
 /// An error of HTTP's, before there is an operation.
-pub(super) fn http_refusal(status: StatusCode, code: &'static str, message: &str) -> Response<Bytes> {
+pub(super) fn http_refusal(status: StatusCode, code: ErrorCode, message: &str) -> Response<Bytes> {
     error_answer(status, code, message, &Error::new(code, message))
 }
 
-fn error_answer(status: StatusCode, code: &'static str, message: &str, error: &Error) -> Response<Bytes> {
+fn error_answer(status: StatusCode, code: ErrorCode, message: &str, error: &Error) -> Response<Bytes> {
     let mut body = serde_json::Map::new();
-    body.insert("__type".to_owned(), code.into());
+    body.insert("__type".to_owned(), code.name().into());
     body.insert("message".to_owned(), message.into());
     if let Error::Answer { members, .. } = error {
         body.extend(members.clone());
     }
     let mut answer = answer_of(status, serde_json::Value::Object(body).to_string().into_bytes());
-    answer.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(code));
+    answer.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(code.name()));
     answer
 }
 
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_as_aws_tells_it() {
         let told = |body: &str| match decode::<ecs::RunTaskRequest>(body.as_bytes()) {
-            Err(Error::Answer { code: "SerializationException", message, .. }) => message,
+            Err(Error::Answer { code: common::SERIALIZATION, message, .. }) => message,
             other => panic!("{body}: {other:?}"),
         };
         for (body, message) in [
@@ -251,7 +252,7 @@ mod tests {
             region: "us-east-1".into(),
             prices: crate::cost::Prices::builtin(),
         };
-        let codes = ["InvalidParameterException", "ServerException"];
+        let codes = [ecs::error::INVALID_PARAMETER, ecs::error::SERVER];
         let protocol = Protocol::AwsJson { target_prefix: ecs::TARGET_PREFIX };
         let service = Service::new("ecs", protocol, ecs::OPERATIONS, codes).with::<ListClusters>();
         let table = Table::new(vec![service]);
@@ -275,10 +276,7 @@ mod tests {
         let deep = format!("{}{}", r#"{"cluster":"#.repeat(100_000), "1");
         for body in [&b"{\"cluster\": \"\xff\"}"[..], deep.as_bytes()] {
             let decoded = decode::<ecs::RunTaskRequest>(body);
-            assert!(
-                matches!(decoded, Err(Error::Answer { code: "SerializationException", .. })),
-                "{decoded:?}"
-            );
+            assert!(matches!(decoded, Err(Error::Answer { code: common::SERIALIZATION, .. })), "{decoded:?}");
         }
         // Members that the model does not know are skipped, however deep.
         let unknown = format!(r#"{{"unknown": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::aws_json;
 use super::error::Error;
+use super::model::ecs;
 use super::router::Wire;
 use crate::cost::{self, By, Report, svg, text};
 
@@ -105,5 +106,5 @@ pub(super) async fn report(
 }
 
 fn refuse(message: &str) -> Response {
-    aws_json::http_refusal(StatusCode::BAD_REQUEST, "InvalidParameterException", message).map(Body::from)
+    aws_json::http_refusal(StatusCode::BAD_REQUEST, ecs::error::INVALID_PARAMETER, message).map(Body::from)
 }

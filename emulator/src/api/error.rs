@@ -2,15 +2,17 @@
 
 use serde::Serialize;
 
+use super::model::ecs;
+use super::shape::ErrorCode;
 use crate::store;
 
 /// Why an operation failed, in the terms that the caller sees; what only the log may see is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An error of AWS's: HTTP 400, and code and message in the protocol's own shape.
-    #[error("{code}: {message}")]
+    /// An error of AWS's: code and message in the protocol's own shape.
+    #[error("{}: {message}", code.name())]
     Answer {
-        code: &'static str,
+        code: ErrorCode,
         message: String,
         /// Further members of the error's shape, such as `resourceIds`.
         members: serde_json::Map<String, serde_json::Value>,
@@ -18,25 +20,25 @@ pub enum Error {
     /// The request breaks constraints of the service model. Answered with the service's own code.
     #[error("{0}")]
     Invalid(String),
-    /// Ours to mend: HTTP 500 with the service's own code and a message that says nothing; the source is logged.
+    /// A failure of ours: HTTP 500 with the service's own code and a message that says nothing; the source is logged.
     #[error("the operation failed")]
     Failure(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// An error of AWS's by its name.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+    /// An error of AWS's by its code.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::Answer { code, message: message.into(), members: serde_json::Map::new() }
     }
 
     /// ECS's `ClientException`.
     pub fn client(message: impl Into<String>) -> Self {
-        Self::new("ClientException", message)
+        Self::new(ecs::error::CLIENT, message)
     }
 
     /// `InvalidParameterException`, which ECS and CloudWatch Logs both have.
     pub fn invalid_parameter(message: impl Into<String>) -> Self {
-        Self::new("InvalidParameterException", message)
+        Self::new(ecs::error::INVALID_PARAMETER, message)
     }
 
     /// A failure of ours.
@@ -56,7 +58,7 @@ impl Error {
     /// AWS's name of the error; `None` where the service gives it.
     pub fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Answer { code, .. } => Some(code),
+            Self::Answer { code, .. } => Some(code.name()),
             Self::Invalid(_) | Self::Failure(_) => None,
         }
     }
@@ -81,4 +83,35 @@ impl std::fmt::Display for Chain<'_> {
         }
         Ok(())
     }
+}
+
+/// The errors that no service model lists, since the protocols and their frameworks have them.
+///
+/// Source: "Common Errors" of each API reference; Smithy, "AWS JSON 1.1 protocol" and "AWS Query protocol".
+pub(super) mod common {
+    use crate::api::shape::ErrorCode;
+
+    pub(in crate::api) const ACCESS_DENIED: ErrorCode = ErrorCode::new("AccessDeniedException", 403);
+    pub(in crate::api) const INTERNAL_FAILURE: ErrorCode = ErrorCode::new("InternalFailure", 500);
+    pub(in crate::api) const INVALID_SIGNATURE: ErrorCode = ErrorCode::new("InvalidSignatureException", 400);
+    pub(in crate::api) const REQUEST_ENTITY_TOO_LARGE: ErrorCode =
+        ErrorCode::new("RequestEntityTooLargeException", 413);
+    pub(in crate::api) const REQUEST_TIMEOUT: ErrorCode = ErrorCode::new("RequestTimeout", 400);
+
+    /// Of the JSON protocols.
+    pub(in crate::api) const NOT_IMPLEMENTED: ErrorCode = ErrorCode::new("NotImplementedException", 400);
+    pub(in crate::api) const SERIALIZATION: ErrorCode = ErrorCode::new("SerializationException", 400);
+    pub(in crate::api) const UNKNOWN_OPERATION: ErrorCode = ErrorCode::new("UnknownOperationException", 400);
+    pub(in crate::api) const VALIDATION: ErrorCode = ErrorCode::new("ValidationException", 400);
+
+    /// Of the query protocols.
+    pub(in crate::api) const INVALID_ACTION: ErrorCode = ErrorCode::new("InvalidAction", 400);
+    pub(in crate::api) const INVALID_PARAMETER_VALUE: ErrorCode =
+        ErrorCode::new("InvalidParameterValue", 400);
+    pub(in crate::api) const MALFORMED_QUERY_STRING: ErrorCode = ErrorCode::new("MalformedQueryString", 400);
+    pub(in crate::api) const MISSING_PARAMETER: ErrorCode = ErrorCode::new("MissingParameter", 400);
+    pub(in crate::api) const NO_SUCH_VERSION: ErrorCode = ErrorCode::new("NoSuchVersion", 400);
+    pub(in crate::api) const UNKNOWN_PARAMETER: ErrorCode = ErrorCode::new("UnknownParameter", 400);
+    pub(in crate::api) const UNSUPPORTED_OPERATION: ErrorCode = ErrorCode::new("UnsupportedOperation", 400);
+    pub(in crate::api) const VALIDATION_ERROR: ErrorCode = ErrorCode::new("ValidationError", 400);
 }

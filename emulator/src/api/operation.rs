@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use super::context::{Context, Emulator};
 use super::error::Error;
 use super::query::Dialect;
-use super::shape::{Validate, Violations};
+use super::shape::{ErrorCode, Validate, Violations};
 use super::{aws_json, query, signature};
 
 /// One operation of a service: a unit struct a piece.
@@ -108,9 +108,9 @@ pub struct Service {
     /// All operations of the model, sorted.
     pub operations: &'static [&'static str],
     /// The code for a request that breaks a constraint of the model.
-    pub invalid: &'static str,
+    pub invalid: ErrorCode,
     /// The code for a failure of ours.
-    pub failure: &'static str,
+    pub failure: ErrorCode,
     built: BTreeMap<&'static str, Handler>,
 }
 
@@ -119,7 +119,7 @@ impl Service {
         name: &'static str,
         protocol: Protocol,
         operations: &'static [&'static str],
-        [invalid, failure]: [&'static str; 2],
+        [invalid, failure]: [ErrorCode; 2],
     ) -> Self {
         Self { name, protocol, operations, invalid, failure, built: BTreeMap::new() }
     }

@@ -17,7 +17,7 @@ use hyper::body::Body as _;
 use uuid::Uuid;
 
 use super::context::Emulator;
-use super::error::Error;
+use super::error::{Error, common};
 use super::guard::Guard;
 use super::operation::Table;
 use super::{admin, aws_json, cost, query};
@@ -71,7 +71,7 @@ async fn at_the_door(State(wire): State<Wire>, mut request: Request, next: Next)
             next.run(request).await
         }
         Err(refused) => {
-            aws_json::http_refusal(StatusCode::FORBIDDEN, "AccessDeniedException", &refused.to_string())
+            aws_json::http_refusal(StatusCode::FORBIDDEN, common::ACCESS_DENIED, &refused.to_string())
                 .map(Body::from)
         }
     };
@@ -90,13 +90,13 @@ async fn answer(State(wire): State<Wire>, request: Request) -> Response {
             let message = format!("The request body is larger than {LARGEST_BODY} bytes.");
             return aws_json::http_refusal(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLargeException",
+                common::REQUEST_ENTITY_TOO_LARGE,
                 &message,
             )
             .map(Body::from);
         }
-        Ok(Err(_)) => Err(Error::new("SerializationException", "The request body ended too early.")),
-        Err(_) => Err(Error::new("RequestTimeout", "The request body did not arrive in time.")),
+        Ok(Err(_)) => Err(Error::new(common::SERIALIZATION, "The request body ended too early.")),
+        Err(_) => Err(Error::new(common::REQUEST_TIMEOUT, "The request body did not arrive in time.")),
     };
     let answer = if query::speaks(&parts.headers) {
         query::answer(&wire.table, &wire.emulator, id, &parts.headers, body).await
@@ -125,14 +125,14 @@ async fn read(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
 
 async fn not_found(method: Method, uri: Uri) -> Response {
     let message = format!("There is no {method} {}: AWS's operations are POST /.", uri.path());
-    aws_json::http_refusal(StatusCode::NOT_FOUND, "UnknownOperationException", &message)
+    aws_json::http_refusal(StatusCode::NOT_FOUND, common::UNKNOWN_OPERATION, &message)
         .map(Body::from)
         .into_response()
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> Response {
     let message = format!("{method} {} is not allowed: AWS's operations are POST /.", uri.path());
-    aws_json::http_refusal(StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException", &message)
+    aws_json::http_refusal(StatusCode::METHOD_NOT_ALLOWED, common::UNKNOWN_OPERATION, &message)
         .map(Body::from)
         .into_response()
 }

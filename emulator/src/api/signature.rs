@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::error::Error;
+use super::error::{Error, common};
 
 /// What a request is signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn scope(headers: &HeaderMap) -> Result<Option<Scope<'_>>, Error> {
     if plausible {
         Ok(Some(Scope { region, service }))
     } else {
-        Err(Error::new("InvalidSignatureException", "Credential should be scoped to a valid region."))
+        Err(Error::new(common::INVALID_SIGNATURE, "Credential should be scoped to a valid region."))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The text of the files.
 
 mod check;
+mod errors;
 mod operations;
 mod types;
 
@@ -39,7 +40,15 @@ pub(crate) fn service(
         text.push_str(&body);
         files.add(format!("{}/check.rs", service.name), text);
     }
-    files.add(format!("{}/mod.rs", service.name), operations::module(model, layout, &body)?);
+    let errors = errors::codes(model);
+    if !errors.is_empty() {
+        let text = header(&format!("{}: the codes of its errors.", model.metadata.service_full_name));
+        files.add(format!("{}/error.rs", service.name), text + &errors);
+    }
+    files.add(
+        format!("{}/mod.rs", service.name),
+        operations::module(model, layout, &body, !errors.is_empty())?,
+    );
     Ok(())
 }
 

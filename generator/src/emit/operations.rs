@@ -7,14 +7,17 @@ use anyhow::Context as _;
 use crate::layout::Layout;
 use crate::model::{Metadata, Model, Protocol};
 
-/// `check` is the text of the service's `check.rs`; empty where there is none.
-pub(super) fn module(model: &Model, layout: &Layout, check: &str) -> anyhow::Result<String> {
+/// `check` is the text of the service's `check.rs`, empty if there is none; `errors` says whether it has an `error.rs`.
+pub(super) fn module(model: &Model, layout: &Layout, check: &str, errors: bool) -> anyhow::Result<String> {
     let mut text = super::header(&format!("{}.", model.metadata.service_full_name));
     if !check.is_empty() {
         text.push_str("mod check;\n");
     }
     for file in layout.files.keys() {
         let _ = writeln!(text, "mod {file};");
+    }
+    if errors {
+        text.push_str("pub mod error;\n");
     }
     text.push('\n');
     for file in layout.files.keys() {

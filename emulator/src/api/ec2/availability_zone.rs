@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::describe::{self, Kind, Question, refuse_dry_run};
+use super::error;
 use super::filter::one;
 use crate::api::model::ec2::{
     AvailabilityZone, AvailabilityZoneOptInStatus, AvailabilityZoneState, DescribeAvailabilityZonesRequest,
@@ -20,7 +21,7 @@ pub(super) struct Describe;
 const KIND: Kind<AvailabilityZone> = Kind {
     operation: Describe::NAME,
     id: |zone| zone.zone_name.as_deref(),
-    not_found: ("InvalidParameterValue", "availability zone"),
+    not_found: (error::INVALID_PARAMETER_VALUE, "availability zone"),
     fields: &[
         (&["zone-name"], |zone| one(zone.zone_name.as_ref())),
         (&["zone-id"], |zone| one(zone.zone_id.as_ref())),
@@ -75,7 +76,7 @@ fn chosen(
     let wanted = wanted.unwrap_or_default();
     let is_there = |wanted: &&String| zones.iter().any(|zone| name(zone) == Some(wanted.as_str()));
     if let Some(unknown) = wanted.iter().find(|wanted| !is_there(wanted)) {
-        return Err(Error::new("InvalidParameterValue", format!("Invalid {called}: [{unknown}]")));
+        return Err(Error::new(error::INVALID_PARAMETER_VALUE, format!("Invalid {called}: [{unknown}]")));
     }
     if !wanted.is_empty() {
         zones.retain(|zone| wanted.iter().any(|wanted| name(zone) == Some(wanted.as_str())));

@@ -1,7 +1,9 @@
 //! What every Describe does: dry run, ids, filters, pages.
 
+use super::error;
 use super::filter::{self, Field};
 use crate::api::model::ec2::Filter;
+use crate::api::shape::ErrorCode;
 use crate::api::{Error, page_token};
 
 /// What is asked of one kind of resource.
@@ -20,7 +22,7 @@ pub(super) struct Kind<T: 'static> {
     pub(super) operation: &'static str,
     pub(super) id: fn(&T) -> Option<&str>,
     /// AWS's code for ids that are not there, and what it calls them: `The vpc ID '…' does not exist`.
-    pub(super) not_found: (&'static str, &'static str),
+    pub(super) not_found: (ErrorCode, &'static str),
     pub(super) fields: &'static [Field<T>],
     /// The largest page.
     pub(super) most: i32,
@@ -47,7 +49,7 @@ pub(super) fn answer<T>(
             let message = format!(
                 "Value ( {size} ) for parameter maxResults is invalid. Expecting a value {expecting}."
             );
-            return Err(Error::new("InvalidParameterValue", message));
+            return Err(Error::new(error::INVALID_PARAMETER_VALUE, message));
         }
     }
     let id = |resource: &T| (kind.id)(resource).unwrap_or_default().to_owned();
@@ -64,7 +66,8 @@ pub(super) fn answer<T>(
     let scope = format!("{} {ids:?} {filters:?}", kind.operation);
     if let Some(token) = next_token {
         let after: String = page_token::open(&scope, &token).ok_or_else(|| {
-            Error::new("InvalidPaginationToken", "The specified pagination token is not valid or is expired.")
+            let message = "The specified pagination token is not valid or is expired.";
+            Error::new(error::INVALID_PAGINATION_TOKEN, message)
         })?;
         resources.retain(|resource| id(resource) > after);
     }
@@ -81,7 +84,7 @@ pub(super) fn answer<T>(
 pub(super) fn refuse_dry_run(dry_run: Option<bool>) -> Result<(), Error> {
     if dry_run == Some(true) {
         let message = "Request would have succeeded, but DryRun flag is set.";
-        return Err(Error::new("DryRunOperation", message));
+        return Err(Error::new(error::DRY_RUN_OPERATION, message));
     }
     Ok(())
 }
@@ -102,7 +105,7 @@ mod tests {
     const KIND: Kind<String> = Kind {
         operation: "DescribeThings",
         id: |thing| Some(thing),
-        not_found: ("InvalidThingID.NotFound", "thing ID"),
+        not_found: (ErrorCode::new("InvalidThingID.NotFound", 400), "thing ID"),
         fields: &[(&["name"], |thing| vec![thing.clone()])],
         most: 100,
     };

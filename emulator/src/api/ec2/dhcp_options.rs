@@ -1,6 +1,7 @@
 //! DescribeDhcpOptions.
 
 use super::describe::{self, Kind, Question};
+use super::error;
 use super::filter::one;
 use crate::api::model::ec2::{
     AttributeValue, DescribeDhcpOptionsRequest, DescribeDhcpOptionsResult, DhcpConfiguration, DhcpOptions,
@@ -14,7 +15,7 @@ pub(super) struct Describe;
 const KIND: Kind<DhcpOptions> = Kind {
     operation: Describe::NAME,
     id: |options| options.dhcp_options_id.as_deref(),
-    not_found: ("InvalidDhcpOptionID.NotFound", "dhcpOption ID"),
+    not_found: (error::DHCP_OPTION_NOT_FOUND, "dhcpOption ID"),
     fields: &[
         (&["dhcp-options-id"], |options| one(options.dhcp_options_id.as_ref())),
         (&["owner-id"], |options| one(options.owner_id.as_ref())),

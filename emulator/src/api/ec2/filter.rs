@@ -3,6 +3,7 @@
 //! Source: EC2 API reference, "List and filter using the CLI and API": filters are joined by AND, values by OR;
 //! `*` is any text, `?` any one letter, a backslash takes a wildcard's meaning away; case counts.
 
+use super::error;
 use crate::api::Error;
 use crate::api::model::ec2::Filter;
 
@@ -19,7 +20,7 @@ pub(super) fn keep<T>(resources: &mut Vec<T>, filters: &[Filter], fields: &[Fiel
         let values = filter.values.as_deref().unwrap_or_default();
         if values.is_empty() {
             let message = format!("The filter '{name}' has no value");
-            return Err(Error::new("InvalidParameterValue", message));
+            return Err(Error::new(error::INVALID_PARAMETER_VALUE, message));
         }
         // Nothing here has a tag, whatever its key.
         if name == "tag-key" || name.strip_prefix("tag:").is_some_and(|key| !key.is_empty()) {
@@ -27,7 +28,10 @@ pub(super) fn keep<T>(resources: &mut Vec<T>, filters: &[Filter], fields: &[Fiel
             continue;
         }
         let Some((_, read)) = fields.iter().find(|(names, _)| names.contains(&name)) else {
-            return Err(Error::new("InvalidParameterValue", format!("The filter '{name}' is invalid")));
+            return Err(Error::new(
+                error::INVALID_PARAMETER_VALUE,
+                format!("The filter '{name}' is invalid"),
+            ));
         };
         resources.retain(|resource| {
             read(resource).iter().any(|have| values.iter().any(|pattern| fits(pattern, have)))

@@ -3,6 +3,7 @@
 mod availability_zone;
 mod describe;
 mod dhcp_options;
+mod error;
 mod filter;
 mod network_interface;
 mod route_table;
@@ -16,14 +17,19 @@ use super::query::{Dialect, Flavor};
 
 pub(super) fn service() -> Service {
     let dialect = Dialect { flavor: Flavor::Ec2, version: API_VERSION, namespace: XML_NAMESPACE };
-    Service::new("ec2", Protocol::Query(dialect), OPERATIONS, ["InvalidParameterValue", "InternalError"])
-        .with::<availability_zone::Describe>()
-        .with::<dhcp_options::Describe>()
-        .with::<network_interface::Describe>()
-        .with::<route_table::Describe>()
-        .with::<security_group::Describe>()
-        .with::<subnet::Describe>()
-        .with::<vpc::Describe>()
+    Service::new(
+        "ec2",
+        Protocol::Query(dialect),
+        OPERATIONS,
+        [error::INVALID_PARAMETER_VALUE, error::INTERNAL_ERROR],
+    )
+    .with::<availability_zone::Describe>()
+    .with::<dhcp_options::Describe>()
+    .with::<network_interface::Describe>()
+    .with::<route_table::Describe>()
+    .with::<security_group::Describe>()
+    .with::<subnet::Describe>()
+    .with::<vpc::Describe>()
 }
 
 /// The digits of an id, for what belongs to the resource and has no id of its own: `rtbassoc-<digits of the subnet>`.

@@ -2,7 +2,7 @@
 
 use super::describe::{self, Kind, Question};
 use super::filter::one;
-use super::{availability_zone, digits};
+use super::{availability_zone, digits, error};
 use crate::api::model::ec2::{
     AttachmentStatus, DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, GroupIdentifier,
     NetworkInterface, NetworkInterfaceAttachment, NetworkInterfacePrivateIpAddress, NetworkInterfaceStatus,
@@ -20,7 +20,7 @@ pub(super) struct Describe;
 const KIND: Kind<NetworkInterface> = Kind {
     operation: Describe::NAME,
     id: |interface| interface.network_interface_id.as_deref(),
-    not_found: ("InvalidNetworkInterfaceID.NotFound", "networkInterface ID"),
+    not_found: (error::NETWORK_INTERFACE_NOT_FOUND, "networkInterface ID"),
     fields: &[
         (&["network-interface-id"], |interface| one(interface.network_interface_id.as_ref())),
         (&["subnet-id"], |interface| one(interface.subnet_id.as_ref())),

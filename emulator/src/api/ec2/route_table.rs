@@ -1,8 +1,8 @@
 //! DescribeRouteTables.
 
 use super::describe::{self, Kind, Question};
-use super::digits;
 use super::filter::one;
+use super::{digits, error};
 use crate::api::model::ec2::{
     DescribeRouteTablesRequest, DescribeRouteTablesResult, Route, RouteOrigin, RouteState, RouteTable,
     RouteTableAssociation, RouteTableAssociationState, RouteTableAssociationStateCode,
@@ -17,7 +17,7 @@ pub(super) struct Describe;
 const KIND: Kind<RouteTable> = Kind {
     operation: Describe::NAME,
     id: |table| table.route_table_id.as_deref(),
-    not_found: ("InvalidRouteTableID.NotFound", "routeTable ID"),
+    not_found: (error::ROUTE_TABLE_NOT_FOUND, "routeTable ID"),
     fields: &[
         (&["route-table-id"], |table| one(table.route_table_id.as_ref())),
         (&["vpc-id"], |table| one(table.vpc_id.as_ref())),

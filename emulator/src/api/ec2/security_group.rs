@@ -1,6 +1,7 @@
 //! DescribeSecurityGroups.
 
 use super::describe::{self, Kind, Question};
+use super::error;
 use super::filter::one;
 use crate::api::model::ec2::{
     DescribeSecurityGroupsRequest, DescribeSecurityGroupsResult, IpPermission, IpRange, SecurityGroup,
@@ -16,7 +17,7 @@ pub(super) struct Describe;
 const KIND: Kind<SecurityGroup> = Kind {
     operation: Describe::NAME,
     id: |group| group.group_id.as_deref(),
-    not_found: ("InvalidGroup.NotFound", "security group"),
+    not_found: (error::GROUP_NOT_FOUND, "security group"),
     fields: &[
         (&["group-id"], |group| one(group.group_id.as_ref())),
         (&["group-name"], |group| one(group.group_name.as_ref())),

@@ -2,7 +2,7 @@
 
 use super::describe::{self, Kind, Question};
 use super::filter::one;
-use super::{availability_zone, is_default};
+use super::{availability_zone, error, is_default};
 use crate::api::model::ec2::{DescribeSubnetsRequest, DescribeSubnetsResult, Subnet, SubnetState};
 use crate::api::{Context, Error, Operation};
 
@@ -13,7 +13,7 @@ pub(super) struct Describe;
 const KIND: Kind<Subnet> = Kind {
     operation: Describe::NAME,
     id: |subnet| subnet.subnet_id.as_deref(),
-    not_found: ("InvalidSubnetID.NotFound", "subnet ID"),
+    not_found: (error::SUBNET_NOT_FOUND, "subnet ID"),
     fields: &[
         (&["subnet-id"], |subnet| one(subnet.subnet_id.as_ref())),
         (&["vpc-id"], |subnet| one(subnet.vpc_id.as_ref())),

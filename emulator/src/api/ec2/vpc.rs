@@ -2,7 +2,7 @@
 
 use super::describe::{self, Kind, Question};
 use super::filter::one;
-use super::{digits, is_default};
+use super::{digits, error, is_default};
 use crate::api::model::ec2::{
     DescribeVpcsRequest, DescribeVpcsResult, Tenancy, Vpc, VpcCidrBlockAssociation, VpcCidrBlockState,
     VpcCidrBlockStateCode, VpcState,
@@ -16,7 +16,7 @@ pub(super) struct Describe;
 const KIND: Kind<Vpc> = Kind {
     operation: Describe::NAME,
     id: |vpc| vpc.vpc_id.as_deref(),
-    not_found: ("InvalidVpcID.NotFound", "vpc ID"),
+    not_found: (error::VPC_NOT_FOUND, "vpc ID"),
     fields: &[
         (&["vpc-id"], |vpc| one(vpc.vpc_id.as_ref())),
         (&["cidr", "cidr-block", "cidrBlock"], |vpc| one(vpc.cidr_block.as_ref())),

@@ -7,7 +7,7 @@ mod tag;
 mod task;
 mod task_definition;
 
-use super::model::ecs::{OPERATIONS, TARGET_PREFIX};
+use super::model::ecs::{OPERATIONS, TARGET_PREFIX, error};
 use super::operation::{Protocol, Service};
 
 pub(super) fn service() -> Service {
@@ -15,7 +15,7 @@ pub(super) fn service() -> Service {
         "ecs",
         Protocol::AwsJson { target_prefix: TARGET_PREFIX },
         OPERATIONS,
-        ["InvalidParameterException", "ServerException"],
+        [error::INVALID_PARAMETER, error::SERVER],
     )
     .with::<cluster::Create>()
     .with::<cluster::Delete>()

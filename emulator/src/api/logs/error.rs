@@ -1,21 +1,22 @@
 //! CloudWatch Logs' own errors, in its words as callers have met them.
 
 use crate::api::Error;
+use crate::api::model::logs::error;
 
 pub(super) fn group_missing() -> Error {
-    Error::new("ResourceNotFoundException", "The specified log group does not exist.")
+    Error::new(error::RESOURCE_NOT_FOUND, "The specified log group does not exist.")
 }
 
 pub(super) fn stream_missing() -> Error {
-    Error::new("ResourceNotFoundException", "The specified log stream does not exist.")
+    Error::new(error::RESOURCE_NOT_FOUND, "The specified log stream does not exist.")
 }
 
 pub(super) fn group_exists() -> Error {
-    Error::new("ResourceAlreadyExistsException", "The specified log group already exists")
+    Error::new(error::RESOURCE_ALREADY_EXISTS, "The specified log group already exists")
 }
 
 pub(super) fn stream_exists() -> Error {
-    Error::new("ResourceAlreadyExistsException", "The specified log stream already exists")
+    Error::new(error::RESOURCE_ALREADY_EXISTS, "The specified log stream already exists")
 }
 
 pub(super) fn token_invalid() -> Error {

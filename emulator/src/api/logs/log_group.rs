@@ -3,7 +3,7 @@
 use super::{error, group_name};
 use crate::api::model::logs::{
     CreateLogGroupRequest, DeleteLogGroupRequest, DescribeLogGroupsRequest, DescribeLogGroupsResponse,
-    LogGroup, LogGroupClass, PutLogGroupDeletionProtectionRequest,
+    LogGroup, LogGroupClass, PutLogGroupDeletionProtectionRequest, error as codes,
 };
 use crate::api::shape::Enumeration as _;
 use crate::api::{Context, Error, Operation, Rule};
@@ -67,7 +67,7 @@ impl Operation for DeleteLogGroup {
         let group = group_name::find(context, &input.log_group_name.unwrap_or_default()).await?;
         if group.is_protected {
             return Err(Error::new(
-                "ValidationException",
+                codes::VALIDATION,
                 "The specified log group has deletion protection enabled.",
             ));
         }

@@ -12,7 +12,7 @@ mod retention;
 mod tag;
 mod token;
 
-use super::model::logs::{OPERATIONS, TARGET_PREFIX};
+use super::model::logs::{OPERATIONS, TARGET_PREFIX, error as codes};
 use super::operation::{Protocol, Service};
 
 pub(super) fn service() -> Service {
@@ -20,7 +20,7 @@ pub(super) fn service() -> Service {
         "logs",
         Protocol::AwsJson { target_prefix: TARGET_PREFIX },
         OPERATIONS,
-        ["InvalidParameterException", "ServiceUnavailableException"],
+        [codes::INVALID_PARAMETER, codes::SERVICE_UNAVAILABLE],
     )
     .with::<log_group::CreateLogGroup>()
     .with::<log_group::DeleteLogGroup>()

@@ -6,7 +6,7 @@ use super::{error, group_name};
 use crate::api::model::logs::{
     ListTagsForResourceRequest, ListTagsForResourceResponse, ListTagsLogGroupRequest,
     ListTagsLogGroupResponse, TagLogGroupRequest, TagResourceRequest, UntagLogGroupRequest,
-    UntagResourceRequest,
+    UntagResourceRequest, error as codes,
 };
 use crate::api::{Context, Error, Operation};
 use crate::store::logs;
@@ -142,7 +142,7 @@ async fn change(context: &Context, name: String, change: Change) -> Result<(), E
         Changed::GroupMissing => Err(error::group_missing()),
         Changed::TooMany => {
             let message = format!("The resource can have no more than {MOST} tags.");
-            Err(Error::new("TooManyTagsException", message).with("resourceName", arn))
+            Err(Error::new(codes::TOO_MANY_TAGS, message).with("resourceName", arn))
         }
     }
 }

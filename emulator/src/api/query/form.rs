@@ -9,6 +9,7 @@ use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 
 use crate::api::Error;
+use crate::api::error::common;
 
 /// Parts of a name at most; the model's deepest has four.
 const DEEPEST: usize = 8;
@@ -45,7 +46,7 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 fn malformed(name: &str) -> Error {
     let name: String = name.chars().take(80).collect();
     let message = format!("The parameter {name} is both a value and a structure, or too deep");
-    Error::new("MalformedQueryString", message)
+    Error::new(common::MALFORMED_QUERY_STRING, message)
 }
 
 /// Puts a value at the place of that name; `None` where something else is there.
@@ -120,11 +121,11 @@ struct Misfit(Error);
 
 impl Misfit {
     fn invalid(message: String) -> Self {
-        Self(Error::new("InvalidParameterValue", message))
+        Self(Error::new(common::INVALID_PARAMETER_VALUE, message))
     }
 
     fn unknown(name: &str) -> Self {
-        Self(Error::new("UnknownParameter", format!("The parameter {name} is not recognized")))
+        Self(Error::new(common::UNKNOWN_PARAMETER, format!("The parameter {name} is not recognized")))
     }
 }
 

@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use super::aws_json::TARGET;
 use super::context::Emulator;
-use super::error::{Chain, Error};
+use super::error::{Chain, Error, common};
 use super::operation::{Found, Service, Table};
 use super::signature;
 pub(super) use xml::encode;
@@ -64,31 +64,31 @@ pub(super) async fn answer(
     let value = |wanted: &str| form::value(&body, wanted);
     let (Some(action), Some(version)) = (value("Action"), value("Version")) else {
         let message = "The request must contain the parameters Action and Version";
-        return refuse.answer(&Error::new("MissingParameter", message));
+        return refuse.answer(&Error::new(common::MISSING_PARAMETER, message));
     };
     let name = scope.map(|scope| scope.service);
     let Some((service, dialect)) = table.find_query(name, &version) else {
         let asked = name.unwrap_or("a service");
         let message = format!("neargate does not serve {asked} of version {version}.");
-        return refuse.answer(&Error::new("InvalidAction", message));
+        return refuse.answer(&Error::new(common::INVALID_ACTION, message));
     };
     refuse = Refusal { service: Some(service), flavor: dialect.flavor, request_id };
     if version != dialect.version {
         let message = format!("The requested version ({version}) is not supported: use {}.", dialect.version);
-        return refuse.answer(&Error::new("NoSuchVersion", message));
+        return refuse.answer(&Error::new(common::NO_SUCH_VERSION, message));
     }
     let handler = match service.find(&action) {
         Found::Built(_, handler) => handler,
         Found::NotBuilt(_) => {
             let message = format!("neargate does not implement {}:{action} yet", service.name);
-            return refuse.answer(&Error::new("UnsupportedOperation", message));
+            return refuse.answer(&Error::new(common::UNSUPPORTED_OPERATION, message));
         }
         Found::Unknown => {
             let message = match dialect.flavor {
                 Flavor::Ec2 => format!("The action {action} is not valid for this web service."),
                 Flavor::Aws => format!("Could not find operation {action} for version {version}"),
             };
-            return refuse.answer(&Error::new("InvalidAction", message));
+            return refuse.answer(&Error::new(common::INVALID_ACTION, message));
         }
     };
     let span = tracing::info_span!("request", op = %action, id = request_id);
@@ -118,22 +118,18 @@ impl Refusal<'_> {
     /// An error as an answer; a failure of ours is logged here and nowhere else.
     fn answer(&self, error: &Error) -> Response<Bytes> {
         let (status, code, message) = match error {
-            // The one error that is not a fault.
-            Error::Answer { code: code @ "DryRunOperation", message, .. } => {
-                (StatusCode::PRECONDITION_FAILED, *code, message.as_str())
-            }
-            Error::Answer { code, message, .. } => (StatusCode::BAD_REQUEST, *code, message.as_str()),
+            Error::Answer { code, message, .. } => (code.status(), *code, message.as_str()),
             Error::Invalid(message) => {
-                let code = self.service.map_or("ValidationError", |service| service.invalid);
+                let code = self.service.map_or(common::VALIDATION_ERROR, |service| service.invalid);
                 (StatusCode::BAD_REQUEST, code, message.as_str())
             }
             Error::Failure(source) => {
                 tracing::error!(error = %Chain(source.as_ref()), "the operation failed");
-                let code = self.service.map_or("InternalFailure", |service| service.failure);
+                let code = self.service.map_or(common::INTERNAL_FAILURE, |service| service.failure);
                 (StatusCode::INTERNAL_SERVER_ERROR, code, "An internal error has occurred")
             }
         };
-        answer_of(status, xml::error(self.flavor, status, code, message, self.request_id))
+        answer_of(status, xml::error(self.flavor, status, code.name(), message, self.request_id))
     }
 }
 

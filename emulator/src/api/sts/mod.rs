@@ -1,5 +1,6 @@
 //! AWS STS: who asks. Signatures are not verified, so it is always the account's root user.
 
+use super::error::common;
 use super::model::sts::{
     API_VERSION, GetCallerIdentityRequest, GetCallerIdentityResponse, OPERATIONS, XML_NAMESPACE,
 };
@@ -9,8 +10,13 @@ use super::{Context, Error, Operation};
 
 pub(super) fn service() -> Service {
     let dialect = Dialect { flavor: Flavor::Aws, version: API_VERSION, namespace: XML_NAMESPACE };
-    Service::new("sts", Protocol::Query(dialect), OPERATIONS, ["ValidationError", "InternalFailure"])
-        .with::<GetCallerIdentity>()
+    Service::new(
+        "sts",
+        Protocol::Query(dialect),
+        OPERATIONS,
+        [common::VALIDATION_ERROR, common::INTERNAL_FAILURE],
+    )
+    .with::<GetCallerIdentity>()
 }
 
 /// Says whose account it is.

@@ -1,7 +1,7 @@
 //! DeleteCluster.
 
 use super::record::find_active;
-use crate::api::model::ecs::{DeleteClusterRequest, DeleteClusterResponse};
+use crate::api::model::ecs::{DeleteClusterRequest, DeleteClusterResponse, error};
 use crate::api::{Context, Error, Operation, Rule};
 
 /// Makes a cluster INACTIVE, as long as nothing is in it.
@@ -26,7 +26,7 @@ impl Operation for Delete {
         let record = find_active(context, input.cluster.as_deref()).await?;
         if context.engine().tasks(&record.arn).iter().any(|task| !task.is_stopped()) {
             let message = "The Cluster cannot be deleted while Tasks are active.";
-            return Err(Error::new("ClusterContainsTasksException", message));
+            return Err(Error::new(error::CLUSTER_CONTAINS_TASKS, message));
         }
         let record = record.inactive();
         record.put(context).await?;

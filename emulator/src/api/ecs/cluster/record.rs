@@ -1,7 +1,7 @@
 //! A cluster as it is kept: the wire's own structure, with its tags and settings, without what is counted anew.
 
 use crate::api::ecs::reference;
-use crate::api::model::ecs::{Cluster, ClusterSetting, ClusterSettingName};
+use crate::api::model::ecs::{Cluster, ClusterSetting, ClusterSettingName, error};
 use crate::api::{Context, Error};
 use crate::store::clusters;
 
@@ -110,7 +110,5 @@ pub(in crate::api::ecs) async fn find_active(
     cluster: Option<&str>,
 ) -> Result<Record, Error> {
     let found = find(context, cluster).await?;
-    found
-        .filter(Record::is_active)
-        .ok_or_else(|| Error::new("ClusterNotFoundException", "Cluster not found."))
+    found.filter(Record::is_active).ok_or_else(|| Error::new(error::CLUSTER_NOT_FOUND, "Cluster not found."))
 }

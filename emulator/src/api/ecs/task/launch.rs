@@ -1,7 +1,7 @@
 //! Where a task is launched: launch type, capacity provider, platform version. Pure.
 
 use crate::api::Error;
-use crate::api::model::ecs::{CapacityProviderStrategyItem, LaunchType};
+use crate::api::model::ecs::{CapacityProviderStrategyItem, LaunchType, error};
 
 const FARGATE: &str = "FARGATE";
 const FARGATE_SPOT: &str = "FARGATE_SPOT";
@@ -63,7 +63,7 @@ pub(super) fn platform_version(requested: Option<&str>) -> Result<&'static str, 
     match requested {
         None | Some("" | "LATEST" | "1.4.0") => Ok("1.4.0"),
         Some("1.3.0") => Ok("1.3.0"),
-        Some(_) => Err(Error::new("PlatformUnknownException", "The specified platform does not exist.")),
+        Some(_) => Err(Error::new(error::PLATFORM_UNKNOWN, "The specified platform does not exist.")),
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn too_old(platform_version: &str, cpu: u32, ephemeral_storage: Optio
     let needs_1_4_0 = cpu > 4096 || ephemeral_storage.is_some();
     (needs_1_4_0 && platform_version == "1.3.0").then(|| {
         Error::new(
-            "PlatformTaskDefinitionIncompatibilityException",
+            error::PLATFORM_TASK_DEFINITION_INCOMPATIBILITY,
             "The specified platform does not satisfy the task definition's required capabilities.",
         )
     })

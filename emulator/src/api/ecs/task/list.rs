@@ -2,7 +2,7 @@
 
 use super::super::page;
 use crate::api::ecs::cluster;
-use crate::api::model::ecs::{DesiredStatus, LaunchType, ListTasksRequest, ListTasksResponse};
+use crate::api::model::ecs::{DesiredStatus, LaunchType, ListTasksRequest, ListTasksResponse, error};
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::task::{Desired, Task};
 
@@ -40,7 +40,7 @@ impl Operation for List {
         let size = page::Size::new(input.max_results)?;
         let cluster = cluster::find_active(context, input.cluster.as_deref()).await?;
         if input.service_name.is_some() {
-            return Err(Error::new("ServiceNotFoundException", "Service not found."));
+            return Err(Error::new(error::SERVICE_NOT_FOUND, "Service not found."));
         }
         let filter = Filter::of(&input);
         let scope = format!("{} {} {filter:?}", Self::NAME, cluster.arn);

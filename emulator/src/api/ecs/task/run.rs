@@ -9,7 +9,7 @@ use super::{overrides, spec, supported, view};
 use crate::api::ecs::{cluster, tag, task_definition};
 use crate::api::model::ecs::{
     AwsVpcConfiguration, Compatibility, Failure, LaunchType, NetworkConfiguration, PropagateTags,
-    RunTaskRequest, RunTaskResponse, Tag,
+    RunTaskRequest, RunTaskResponse, Tag, error,
 };
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::run::{self, ClientToken, Order};
@@ -281,7 +281,7 @@ fn digest(input: &RunTaskRequest) -> String {
 fn refused(error: run::Error) -> Error {
     match error {
         run::Error::Conflict { resource_ids } => Error::new(
-            "ConflictException",
+            error::CONFLICT,
             "The RunTask request could not be processed due to conflicts. The provided clientToken is already in use with a different RunTask request. The resourceIds are the existing task ARNs which are already associated with the clientToken.",
         )
         .with("resourceIds", resource_ids),

@@ -11,6 +11,7 @@ mod container_instance;
 mod daemon;
 mod deployment;
 mod enumerations;
+pub mod error;
 mod express_gateway_service;
 mod service;
 mod service_connect;

@@ -7,6 +7,7 @@ mod check;
 mod delivery;
 mod destination;
 mod enumerations;
+pub mod error;
 mod export_import;
 mod filter;
 mod integration;

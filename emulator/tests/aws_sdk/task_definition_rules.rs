@@ -180,6 +180,7 @@ async fn containers_are_held_to_ecs_rules_alone_and_beside_their_siblings() {
         ("/containerDefinitions/1/dependsOn", dependency("app", "SUCCESS"), "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container"),
         ("/containerDefinitions/1/dependsOn", dependency("app", "HEALTHY"), "A dependency container with HEALTHY condition must have health check configured"),
         ("/containerDefinitions/1/dependsOn", dependency("app", "START"), "There is a cycle in the dependencies of the containers."),
+        ("/containerDefinitions/1/volumesFrom", json!([{"sourceContainer": "app"}]), "There is a cycle in the dependencies of the containers."),
         ("/containerDefinitions/0/startTimeout", json!(1), &start),
         ("/containerDefinitions/0/stopTimeout", json!(121), &stop),
         ("/containerDefinitions/0/ulimits/0/softLimit", json!(3), "Soft limit exceeds hard limit for ulimit nofile"),

@@ -1,19 +1,111 @@
-//! `dependsOn`: when a container may start, and when it never will.
+//! When a container may start, and when it never will: `dependsOn`, and what follows from `volumesFrom` and
+//! `pidMode: task`.
 //!
-//! Source: amazon-ecs-agent `agent/engine/dependencygraph/graph.go`; ContainerDependency and startTimeout in the ECS API
-//! reference.
+//! ```text
+//! dependsOn X          ─▶ X has reached the condition
+//! volumesFrom X        ─▶ X is created: its volumes are mounted by its name
+//! pidMode: task        ─▶ the container that holds the PID namespace is started: the others join it
+//! ```
+//!
+//! Source: amazon-ecs-agent `agent/engine/dependencygraph/graph.go`, which adds `volumesFrom` as well; ContainerDependency
+//! and startTimeout in the ECS API reference.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::model::Health;
-use super::{Condition, Container, ContainerSpec, Dependency, Task, reason};
+use super::{Condition, Container, ContainerSpec, Dependency, Spec, Task, reason};
 use crate::clock::Timestamp;
 
-/// Whether all dependencies of the container at `index` are satisfied.
+/// Whether the container at `index` may start: all that it depends on is as it has to be.
 pub(super) fn satisfied(task: &Task, index: usize) -> bool {
-    task.spec.containers[index].depends_on.iter().all(|dependency| {
+    let spec = &task.spec.containers[index];
+    let explicit = spec.depends_on.iter().all(|dependency| {
         target(task, dependency).is_some_and(|(container, _)| resolves(container, dependency.condition))
+    });
+    explicit && implied(task, index)
+}
+
+/// A name that nothing has is left to the runtime, which refuses it by name. So is a cycle, which only a task
+/// definition of an earlier release can have.
+fn implied(task: &Task, index: usize) -> bool {
+    let sources = &task.spec.containers[index].volumes_from;
+    if sources.is_empty() && !task.spec.shared_pid || order(edges(&task.spec)).is_none() {
+        return true;
+    }
+    let exists = |name: &String| {
+        task.container(name)
+            .map(|source| &task.containers[source])
+            .is_none_or(|source| source.container_id.is_some() || source.is_stopped())
+    };
+    sources.iter().all(|(name, _)| exists(name))
+        && pid_holder(&task.spec, index).is_none_or(|holder| task.containers[holder].has_started())
+}
+
+/// The containers of a task in an order in which each comes after all that it waits for, as their indices; `None` where
+/// some wait for each other. For each container in order: its name, and the names of those that it waits for. Names that
+/// nothing has do not count.
+pub fn order<'a>(containers: impl IntoIterator<Item = (&'a str, Vec<&'a str>)>) -> Option<Vec<usize>> {
+    let containers: Vec<_> = containers.into_iter().collect();
+    let known: BTreeSet<&str> = containers.iter().map(|(name, _)| *name).collect();
+    let mut begun: BTreeSet<&str> = BTreeSet::new();
+    let mut order = Vec::new();
+    while order.len() < containers.len() {
+        let next = containers.iter().enumerate().find(|(index, (_, waits_for))| {
+            !order.contains(index)
+                && waits_for.iter().all(|name| begun.contains(name) || !known.contains(name))
+        });
+        let (index, (name, _)) = next?;
+        begun.insert(name);
+        order.push(index);
+    }
+    Some(order)
+}
+
+/// `dependsOn` and `volumesFrom`. The edges of `pidMode` close no cycle: see [`pid_holder`].
+fn edges(spec: &Spec) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    spec.containers.iter().map(|container| {
+        let depends_on = container.depends_on.iter().map(|dependency| dependency.container.as_str());
+        let volumes_from = container.volumes_from.iter().map(|(name, _)| name.as_str());
+        (container.name.as_str(), depends_on.chain(volumes_from).collect())
     })
+}
+
+/// The container whose PID namespace the one at `index` joins; `None` where it has its own.
+///
+/// The first in the order of starts holds it, but for those that another one waits to see end. What the holder itself
+/// waits for starts before there is a namespace to join, and keeps its own. On Fargate a container that is nobody's
+/// holds it; here that could only be the sandbox's program, which must not be visible to a task.
+pub(in crate::engine) fn pid_holder(spec: &Spec, index: usize) -> Option<usize> {
+    if !spec.shared_pid {
+        return None;
+    }
+    let is_to_end = |name: &str| {
+        spec.containers.iter().flat_map(|container| &container.depends_on).any(|dependency| {
+            dependency.container == name
+                && matches!(dependency.condition, Condition::Complete | Condition::Success)
+        })
+    };
+    let order = order(edges(spec))?;
+    let holder = order.into_iter().find(|index| !is_to_end(&spec.containers[*index].name))?;
+    (index != holder && !waits_for(spec, holder, index)).then_some(holder)
+}
+
+/// Whether the container at `from` waits for the one at `to`, by way of others too. Of a spec without a cycle.
+fn waits_for(spec: &Spec, from: usize, to: usize) -> bool {
+    let edges: Vec<_> = edges(spec).collect();
+    let mut reached = BTreeSet::from([edges[from].0]);
+    loop {
+        let before = reached.len();
+        for (name, waits_for) in &edges {
+            if reached.contains(name) {
+                reached.extend(waits_for);
+            }
+        }
+        if reached.len() == before {
+            return reached.contains(edges[to].0);
+        }
+    }
 }
 
 fn resolves(container: &Container, condition: Condition) -> bool {
@@ -80,10 +172,13 @@ fn target<'a>(task: &'a Task, dependency: &Dependency) -> Option<(&'a Container,
     Some((&task.containers[index], &task.spec.containers[index]))
 }
 
-/// Whether a container that depends on the one at `index` is still there: it stops first.
+/// Whether a container that depends on the one at `index` is still there: it stops first. With the holder of a PID
+/// namespace the kernel would kill all that joined it.
 pub(super) fn has_live_dependents(task: &Task, index: usize) -> bool {
     let name = &task.containers[index].name;
-    task.containers.iter().zip(&task.spec.containers).any(|(container, spec)| {
-        !container.is_stopped() && spec.depends_on.iter().any(|dependency| dependency.container == *name)
+    task.containers.iter().zip(&task.spec.containers).enumerate().any(|(other, (container, spec))| {
+        !container.is_stopped()
+            && (spec.depends_on.iter().any(|dependency| dependency.container == *name)
+                || pid_holder(&task.spec, other) == Some(index))
     })
 }

@@ -6,7 +6,7 @@
 //! next ── task × event → task          plan ── task → what should be under way
 //! ```
 
-mod depends;
+pub mod depends;
 mod model;
 mod next;
 mod plan;

@@ -83,7 +83,8 @@ pub struct Illegal {
     pub status: Status,
 }
 
-/// The task after `event`. Repeated news changes nothing: an exit of a stopped container, a stop of a stopping task.
+/// The task after `event`. Repeated news changes nothing: an exit of a stopped container or of an earlier run of it, a
+/// stop of a stopping task.
 pub fn next(task: &Task, event: &Event, now: Timestamp) -> Result<Task, Illegal> {
     let mut after = task.clone();
     apply(&mut after, event, now)?;
@@ -141,7 +142,9 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
         }
         Event::Started { container, at } => {
             let container = &mut task.containers[*container];
-            if container.last_status == ContainerStatus::Pending {
+            // One that waits to be started again has ended since an older start: that one is no news.
+            let is_old = container.stopped_at.is_some_and(|ended| *at < ended);
+            if container.last_status == ContainerStatus::Pending && !is_old {
                 container.last_status = ContainerStatus::Running;
                 container.started_at = Some(*at);
                 container.stopped_at = None;
@@ -226,7 +229,15 @@ fn exited(task: &mut Task, index: usize, exit: Exit) {
     let wanted = task.desired_status == Desired::Running;
     let policy = task.spec.containers[index].restart_policy.as_ref();
     let container = &mut task.containers[index];
-    if container.is_stopped() {
+    // An exit is reported again after a lost connection and by a look at the container. It is no news if it is older than
+    // the start, or while the container waits to be started again. Once the task is to stop, nothing starts it again: what
+    // was its last exit is its end.
+    let is_old = match container.last_status {
+        ContainerStatus::Pending => container.restart_count > 0 && wanted,
+        ContainerStatus::Running => container.started_at.is_some_and(|started| exit.at < started),
+        ContainerStatus::Stopped => true,
+    };
+    if is_old {
         return;
     }
     let started_at = *container.started_at.get_or_insert(exit.at);

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::awslogs::{self, Follower, Source};
 use super::mailbox::{Message, Route};
 use crate::engine::context::Context;
-use crate::engine::task::{Action, Event, Task, reason};
+use crate::engine::task::{Action, ContainerStatus, Event, Task, depends, reason};
 use crate::runtime::{self, ContainerSpec, Observed, State, TaskSpec};
 
 /// After so long, a pull is told of before it is done.
@@ -251,8 +251,11 @@ pub(in crate::engine) fn runtime_id(task: &Task) -> String {
 
 fn spec_of(task: &Task, container: usize) -> ContainerSpec {
     let spec = task.spec.containers[container].clone();
-    // The first container that starts holds the PID namespace; with `pidMode: task` the others share it.
-    let share_pid_with = (task.spec.shared_pid && container > 0).then(|| task.containers[0].name.clone());
+    // A namespace ends with its holder: there is nothing left to join.
+    let share_pid_with = depends::pid_holder(&task.spec, container)
+        .map(|holder| &task.containers[holder])
+        .filter(|holder| holder.last_status == ContainerStatus::Running)
+        .map(|holder| holder.name.clone());
     ContainerSpec {
         task_id: task.id.clone(),
         sandbox_id: task.attachment.sandbox_id.clone().unwrap_or_default(),

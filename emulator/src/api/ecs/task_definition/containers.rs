@@ -13,6 +13,7 @@ use crate::api::model::ecs::{
     ContainerCondition, ContainerDefinition, HealthCheck, LogDriver, NetworkMode,
     RegisterTaskDefinitionRequest,
 };
+use crate::engine::task::depends;
 
 /// Containers of a task definition at most (service quotas).
 const MOST: usize = 10;
@@ -208,24 +209,18 @@ fn dependencies(
     Ok(())
 }
 
-/// Dependencies that wait for each other would never start.
+/// Containers that wait for each other would never start: by `dependsOn`, and by `volumesFrom`, which needs its source to
+/// be there.
 fn cycle(containers: &[ContainerDefinition]) -> Result<(), String> {
-    let mut started: BTreeSet<&str> = BTreeSet::new();
-    loop {
-        let before = started.len();
-        for container in containers {
-            let mut waits_for =
-                container.depends_on.iter().flatten().filter_map(|d| d.container_name.as_deref());
-            if waits_for.all(|name| started.contains(name)) {
-                started.extend(container.name.as_deref());
-            }
-        }
-        if started.len() == containers.len() {
-            return Ok(());
-        }
-        if started.len() == before {
-            return Err("There is a cycle in the dependencies of the containers.".to_owned());
-        }
+    let edges = containers.iter().map(|container| {
+        let depends_on = container.depends_on.iter().flatten().map(|on| &on.container_name);
+        let volumes_from = container.volumes_from.iter().flatten().map(|from| &from.source_container);
+        let waits_for = depends_on.chain(volumes_from).filter_map(|name| name.as_deref());
+        (container.name.as_deref().unwrap_or_default(), waits_for.collect())
+    });
+    match depends::order(edges) {
+        Some(_) => Ok(()),
+        None => Err("There is a cycle in the dependencies of the containers.".to_owned()),
     }
 }
 

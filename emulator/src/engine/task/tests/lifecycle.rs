@@ -253,3 +253,82 @@ fn a_container_that_vanished_has_a_reason_and_no_exit_code() {
     assert_eq!(drive.task.containers[0].reason.as_deref(), Some(reason::LOST));
     assert_eq!(drive.task.last_status, Status::Stopped);
 }
+
+#[test]
+fn an_exit_that_is_reported_again_neither_ends_nor_counts_a_restarted_container() {
+    let policy = RestartPolicy { ignored_exit_codes: Vec::new(), restart_attempt_period: 60 };
+    let mut drive = Drive::new(vec![ContainerSpec { restart_policy: Some(policy), ..container("app") }]);
+    for action in [Action::Claim, Action::Pull(0), Action::Initialize] {
+        drive.succeed(action);
+    }
+    let at = |seconds: i64| Timestamp(1_000_000 + seconds * 1000);
+    let started = |seconds| Event::Started { container: 0, at: at(seconds) };
+    let exited =
+        |seconds| Event::Exited { container: 0, exit: Exit { code: 1, oom_killed: false, at: at(seconds) } };
+    drive.event(Event::Created { container: 0, container_id: "c0".into(), runtime_id: "r".into() });
+    drive.event(started(0)).event(exited(400)).event(exited(400)).event(started(0));
+    assert_eq!(plan(&drive.task), [Action::Start(0)]);
+    assert_eq!(drive.task.containers[0].restart_count, 1);
+    drive.event(started(401)).event(exited(400));
+    assert_eq!(drive.task.containers[0].last_status, ContainerStatus::Running);
+    assert_eq!((drive.task.desired_status, drive.exit_codes()), (Desired::Running, vec![None]));
+    drive.event(exited(402));
+    assert_eq!(drive.exit_codes(), [Some(1)], "the exit of this run, which was too short to start again");
+}
+
+/// Begins all that is to start and returns the order in which the containers did.
+fn starts(drive: &mut Drive) -> Vec<Vec<usize>> {
+    let mut starts = Vec::new();
+    loop {
+        let planned = plan(&drive.task);
+        let begun: Vec<usize> = planned.iter().filter_map(|action| action.container()).collect();
+        let is_start = planned.iter().all(|action| matches!(action, Action::Start(_)));
+        if planned.is_empty() {
+            return starts;
+        }
+        for action in planned {
+            drive.succeed(action);
+        }
+        if is_start {
+            starts.push(begun);
+        }
+    }
+}
+
+#[test]
+fn with_a_shared_pid_namespace_its_holder_starts_first_and_stops_last() {
+    let shared = |specs| {
+        let mut drive = Drive::new(specs);
+        drive.task.spec.shared_pid = true;
+        drive
+    };
+    let mut plain = shared(vec![container("a"), container("b")]);
+    assert_eq!(starts(&mut plain), [[0], [1]]);
+    plain.event(Event::Stop { code: StopCode::UserInitiated, reason: String::new() });
+    plain.succeed(Action::AnnounceStop);
+    assert_eq!(plan(&plain.task), [Action::Stop(1)], "with the holder the kernel ends all that joined it");
+
+    let first_waits = vec![depends_on("a", &[("b", Condition::Start)]), container("b")];
+    assert_eq!(starts(&mut shared(first_waits)), [[1], [0]], "the holder is the first to start");
+
+    let specs = vec![depends_on("app", &[("init", Condition::Success)]), helper("init"), container("side")];
+    let mut drive = shared(specs);
+    assert_eq!(starts(&mut drive), [[1]], "one that is to end holds nothing");
+    drive.exit("init", 0);
+    assert_eq!(starts(&mut drive), [[0], [2]]);
+    let holders = [0, 1, 2].map(|index| depends::pid_holder(&drive.task.spec, index));
+    assert_eq!(holders, [None, None, Some(0)]);
+}
+
+#[test]
+fn a_container_starts_once_the_one_is_there_whose_volumes_it_mounts() {
+    let mut specs = vec![container("app"), helper("data")];
+    specs[0].volumes_from = vec![("data".into(), true)];
+    assert_eq!(starts(&mut Drive::new(specs)), [[1], [0]]);
+}
+
+#[test]
+fn containers_that_wait_for_each_other_have_no_order() {
+    assert_eq!(depends::order([("a", vec!["b"]), ("b", vec!["c", "?"]), ("c", vec![])]), Some(vec![2, 1, 0]));
+    assert_eq!(depends::order([("a", vec!["b"]), ("b", vec!["a"])]), None);
+}

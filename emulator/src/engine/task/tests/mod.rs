@@ -112,19 +112,24 @@ struct Drive {
     now: i64,
     /// `(version, lastStatus, desiredStatus)` of each published change, the first being RunTask's reply.
     published: Vec<(i64, Status, Desired)>,
+    /// Every start and every exit that was reported.
+    reported: Vec<Event>,
 }
 
 impl Drive {
     fn new(specs: Vec<ContainerSpec>) -> Self {
         let task = task(specs);
         let published = vec![(1, task.last_status, task.desired_status)];
-        Self { task, now: 1000, published }
+        Self { task, now: 1000, published, reported: Vec::new() }
     }
 
     #[track_caller]
     fn event(&mut self, event: Event) -> &mut Self {
         self.now += 1000;
         let after = next(&self.task, &event, Timestamp(self.now)).expect("the event is legal");
+        if matches!(event, Event::Started { .. } | Event::Exited { .. }) {
+            self.reported.push(event);
+        }
         if after.version != self.task.version {
             self.published.push((after.version, after.last_status, after.desired_status));
         }

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order, a task moves forward and ends when it is told to.
+//! Whatever happens, in whatever order and however often it is reported, a task moves forward and ends when it is told to.
 
 use proptest::prelude::*;
 
@@ -16,6 +16,8 @@ enum Step {
     Gone(usize),
     Stop,
     Tick,
+    /// Report a start or an exit of before once more.
+    Again(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -27,10 +29,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Gone),
         1 => Just(Step::Stop),
         1 => Just(Step::Tick),
+        2 => any::<usize>().prop_map(Step::Again),
     ]
 }
 
-/// Containers that depend only on earlier ones, so that there is no cycle; the first is essential.
+/// Containers that depend only on earlier ones, so that there is no cycle; the first is essential. Some start again after
+/// so many seconds.
 fn specs() -> impl Strategy<Value = Vec<ContainerSpec>> {
     let condition = prop_oneof![
         Just(Condition::Start),
@@ -38,23 +42,28 @@ fn specs() -> impl Strategy<Value = Vec<ContainerSpec>> {
         Just(Condition::Success),
         Just(Condition::Healthy)
     ];
-    prop::collection::vec((any::<bool>(), prop::option::of((any::<usize>(), condition))), 1..5).prop_map(
-        |containers| {
-            let spec = |(index, (essential, dependency)): (usize, (bool, Option<(usize, Condition)>))| {
-                let depends_on = dependency
-                    .filter(|_| index > 0)
-                    .map(|(on, condition)| Dependency { container: format!("c{}", on % index), condition })
-                    .into_iter()
-                    .collect();
-                ContainerSpec {
-                    essential: essential || index == 0,
-                    depends_on,
-                    ..container(&format!("c{index}"))
-                }
+    let dependency = prop::option::of((any::<usize>(), condition));
+    let period = prop::option::of(1..20u32);
+    prop::collection::vec((any::<bool>(), dependency, period), 1..5).prop_map(|containers| {
+        let spec = |(index, (essential, dependency, period)): (usize, (bool, Option<(usize, _)>, _))| {
+            let depends_on = dependency
+                .filter(|_| index > 0)
+                .map(|(on, condition)| Dependency { container: format!("c{}", on % index), condition })
+                .into_iter()
+                .collect();
+            let policy = |restart_attempt_period| RestartPolicy {
+                ignored_exit_codes: vec![2],
+                restart_attempt_period,
             };
-            containers.into_iter().enumerate().map(spec).collect()
-        },
-    )
+            ContainerSpec {
+                essential: essential || index == 0,
+                depends_on,
+                restart_policy: Option::<u32>::map(period, policy),
+                ..container(&format!("c{index}"))
+            }
+        };
+        containers.into_iter().enumerate().map(spec).collect()
+    })
 }
 
 fn take(drive: &mut Drive, step: &Step) {
@@ -93,6 +102,16 @@ fn take(drive: &mut Drive, step: &Step) {
         }
         Step::Tick => {
             drive.event(Event::Tick);
+        }
+        Step::Again(_) if drive.reported.is_empty() => {}
+        Step::Again(place) => {
+            let again = drive.reported[place % drive.reported.len()].clone();
+            let before = drive.task.clone();
+            drive.event(again.clone());
+            // What waits to be started again ends with its last exit once the task is to stop.
+            if before.desired_status == Desired::Running {
+                assert_eq!(drive.task, before, "reported again: {again:?}");
+            }
         }
     }
 }

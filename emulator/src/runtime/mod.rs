@@ -12,6 +12,7 @@
 
 pub mod docker;
 pub mod faulty;
+pub mod kind;
 mod network;
 pub mod simulated;
 

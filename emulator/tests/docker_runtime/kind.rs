@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use neargate::engine::vpc::{Network, Vpc};
 use neargate::runtime::docker::kind::{self, Error};
 
-use crate::support::{docker, tool_image};
+use crate::support::{World, docker, tool_image, with_world};
 
 const KUBEADM: &str = "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\nnetworking:\n  podSubnet: \
                        10.244.0.0/16\n  serviceSubnet: 10.96.0.0/16\n---\nkind: InitConfiguration\n";
@@ -105,8 +105,25 @@ async fn a_kind_cluster_becomes_a_vpc_or_says_what_to_do() {
     }
 }
 
+/// A container of a task whose definition says kind's labels: no node.
+async fn disguised(world: &World, cluster: &str) {
+    let task = world.task(10, 256, 512, &[]).await;
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut spec = task.spec("disguised", &["hold"]).await;
+    spec.labels.extend([label("io.x-k8s.kind.cluster", cluster), label("io.x-k8s.kind.role", "worker")]);
+    task.run(spec).await;
+}
+
 async fn look_at(fake: &Fake) {
     let Fake { docker, name, containers } = fake;
+    with_world(|world| async move {
+        disguised(&world, name).await;
+        look_at_the_nodes(docker, name, containers).await;
+    })
+    .await;
+}
+
+async fn look_at_the_nodes(docker: &Docker, name: &str, containers: &[String]) {
     let cluster = kind::find(None, name).await.unwrap();
     let addresses = docker.inspect_network(name, None).await.unwrap().containers.unwrap();
     let address = |role: &str| {
@@ -119,7 +136,7 @@ async fn look_at(fake: &Fake) {
     assert_eq!(cluster.gateway, std::net::Ipv4Addr::from(u32::from(cluster.cidr.base) + 1));
 
     let vpc = Vpc::around_kind(&cluster, false);
-    assert_eq!(vpc.network, Network::Borrowed { name: name.clone() });
+    assert_eq!(vpc.network, Network::Borrowed { name: name.to_owned() });
     assert_eq!(vpc.subnets[0].cidr, cluster.cidr);
     assert!(vpc.routes(&vpc.subnets[0]).iter().all(|route| route.via == address("control-plane")));
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::builtin::{DHCP_OPTIONS_ID, ROUTE_TABLE_ID, SECURITY_GROUP_ID, SUBNETS, VPC_ID};
 use super::{DhcpOptions, Network, Peer, Permission, RouteTable, SecurityGroup, Subnet, Vpc};
-use crate::runtime::docker::kind::Cluster;
+use crate::runtime::kind::Cluster;
 use crate::runtime::{Cidr, Route};
 
 /// CoreDNS's Service has the tenth address of the service range (kubeadm `GetDNSIP`, cmd/kubeadm/app/constants).
@@ -53,7 +53,7 @@ impl Vpc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::docker::kind::Networking;
+    use crate::runtime::kind::Networking;
 
     #[test]
     fn services_and_pods_are_behind_the_control_plane_and_may_answer() {

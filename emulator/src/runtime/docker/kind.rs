@@ -14,6 +14,8 @@ use futures::TryStreamExt as _;
 use serde::Deserialize as _;
 
 use super::client::{self, failed, unless};
+use super::names;
+use crate::runtime::kind::{Cluster, Networking};
 use crate::runtime::{self, Cidr};
 
 const CLUSTER: &str = "io.x-k8s.kind.cluster";
@@ -22,27 +24,6 @@ const KUBEADM: &str = "/kind/kubeadm.conf";
 
 /// Of a node that is on several networks, this one is kind's, unless `KIND_EXPERIMENTAL_DOCKER_NETWORK` said otherwise.
 const NETWORK: &str = "kind";
-
-/// A kind cluster that runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// The engine's network that the nodes are on, its block and its gateway: the host.
-    pub network: String,
-    pub cidr: Cidr,
-    pub gateway: Ipv4Addr,
-    /// Control planes first, each kind in the order of their names: at least one.
-    pub nodes: Vec<Ipv4Addr>,
-    pub networking: Networking,
-}
-
-/// `networking` of kubeadm's ClusterConfiguration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Networking {
-    pub service_range: Cidr,
-    pub pod_range: Cidr,
-    /// `cluster.local`.
-    pub dns_domain: String,
-}
 
 /// Why there is nothing to derive from; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +106,8 @@ impl Engine {
         move |error| Error::Engine(failed(error))
     }
 
-    /// Control planes first. A load balancer, which kind puts before several control planes, is no node.
+    /// Control planes first. A load balancer, which kind puts before several control planes, is no node, and neither is
+    /// a container of ours: a task may give itself any label.
     async fn nodes(&self, cluster: &str) -> Result<Vec<Node>, Error> {
         let filters = HashMap::from([("label", vec![CLUSTER])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
@@ -136,6 +118,9 @@ impl Engine {
         let mut nodes = Vec::new();
         for container in containers {
             let labels = container.labels.unwrap_or_default();
+            if labels.contains_key(names::INSTANCE) {
+                continue;
+            }
             let role = labels.get(ROLE).map(String::as_str).unwrap_or_default();
             known.extend(labels.get(CLUSTER).cloned());
             if labels.get(CLUSTER).is_none_or(|of| of != cluster)

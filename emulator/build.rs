@@ -7,7 +7,7 @@ use std::process::Command;
 
 fn main() {
     let source = "sandbox/src/main.rs";
-    println!("cargo::rerun-if-changed={source}");
+    println!("cargo::rerun-if-changed=sandbox/src");
     println!("cargo::rerun-if-changed=src/store/migrations");
 
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("Cargo sets {name}"));

@@ -5,7 +5,7 @@ use crate::runtime::Error;
 use crate::runtime::docker::facts::Facts;
 use crate::runtime::docker::limits::Limits;
 use crate::runtime::docker::names::Instance;
-use crate::runtime::docker::{Inner, client, oom, sandbox_image, ulimits};
+use crate::runtime::docker::{Inner, client, oom, sandbox, sandbox_image, ulimits};
 
 /// The oldest engine that is tested.
 const OLDEST: (u32, u32) = (20, 10);
@@ -56,9 +56,9 @@ impl Probe {
         const SUBJECT: &str = "sandbox";
         let mend = "look into the engine's own log (journalctl -u docker)";
         match self.inner.probe_sandbox().await {
-            Ok(ceiling) => {
+            Ok(sandbox::Probe { ceiling, guarded }) => {
                 let found = format!("{} loads and runs", sandbox_image::reference());
-                vec![Check::ok(SUBJECT, found), open_files(&ceiling)]
+                vec![Check::ok(SUBJECT, found), raw_sockets(&guarded), open_files(&ceiling)]
             }
             Err(error) => vec![Check::fail(SUBJECT, error.to_string(), mend)],
         }
@@ -144,6 +144,22 @@ fn memory(facts: &Facts) -> Check {
             SUBJECT,
             format!("the engine's word decides who ran out of memory: the kernel's log can't be read: {why}"),
             "run neargate as root on the engine's machine",
+        ),
+    }
+}
+
+/// Whether security groups hold for root in a task, and how.
+fn raw_sockets(guarded: &Result<(), String>) -> Check {
+    const SUBJECT: &str = "raw sockets";
+    match guarded {
+        Ok(()) => Check::ok(SUBJECT, "what they send is kept to a task's security groups"),
+        Err(reason) => Check::warn(
+            SUBJECT,
+            format!(
+                "they can't be kept to security groups, so where a VPC has more than the open default group its tasks \
+                 have no CAP_NET_RAW: {reason}"
+            ),
+            "run the engine on Linux 5.16 or newer with nf_tables, not rootless",
         ),
     }
 }

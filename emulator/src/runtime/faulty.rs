@@ -179,6 +179,10 @@ impl super::Runtime for Runtime {
         self.call(Call::SetFilter, sandbox_id, self.inner.set_filter(sandbox_id, filter)).await
     }
 
+    fn calls(&self) -> BoxStream<'static, super::Call> {
+        self.inner.calls()
+    }
+
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
         self.call(Call::RemoveSandbox, sandbox_id, self.inner.remove_sandbox(sandbox_id)).await
     }

@@ -12,6 +12,7 @@
 
 pub mod docker;
 pub mod faulty;
+mod inward;
 pub mod kind;
 mod network;
 pub mod simulated;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+pub use self::inward::{Call, Inward};
 pub use self::network::{
     Allow, Block, Cidr, Filter, Network, NetworkSpec, Protocol, Resolver, Route, Sandbox, SandboxSpec, merged,
 };
@@ -49,6 +51,10 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// Puts `filter` in place of the sandbox's, at once and whole; connections that are open stay so. One call at a
     /// time for a sandbox.
     async fn set_filter(&self, sandbox_id: &str, filter: &Arc<Filter>) -> Result<(), Error>;
+
+    /// Connections that tasks make to the addresses of [`Inward`], each with its sandbox, from now on. One stream at a
+    /// time: a later one takes over. A connection that no stream takes is closed at once.
+    fn calls(&self) -> BoxStream<'static, Call>;
 
     /// Removes a sandbox and so its address from the network.
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error>;

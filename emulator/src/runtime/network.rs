@@ -112,6 +112,10 @@ pub struct Sandbox {
 pub struct Filter {
     pub ingress: Vec<Allow>,
     pub egress: Vec<Allow>,
+    /// The runtime's own resolver may ask on.
+    pub resolver: bool,
+    /// It must hold for raw sockets as well: a task that the runtime cannot keep to it so gets none.
+    pub strict: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +143,7 @@ impl Filter {
     /// Everything.
     pub fn open() -> Self {
         let all = Allow { protocol: Protocol::All, ports: None, peers: vec![Cidr::ANY.block()] };
-        Self { ingress: vec![all.clone()], egress: vec![all] }
+        Self { ingress: vec![all.clone()], egress: vec![all], resolver: true, strict: false }
     }
 }
 

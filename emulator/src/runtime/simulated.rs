@@ -23,17 +23,22 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::io::DuplexStream;
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
+use super::inward::Calls;
 use super::{
-    Cidr, ContainerSpec, Error, Event, Exit, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec,
-    Observed, Sandbox, SandboxSpec, State, Stream, TaskSpec,
+    Call, Cidr, ContainerSpec, Error, Event, Exit, Filter, Frame, Image, Info, Inventory, Inward, Network,
+    NetworkSpec, Observed, Sandbox, SandboxSpec, State, Stream, TaskSpec,
 };
 use crate::clock::Clock;
 
 /// Events that a slow reader may lag behind before it is told to look again.
 const EVENTS: usize = 65_536;
+
+/// Bytes of a call under way.
+const CALL: usize = 64 * 1024;
 
 /// Exit codes of a stop: 128 and the signal.
 const TERMINATED: i64 = 143;
@@ -47,6 +52,7 @@ pub struct Runtime(Arc<Inner>);
 struct Inner {
     clock: Clock,
     events: broadcast::Sender<Event>,
+    calls: Calls,
     world: Mutex<World>,
 }
 
@@ -99,7 +105,12 @@ impl Script {
 
 impl Runtime {
     pub fn new(clock: Clock) -> Self {
-        Self(Arc::new(Inner { clock, events: broadcast::Sender::new(EVENTS), world: Mutex::default() }))
+        Self(Arc::new(Inner {
+            clock,
+            events: broadcast::Sender::new(EVENTS),
+            calls: Calls::default(),
+            world: Mutex::default(),
+        }))
     }
 
     /// Ends a running container, as if its process had.
@@ -123,6 +134,14 @@ impl Runtime {
     /// A sandbox as it was told to be, with the filter that it has now.
     pub fn sandbox(&self, sandbox_id: &str) -> Option<SandboxSpec> {
         self.0.world.lock().sandboxes.get(sandbox_id).cloned()
+    }
+
+    /// Connects as a program in the sandbox's task does. The other end is closed where nothing takes calls.
+    pub fn call(&self, sandbox_id: &str, to: Inward) -> DuplexStream {
+        let (task, stream) = tokio::io::duplex(CALL);
+        // Given back where nothing waits for it, and so closed.
+        drop(self.0.calls.pass(Call { sandbox_id: sandbox_id.to_owned(), to, stream }));
+        task
     }
 
     fn tell(&self, event: Event) {
@@ -213,6 +232,10 @@ impl super::Runtime for Runtime {
             }
         }
         Ok(())
+    }
+
+    fn calls(&self) -> BoxStream<'static, Call> {
+        self.0.calls.listen()
     }
 
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {

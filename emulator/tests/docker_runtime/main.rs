@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod calls;
 mod clean;
 mod containers;
 mod events;
@@ -13,4 +14,5 @@ mod limits;
 mod logs;
 mod network;
 mod oom;
+mod raw;
 mod support;

@@ -17,7 +17,7 @@ fn allow(protocol: Protocol, ports: Option<(u16, u16)>, peers: &[Ipv4Addr]) -> A
 
 /// What is said to be allowed in, and everything out.
 fn ingress(allow: Allow) -> Arc<Filter> {
-    Arc::new(Filter { ingress: vec![allow], egress: Filter::open().egress })
+    Arc::new(Filter { ingress: vec![allow], ..Filter::open() })
 }
 
 impl World {
@@ -84,7 +84,7 @@ async fn what_goes_out_is_let_out_and_answers_need_no_rule() {
         server.run_tool("server", &["serve", "8080", "it is me"]).await;
         server.run_tool("other", &["serve", "8081", "it is me"]).await;
         let egress = vec![allow(Protocol::Tcp, Some((8080, 8080)), &[server.address])];
-        let client = world.filtered(20, Arc::new(Filter { ingress: Vec::new(), egress })).await;
+        let client = world.filtered(20, Arc::new(Filter { egress, ..Filter::default() })).await;
         let at = format!("{}:8080", server.address);
         assert_eq!(client.says("allowed", &["say", "hey", &at]).await, "it is me");
         assert_eq!(client.knock("port", server.address, 8081).await, "closed");
@@ -93,6 +93,43 @@ async fn what_goes_out_is_let_out_and_answers_need_no_rule() {
         assert_eq!(client.knock("gateway", gateway, 9).await, "closed");
         let free = world.task(30, 256, 512, &[]).await;
         assert_eq!(free.knock("gateway", gateway, 9).await, "refused");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_of_thousands_of_addresses_is_set_whole() {
+    with_world(|world| async move {
+        let friend = world.task(20, 256, 512, &[]).await;
+        let stranger = world.task(21, 256, 512, &[]).await;
+        // Apart, so that none can be made one with another.
+        let apart = (0..6_000).map(|n| Ipv4Addr::from(0x0a80_0000 + 2 * n));
+        let peers: Vec<Ipv4Addr> = apart.chain([friend.address]).collect();
+        let server = world.filtered(10, ingress(allow(Protocol::Tcp, None, &peers))).await;
+        server.run_tool("server", &["serve", "8080", "it is me"]).await;
+        assert_eq!(friend.knock("friend", server.address, 8080).await, "open");
+        assert_eq!(stranger.knock("stranger", server.address, 8080).await, "closed");
+
+        let enormous: Vec<Ipv4Addr> = (0..300_000).map(|n| Ipv4Addr::from(0x0a80_0000 + 2 * n)).collect();
+        let rule = ingress(allow(Protocol::Tcp, None, &enormous));
+        let error = world.runtime.set_filter(&server.sandbox_id, &rule).await.unwrap_err().to_string();
+        assert!(error.contains("set the filter of the sandbox") && error.contains("bytes"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engines_resolver_is_let_out_and_no_other_of_its_port() {
+    with_world(|world| async move {
+        let server = world.task(10, 256, 512, &[]).await;
+        let echo = server.run_tool("echo", &["echo", "53"]).await;
+        said(&world.runtime, &echo, "ready").await;
+        let at = format!("{}:53", server.address);
+        let filter = Filter { resolver: true, strict: true, ..Filter::default() };
+        let client = world.filtered(20, Arc::new(filter)).await;
+        assert_eq!(client.says("other", &["ask", &at]).await, "closed");
+        let free = world.filtered(21, Arc::new(Filter::open())).await;
+        assert_eq!(free.says("other", &["ask", &at]).await, "open");
     })
     .await;
 }

@@ -123,7 +123,24 @@ pub(crate) struct Task<'a> {
     memory: u32,
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    /// A task in a sandbox that is there already.
+    pub(crate) fn joined(world: &'a World, sandbox_id: &str, address: Ipv4Addr) -> Self {
+        let task_id = uuid::Uuid::new_v4().simple().to_string();
+        Self { world, task_id, sandbox_id: sandbox_id.to_owned(), address, cpu: 256, memory: 512 }
+    }
+
+    /// The name of its sandbox on the engine.
+    pub(crate) fn sandbox_name(&self) -> String {
+        sandbox_name(self.world, &self.sandbox_id)
+    }
+
+    /// What a word of the tool prints, in a container of its own.
+    pub(crate) async fn tells(&self, words: &[&str]) -> String {
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        self.output(self.spec(&name, words).await).await.trim().to_owned()
+    }
+
     /// A container of this task that runs the tool with these words.
     pub(crate) async fn spec(&self, name: &str, words: &[&str]) -> ContainerSpec {
         ContainerSpec {
@@ -158,6 +175,10 @@ impl Task<'_> {
         assert_eq!(errors, "", "what it wrote to its standard error");
         frames.iter().map(text).collect()
     }
+}
+
+pub(crate) fn sandbox_name(world: &World, sandbox_id: &str) -> String {
+    format!("neargate-{}-sandbox-{sandbox_id}", &world.options.instance_id[..8])
 }
 
 /// Every frame until the container has ended.

@@ -1,7 +1,7 @@
 //! What the tests run in containers: one static program, a word for what it does.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// What drops packets gives no answer: how long one is waited for that should not come.
@@ -115,7 +115,308 @@ fn main() {
             let open = sent.is_ok() && socket.recv(&mut [0; 512]).is_ok();
             println!("{}", if open { "open" } else { "closed" });
         }
+        // Writes packets past the hooks of IP, or in the name of another: one each way, each a byte longer.
+        ["raw", from, to, length] => {
+            for (way, length) in raw::WAYS.iter().zip(number(length) as usize..) {
+                let sent = raw::send(way, from.parse().expect("an address"), to.parse().expect("a port"), length);
+                println!("{way} {}", sent.map_or_else(|error| error.to_string(), |()| "sent".to_owned()));
+            }
+        }
+        // Makes a connection known that nobody made, with a packet to itself in the name of another, and sends its answer.
+        ["answer", from, to, length] => {
+            let peer: SocketAddrV4 = to.parse().expect("a port");
+            let socket = UdpSocket::bind((from.parse::<Ipv4Addr>().expect("an address"), 5555)).expect("binds");
+            let own = SocketAddrV4::new(from.parse().expect("an address"), 5555);
+            let _ = raw::as_though(peer, own);
+            println!("{:?}", socket.send_to(&vec![b'x'; number(length) as usize], peer).map_err(|error| error.kind()));
+        }
+        // Says to everybody that an address is here.
+        ["announce", address] => {
+            println!("{:?}", raw::announce(address.parse().expect("an address")).map_err(|error| error.kind()));
+        }
+        // Says a word, prints the answer, or that there was none.
+        ["call", word, address] => {
+            let answer = call(word, address);
+            println!("{}", answer.unwrap_or_else(|error| format!("closed: {error}")));
+        }
+        // As many connections at once: every one is there before a word is said on any.
+        ["crowd", count, word, address] => {
+            let connections: Vec<TcpStream> =
+                (0..number(count)).map(|_| TcpStream::connect(address).expect("connects")).collect();
+            println!("connected");
+            let mut answers = std::collections::BTreeMap::new();
+            for mut connection in connections {
+                connection.write_all(word.as_bytes()).expect("says");
+                let mut answer = String::new();
+                connection.read_to_string(&mut answer).expect("hears");
+                *answers.entry(answer).or_insert(0) += 1;
+            }
+            println!("{answers:?}");
+        }
+        // Says a word and does not listen to the answer.
+        ["ignore", word, address] => {
+            let mut connection = TcpStream::connect(address).expect("connects");
+            connection.write_all(word.as_bytes()).expect("says");
+            println!("ignores");
+            hold(&connection.local_addr().expect("one").to_string().into_bytes());
+        }
+        // Says a word, then as many bytes; prints how many came back, and whether they are the same.
+        ["mirror", word, length, address] => {
+            let sent: Vec<u8> = (0..number(length) as usize).map(|n| (n % 251) as u8).collect();
+            let mut connection = TcpStream::connect(address).expect("connects");
+            connection.write_all(word.as_bytes()).expect("says");
+            let mut writing = connection.try_clone().expect("clones");
+            let to_write = sent.clone();
+            let writer = std::thread::spawn(move || {
+                writing.write_all(&to_write).expect("writes");
+                writing.shutdown(std::net::Shutdown::Write).expect("ends");
+            });
+            let mut back = Vec::new();
+            connection.read_to_end(&mut back).expect("hears");
+            writer.join().expect("has written");
+            println!("{} {}", back.len(), back == sent);
+        }
+        // The program of a sandbox of an older release: lines of netlink messages.
+        ["pass"] => pass(),
         other => panic!("no such word: {other:?}"),
+    }
+}
+
+fn call(word: &str, address: &str) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.write_all(word.as_bytes())?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    if answer.is_empty() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
+}
+
+fn pass() {
+    for line in std::io::stdin().lines() {
+        let line = line.expect("reads");
+        let mut words = line.split_whitespace();
+        let (Some(id), Some(protocol), Some(batch)) = (words.next(), words.next(), words.next()) else { continue };
+        let bytes: Vec<u8> = (0..batch.len() / 2)
+            .map(|at| u8::from_str_radix(&batch[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+            .collect();
+        let answers = raw::netlink(number(protocol), &bytes);
+        let answers: Vec<String> =
+            answers.iter().map(|answer| answer.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+        println!("{id} {}", answers.join(" "));
+    }
+    hold(&[]);
+}
+
+/// Sockets that std does not have.
+mod raw {
+    use std::ffi::c_void;
+    use std::io::{Error, Read, Result, Write};
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+    unsafe extern "C" {
+        fn socket(domain: i32, kind: i32, protocol: i32) -> i32;
+        fn setsockopt(socket: i32, level: i32, name: i32, value: *const c_void, length: u32) -> i32;
+        fn getsockopt(socket: i32, level: i32, name: i32, value: *mut c_void, length: *mut u32) -> i32;
+        fn bind(socket: i32, address: *const c_void, length: u32) -> i32;
+        fn sendto(socket: i32, bytes: *const c_void, length: usize, flags: i32, to: *const c_void, size: u32) -> isize;
+        fn mmap(at: *mut c_void, length: usize, protection: i32, flags: i32, file: i32, offset: i64) -> *mut c_void;
+    }
+
+    const AF_PACKET: i32 = 17;
+    const AF_XDP: i32 = 44;
+    const SOCK_RAW: i32 = 3;
+    const IPV4: u16 = 0x0800;
+
+    fn open(domain: i32, protocol: i32) -> Result<OwnedFd> {
+        match unsafe { socket(domain, SOCK_RAW, protocol) } {
+            -1 => Err(Error::last_os_error()),
+            descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+        }
+    }
+
+    fn set(socket: &OwnedFd, level: i32, name: i32, value: &[u8]) -> Result<()> {
+        let length = value.len() as u32;
+        match unsafe { setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) } {
+            0 => Ok(()),
+            _ => Err(Error::last_os_error()),
+        }
+    }
+
+    fn send_to(socket: &OwnedFd, bytes: &[u8], to: &[u8]) -> Result<()> {
+        let (data, address) = (bytes.as_ptr().cast(), to.as_ptr().cast());
+        match unsafe { sendto(socket.as_raw_fd(), data, bytes.len(), 0, address, to.len() as u32) } {
+            -1 => Err(Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    fn mac() -> [u8; 6] {
+        let text = std::fs::read_to_string("/sys/class/net/eth0/address").expect("an interface");
+        let bytes: Vec<u8> =
+            text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect();
+        bytes.try_into().expect("six bytes")
+    }
+
+    fn index() -> u32 {
+        let text = std::fs::read_to_string("/sys/class/net/eth0/ifindex").expect("an interface");
+        text.trim().parse().expect("a number")
+    }
+
+    /// IPv4 and UDP around so many bytes.
+    fn packet(from: SocketAddrV4, to: SocketAddrV4, length: usize) -> Vec<u8> {
+        let mut packet = vec![0x45, 0];
+        packet.extend((28 + length as u16).to_be_bytes());
+        packet.extend([0, 1, 0, 0, 64, 17, 0, 0]);
+        packet.extend(from.ip().octets());
+        packet.extend(to.ip().octets());
+        let sum: u32 = packet.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let sum = !((sum >> 16) + (sum & 0xffff)) as u16;
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet.extend(from.port().to_be_bytes());
+        packet.extend(to.port().to_be_bytes());
+        packet.extend((8 + length as u16).to_be_bytes());
+        packet.extend([0, 0]);
+        packet.extend(vec![b'x'; length]);
+        packet
+    }
+
+    /// A frame to everybody: whose address it is needs no asking.
+    fn frame(kind: u16, content: &[u8]) -> Vec<u8> {
+        [&[0xff; 6], mac().as_slice(), &kind.to_be_bytes(), content].concat()
+    }
+
+    /// `struct sockaddr_ll`.
+    fn link(kind: u16) -> Vec<u8> {
+        let mut address = (AF_PACKET as u16).to_ne_bytes().to_vec();
+        address.extend(kind.to_be_bytes());
+        address.extend(index().to_ne_bytes());
+        address.extend([0, 0, 0, 6]);
+        address.extend([0xff; 8]);
+        address
+    }
+
+    pub const WAYS: [&str; 6] = ["frame", "bypass", "vlan", "unknown", "xdp", "ip"];
+
+    pub fn send(how: &str, from: Ipv4Addr, to: SocketAddrV4, length: usize) -> Result<()> {
+        const SOL_PACKET: i32 = 263;
+        const QDISC_BYPASS: i32 = 20;
+        let packet = packet(SocketAddrV4::new(from, 9), to, length);
+        match how {
+            "frame" => send_to(&open(AF_PACKET, 0)?, &frame(IPV4, &packet), &link(IPV4)),
+            "bypass" => {
+                let socket = open(AF_PACKET, 0)?;
+                set(&socket, SOL_PACKET, QDISC_BYPASS, &1i32.to_ne_bytes())?;
+                send_to(&socket, &frame(IPV4, &packet), &link(IPV4))
+            }
+            // The kernel is told that it is a VLAN's, and looks for the IP header elsewhere: there is another one.
+            "vlan" => {
+                let allowed = self::packet(SocketAddrV4::new(own(), 9), to, 0);
+                let packet = [&packet[..], &allowed].concat();
+                send_to(&open(AF_PACKET, 0)?, &frame(IPV4, &packet), &link(0x8100))
+            }
+            "unknown" => send_to(&open(AF_PACKET, 0)?, &frame(IPV4, &packet), &link(0x88b5)),
+            "xdp" => xdp(&frame(IPV4, &packet)),
+            "ip" => by_ip(&packet, to),
+            other => panic!("no such way: {other}"),
+        }
+    }
+
+    fn own() -> Ipv4Addr {
+        let routes = std::net::UdpSocket::bind("0.0.0.0:0").expect("binds");
+        routes.connect("192.0.2.1:9").expect("a route");
+        match routes.local_addr().expect("one").ip() {
+            std::net::IpAddr::V4(address) => address,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn by_ip(packet: &[u8], to: SocketAddrV4) -> Result<()> {
+        const AF_INET: i32 = 2;
+        const IPPROTO_RAW: i32 = 255;
+        let mut address = (AF_INET as u16).to_ne_bytes().to_vec();
+        address.extend([0, 0]);
+        address.extend(to.ip().octets());
+        address.extend([0; 8]);
+        send_to(&open(AF_INET, IPPROTO_RAW)?, packet, &address)
+    }
+
+    /// A packet to an address of this host, as though another had sent it.
+    pub fn as_though(from: SocketAddrV4, to: SocketAddrV4) -> Result<()> {
+        by_ip(&packet(from, to, 4), to)
+    }
+
+    /// An ARP answer to everybody that nobody asked for.
+    pub fn announce(address: Ipv4Addr) -> Result<()> {
+        let mut answer = vec![0, 1, 8, 0, 6, 4, 0, 2];
+        answer.extend(mac());
+        answer.extend(address.octets());
+        answer.extend([0xff; 6]);
+        answer.extend(address.octets());
+        const ARP: u16 = 0x0806;
+        send_to(&open(AF_PACKET, 0)?, &frame(ARP, &answer), &link(ARP))
+    }
+
+    /// Sends a frame from an AF_XDP socket (Documentation/networking/af_xdp.rst).
+    fn xdp(frame: &[u8]) -> Result<()> {
+        const SOL_XDP: i32 = 283;
+        const MMAP_OFFSETS: i32 = 1;
+        const TX_RING: i32 = 3;
+        const UMEM_REG: i32 = 4;
+        const FILL_RING: i32 = 5;
+        const COMPLETION_RING: i32 = 6;
+        const TX_OFFSET: i64 = 0x8000_0000;
+        const CHUNK: usize = 4096;
+        const MSG_DONTWAIT: i32 = 0x40;
+        let anonymous = unsafe { mmap(std::ptr::null_mut(), CHUNK, 3, 0x22, -1, 0) };
+        unsafe { std::ptr::copy_nonoverlapping(frame.as_ptr(), anonymous.cast::<u8>(), frame.len()) };
+        let socket = open(AF_XDP, 0)?;
+        let mut memory = (anonymous as u64).to_ne_bytes().to_vec();
+        memory.extend((CHUNK as u64).to_ne_bytes());
+        memory.extend((CHUNK as u32).to_ne_bytes());
+        memory.extend([0; 4]);
+        set(&socket, SOL_XDP, UMEM_REG, &memory)?;
+        for ring in [FILL_RING, COMPLETION_RING, TX_RING] {
+            set(&socket, SOL_XDP, ring, &1u32.to_ne_bytes())?;
+        }
+        let mut offsets = [0u64; 16];
+        let mut size = 128;
+        unsafe { getsockopt(socket.as_raw_fd(), SOL_XDP, MMAP_OFFSETS, offsets.as_mut_ptr().cast(), &mut size) };
+        let [producer, descriptors] = [offsets[4] as usize, offsets[6] as usize];
+        let ring =
+            unsafe { mmap(std::ptr::null_mut(), descriptors + 16, 3, 1, socket.as_raw_fd(), TX_OFFSET) };
+        let mut address = (AF_XDP as u16).to_ne_bytes().to_vec();
+        address.extend((1u16 << 1).to_ne_bytes());
+        address.extend(index().to_ne_bytes());
+        address.extend([0; 8]);
+        if unsafe { bind(socket.as_raw_fd(), address.as_ptr().cast(), 16) } != 0 {
+            return Err(Error::last_os_error());
+        }
+        unsafe {
+            let ring = ring.cast::<u8>();
+            ring.add(descriptors).cast::<u64>().write(0);
+            ring.add(descriptors + 8).cast::<u32>().write(frame.len() as u32);
+            ring.add(descriptors + 12).cast::<u32>().write(0);
+            ring.add(producer).cast::<u32>().write_volatile(1);
+            match sendto(socket.as_raw_fd(), std::ptr::null(), 0, MSG_DONTWAIT, std::ptr::null(), 0) {
+                -1 => Err(Error::last_os_error()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// Sends a batch to the kernel, and answers what it says.
+    pub fn netlink(protocol: i32, batch: &[u8]) -> Vec<Vec<u8>> {
+        const AF_NETLINK: i32 = 16;
+        const NONBLOCK: i32 = 0o4000;
+        let descriptor = unsafe { socket(AF_NETLINK, SOCK_RAW | NONBLOCK, protocol) };
+        let mut kernel = unsafe { std::fs::File::from_raw_fd(descriptor) };
+        kernel.write_all(batch).expect("the kernel takes it");
+        let mut answers = Vec::new();
+        let mut answer = [0; 512];
+        while let Ok(length @ 1..) = kernel.read(&mut answer) {
+            answers.push(answer[..length].to_vec());
+        }
+        answers
     }
 }
 

@@ -28,7 +28,12 @@ fn description() -> String {
     [
         format!("[vpc]\ncidr = \"{block}\"\n[[subnet]]\nname = \"tasks\"\nid = \"{SUBNET}\"\n"),
         format!("cidr = \"{block}\"\nzone = \"a\"\n[[route-table]]\nname = \"main\"\n"),
-        group(APP, "app", "ingress = [{ protocol = \"tcp\", port = 8080, group = \"web\" }]"),
+        group(
+            APP,
+            "app",
+            "ingress = [\n{ protocol = \"tcp\", port = 8080, group = \"web\" },\n\
+             { protocol = \"tcp\", port = 53, group = \"web\" },\n{ protocol = \"tcp\", port = 53, group = \"mute\" },\n]",
+        ),
         group(WEB, "web", ""),
         group(OTHER, "other", ""),
         group(MUTE, "mute", "egress = []"),
@@ -72,6 +77,14 @@ pub(crate) async fn security_groups_decide_who_reaches_whom(shared: &Arc<Shared>
     assert!(!gets(&aws, &[OTHER], &url, "3").await?, "a member of another group");
     assert!(!gets(&aws, &[MUTE, OTHER], &url, "3").await?, "rules only allow, and none does");
     assert!(!gets(&aws, &[MUTE], &url, "3").await?, "a member that may ask nobody");
+
+    // The VPC's resolver is reached whatever the groups say; what else listens on its port is not.
+    let names = container("main", &["serve", "--port", "53"]).build();
+    let names = aws.register("names", [names]).await?;
+    let names = aws.running(&run(&aws, &names, &[APP]).await?).await?;
+    let names = format!("http://{}:53/", aws::address(&names)?);
+    assert!(gets(&aws, &[WEB], &names, "20").await?, "a member that may ask anybody");
+    assert!(!gets(&aws, &[MUTE], &names, "3").await?, "port 53 is a port like any");
 
     emulator.kill()?;
     emulator.resume().await?;

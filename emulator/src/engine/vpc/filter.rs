@@ -51,17 +51,27 @@ impl Vpc {
         let of_task = || self.security_groups.iter().filter(|group| groups.contains(&group.group_id));
         let ingress = of_task().flat_map(|group| &group.ingress);
         let egress = of_task().flat_map(|group| &group.egress);
-        let mut filter = Filter {
+        Filter {
             ingress: ingress.map(|permission| self.allow(permission, members)).collect(),
             egress: egress.map(|permission| self.allow(permission, members)).collect(),
-        };
-        if self.dhcp_options.domain_name_servers.is_empty() {
-            // The engine's resolver stands for Amazon's, whose traffic no group filters. It asks on from inside.
-            let resolver =
-                |protocol| Allow { protocol, ports: Some((53, 53)), peers: vec![Cidr::ANY.block()] };
-            filter.egress.extend([Protocol::Udp, Protocol::Tcp].map(resolver));
+            // The runtime's resolver stands for Amazon's, whose traffic no group filters.
+            resolver: self.dhcp_options.domain_name_servers.is_empty(),
+            strict: self.tells_tasks_apart(),
         }
-        filter
+    }
+
+    /// Whether a task may be kept from something: there is more than one group that is open within itself and to
+    /// everywhere.
+    fn tells_tasks_apart(&self) -> bool {
+        let [group] = self.security_groups.as_slice() else { return true };
+        let has = |permissions: &[Permission], peer: Peer| {
+            let open = |permission: &Permission| {
+                permission.protocol == Protocol::All && permission.peers.contains(&peer)
+            };
+            permissions.iter().any(open)
+        };
+        !has(&group.ingress, Peer::Group(group.group_id.clone()))
+            || !has(&group.egress, Peer::Cidr(Cidr::ANY))
     }
 
     fn allow(&self, permission: &Permission, members: &Members) -> Allow {
@@ -184,25 +194,34 @@ mod tests {
     fn the_rules_of_all_groups_add_up_and_the_resolver_is_always_reached() {
         let mut vpc = vpc();
         let both = strings(&[SECURITY_GROUP_ID, WEB]);
-        let resolver =
-            |filter: &Filter| filter.egress.iter().filter(|allow| allow.ports == Some((53, 53))).count();
         let filter = vpc.filter(&both, &Members::default());
         assert_eq!(
             filter.ingress.iter().map(|allow| allow.protocol).collect::<Vec<_>>(),
             [Protocol::All, Protocol::All, Protocol::Tcp]
         );
         assert_eq!(filter.ingress[2].ports, Some((80, 88)));
-        assert_eq!((filter.egress.len(), resolver(&filter)), (4, 2));
+        assert_eq!((filter.egress.len(), filter.resolver), (2, true));
         vpc.dhcp_options.domain_name_servers.push(Ipv4Addr::new(10, 96, 0, 10));
         let filter = vpc.filter(&strings(&[WEB]), &Members::default());
         assert_eq!(
-            (filter.egress.len(), resolver(&filter)),
-            (1, 0),
+            (filter.egress.len(), filter.resolver),
+            (1, false),
             "one's own name server is a peer like any"
         );
         assert_eq!(
             filter.egress[0],
             Allow { protocol: Protocol::Icmp, ports: None, peers: vec![Cidr::ANY.block()] }
         );
+    }
+    #[test]
+    fn a_filter_is_strict_where_a_group_keeps_a_task_from_something() {
+        let strict = |vpc: &Vpc| vpc.filter(&strings(&[SECURITY_GROUP_ID]), &Members::default()).strict;
+        let builtin = Vpc::builtin("10.0.0.0/16".parse().unwrap(), false);
+        assert!(!strict(&builtin) && strict(&vpc()));
+        let mut closed = builtin.clone();
+        closed.security_groups[0].egress.clear();
+        let mut apart = builtin;
+        apart.security_groups[0].ingress.remove(0);
+        assert!(strict(&closed) && strict(&apart));
     }
 }

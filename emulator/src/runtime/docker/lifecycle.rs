@@ -25,7 +25,12 @@ impl Inner {
     pub(super) async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error> {
         let name = self.instance.container(&spec.task_id, &spec.name);
         let ceiling = self.ceiling(&spec.sandbox_id).await;
-        let body = container::body(spec, &self.instance, &self.limits, &ceiling);
+        let mut spec = spec.clone();
+        // What is wrong with a sandbox that does not answer, the start says.
+        if !self.program(&spec.sandbox_id).await.is_ok_and(|program| program.may_have_raw_sockets()) {
+            spec.drop_capabilities.push("NET_RAW".to_owned());
+        }
+        let body = container::body(&spec, &self.instance, &self.limits, &ceiling);
         let attempted = format!("create the container {name}");
         self.create(&name, body).await.map_err(failed(&self.host, attempted))
     }

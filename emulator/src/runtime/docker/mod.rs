@@ -3,6 +3,7 @@
 //! ```text
 //! ensure_network ─▶ create_sandbox: a container of our own small program, with an address of the VPC's network
 //!                   set_filter: a line to that program, netlink messages in it
+//! calls          ◀─ connections that the program accepts inside
 //! prepare_task   ─▶ a cgroup with the task's limits, its volumes
 //! create, start  ─▶ the task's containers, all in the sandbox's network namespace and below the task's cgroup
 //! events, logs   ◀─ the engine's own streams, never polled
@@ -28,7 +29,8 @@ mod netlink;
 mod network;
 pub(crate) mod oom;
 mod program;
-mod sandbox;
+mod resolvers;
+pub(crate) mod sandbox;
 pub(crate) mod sandbox_image;
 mod state;
 pub(crate) mod ulimits;
@@ -45,8 +47,9 @@ use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
+use super::inward::Calls;
 use super::{
-    ContainerSpec, Error, Event, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec, Observed,
+    Call, ContainerSpec, Error, Event, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec, Observed,
     Sandbox, SandboxSpec, TaskSpec,
 };
 use client::failed;
@@ -82,6 +85,8 @@ pub(crate) struct Inner {
     /// Held while the sandbox image is looked for and loaded.
     sandbox_image: tokio::sync::Mutex<()>,
     pulls: image::Pulls,
+    programs: program::Programs,
+    calls: Arc<Calls>,
     ceiling: OnceLock<Ceiling>,
     /// By container id; see [`oom`].
     traces: Mutex<HashMap<String, Trace>>,
@@ -144,6 +149,8 @@ impl Inner {
             networks: tokio::sync::Mutex::default(),
             sandbox_image: tokio::sync::Mutex::default(),
             pulls: image::Pulls::default(),
+            programs: program::Programs::default(),
+            calls: Arc::default(),
             ceiling: OnceLock::new(),
             traces: Mutex::default(),
             under_way: TaskTracker::new(),
@@ -204,8 +211,16 @@ impl super::Runtime for Runtime {
         self.0.set_filter(sandbox_id, filter).await
     }
 
+    fn calls(&self) -> BoxStream<'static, Call> {
+        self.0.calls.listen()
+    }
+
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
-        self.0.remove(&self.0.instance.sandbox(sandbox_id)).await
+        self.0.programs.forget(sandbox_id);
+        let removed = self.0.remove(&self.0.instance.sandbox(sandbox_id)).await;
+        // A word that came meanwhile has met it once more.
+        self.0.programs.forget(sandbox_id);
+        removed
     }
 
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
@@ -265,6 +280,7 @@ impl super::Runtime for Runtime {
         self.0.under_way.close();
         self.0.under_way.wait().await;
         self.0.under_way.reopen();
+        self.0.programs.forget_all();
         self.0.remove_everything().await
     }
 }

@@ -18,6 +18,8 @@ pub(crate) const TASK: &str = "neargate.task";
 pub(crate) const CONTAINER: &str = "neargate.container";
 /// The sandbox's id. On the sandbox and on the containers that joined it.
 pub(crate) const SANDBOX: &str = "neargate.sandbox";
+/// What the sandbox's program speaks: `program::line::PROTOCOL` of the release that made it. On the sandbox.
+pub(crate) const PROTOCOL: &str = "neargate.protocol";
 /// The id of the VPC. On networks.
 pub(crate) const VPC: &str = "neargate.vpc";
 

@@ -12,14 +12,35 @@ use bollard::models::{
 };
 
 use super::client::{failed, reason, status};
-use super::names::SANDBOX;
+use super::names::{PROTOCOL, SANDBOX};
+use super::program::{Program, line};
 use super::ulimits::Ceiling;
 use super::{Inner, netlink, sandbox_image};
 use crate::runtime::{Error, Filter, Resolver, Sandbox, SandboxSpec};
 
-/// Bytes. The program needs some hundred KiB; the OCI runtime, which prepares the container inside this limit before
-/// it becomes the program, about 20 MiB.
-const MEMORY: i64 = 64 * 1024 * 1024;
+/// Bytes. The program needs some hundred KiB, and some ten MiB while it sets a filter of many addresses, which the kernel
+/// counts here as well; the OCI runtime, which prepares the container inside this limit before it becomes the program,
+/// about 20 MiB.
+const MEMORY: i64 = 128 * 1024 * 1024;
+
+/// Netlink; the place of AF_XDP, and a page that it pins beyond the limit of the user.
+const CAPABILITIES: [&str; 3] = ["NET_ADMIN", "NET_RAW", "IPC_LOCK"];
+
+/// What a sandbox can do on this engine.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    /// How far ulimits can be raised.
+    pub(crate) ceiling: Ceiling,
+    /// Whether a filter holds for raw sockets as well, or why it does not.
+    pub(crate) guarded: Result<(), String>,
+}
+
+/// Sets the routes and the filter inside.
+async fn wire(program: &Program, spec: &SandboxSpec) -> Result<(), Error> {
+    let batches = [netlink::routes(&spec.routes), program.filter(&spec.filter)];
+    let batches: Vec<_> = batches.into_iter().filter(|batch| !batch.is_empty()).collect();
+    program.instruct("set the routes and the filter", &batches).await
+}
 
 impl Inner {
     pub(super) async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
@@ -40,6 +61,7 @@ impl Inner {
             Ok(sandbox) => Ok(sandbox),
             Err(error) => {
                 // Its address is not free or its network is gone: nothing of it may stay.
+                self.programs.forget(&spec.sandbox_id);
                 if let Err(left) = self.remove(&name).await {
                     tracing::warn!(sandbox = name, error = %left, "a sandbox that did not start was left behind");
                 }
@@ -54,11 +76,9 @@ impl Inner {
             true => Error::NetworkFull { network: spec.network.clone() },
             false => failed(&self.host, attempted())(error),
         })?;
-        let (inspected, instructed) =
-            tokio::join!(self.docker.inspect_container(name, None), self.wire(spec, name));
-        instructed?;
-        let inspected = inspected.map_err(failed(&self.host, attempted()))?;
+        let (program, inspected) = self.new_program(&spec.sandbox_id).await?;
         self.learn_ceiling(&inspected);
+        wire(&program, spec).await?;
         let (address, mac_address) = interface(&inspected, &spec.network).ok_or_else(|| Error::Failed {
             attempted: attempted(),
             reason: format!("it has no address on the network {}", spec.network),
@@ -66,21 +86,13 @@ impl Inner {
         Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), address, mac_address })
     }
 
-    /// Sets the routes and the filter inside.
-    async fn wire(&self, spec: &SandboxSpec, name: &str) -> Result<(), Error> {
-        let batches = [netlink::routes(&spec.routes), netlink::filter(&spec.filter)];
-        let batches: Vec<_> = batches.into_iter().filter(|batch| !batch.is_empty()).collect();
-        self.instruct(name, "set the routes and the filter", &batches).await
-    }
-
     pub(super) async fn set_filter(&self, sandbox_id: &str, filter: &Filter) -> Result<(), Error> {
-        let name = self.instance.sandbox(sandbox_id);
-        self.instruct(&name, "set the filter", &[netlink::filter(filter)]).await
+        let program = self.program(sandbox_id).await?;
+        program.instruct("set the filter", &[program.filter(filter)]).await
     }
 
-    /// Loads the sandbox's image and runs it once without a network, its filter set. Answers how far ulimits can be
-    /// raised.
-    pub(crate) async fn probe_sandbox(&self) -> Result<Ceiling, Error> {
+    /// Loads the sandbox's image and runs it once without a network, its filter set.
+    pub(crate) async fn probe_sandbox(&self) -> Result<Probe, Error> {
         let name = self.instance.sandbox("probe");
         let attempted = || format!("run the sandbox {name}");
         self.ensure_sandbox_image().await?;
@@ -94,20 +106,21 @@ impl Inner {
             filter: Arc::new(Filter::open()),
         };
         self.create(&name, self.sandbox_body(&spec)).await.map_err(failed(&self.host, attempted()))?;
-        let started = self.docker.start_container(&name, None).await.map_err(failed(&self.host, attempted()));
-        let wired = match started {
-            Ok(()) => self.wire(&spec, &name).await,
-            Err(error) => Err(error),
-        };
-        let inspected =
-            self.docker.inspect_container(&name, None).await.map_err(failed(&self.host, attempted()));
-        if let Ok(inspected) = &inspected {
-            // While its process is there to be looked at.
-            self.learn_ceiling(inspected);
-        }
+        let probed = self.probe(&spec, &name).await;
+        self.programs.forget(&spec.sandbox_id);
         self.remove(&name).await?;
-        wired.and(inspected)?;
-        Ok(self.ceiling.get().cloned().unwrap_or_default())
+        probed
+    }
+
+    async fn probe(&self, spec: &SandboxSpec, name: &str) -> Result<Probe, Error> {
+        let started = self.docker.start_container(name, None).await;
+        started.map_err(failed(&self.host, format!("run the sandbox {name}")))?;
+        let (program, inspected) = self.new_program(&spec.sandbox_id).await?;
+        // While its process is there to be looked at.
+        self.learn_ceiling(&inspected);
+        wire(&program, spec).await?;
+        let ceiling = self.ceiling.get().cloned().unwrap_or_default();
+        Ok(Probe { ceiling, guarded: program.try_guard().await })
     }
 
     /// How far a container's ulimits can be raised; read once, of the first sandbox that is looked at.
@@ -147,7 +160,7 @@ impl Inner {
         ContainerCreateBody {
             image: Some(sandbox_image::reference()),
             hostname: spec.hostname.clone(),
-            labels: Some(self.instance.labels(&[(SANDBOX, &spec.sandbox_id)])),
+            labels: Some(self.instance.labels(&[(SANDBOX, &spec.sandbox_id), (PROTOCOL, line::PROTOCOL)])),
             // For its instructions, whoever attaches and however often.
             open_stdin: Some(true),
             stdin_once: Some(false),
@@ -166,7 +179,7 @@ impl Inner {
                 dns_search: Some(search_domains.clone()),
                 log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
                 cap_drop: Some(vec!["ALL".to_owned()]),
-                cap_add: Some(vec!["NET_ADMIN".to_owned()]),
+                cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
                 security_opt: Some(vec!["no-new-privileges".to_owned()]),
                 readonly_rootfs: Some(true),
                 // No /dev/shm to mount.

@@ -1,13 +1,15 @@
-//! The netlink messages that a sandbox's program sends in its namespace, byte by byte: routes in [`route`], packet
-//! filters in [`nft`]. Pure.
+//! The netlink messages that a sandbox's program sends in its namespace, byte by byte: addresses in [`address`], routes in
+//! [`route`], packet filters in [`nft`]. Pure.
 //!
 //! A message is a header and attributes, an attribute a length, a kind and bytes, all padded to four. Headers are in
 //! the byte order of the machine: the program is built for the engine's architecture, as this one is (linux/netlink.h).
 
+mod address;
 mod nft;
 mod route;
 
-pub(super) use nft::filter;
+pub(super) use address::addresses;
+pub(super) use nft::{Interface, filter, guard, inward, port};
 pub(super) use route::routes;
 
 /// `NETLINK_ROUTE` and `NETLINK_NETFILTER`.

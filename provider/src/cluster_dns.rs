@@ -1,7 +1,7 @@
-//! The address of the cluster's DNS, where no option says it: that of the Service `kube-dns`, as every cluster calls it.
+//! The address of the cluster's DNS, if no option names it: that of the Service `kube-dns`, as every cluster calls it.
 //!
-//! Asked for at the start, and then until it is there: a cluster's DNS may be deployed after the provider. Once known it
-//! stays, for the address of that Service does not change while the cluster lives.
+//! It is read until it is there: a cluster's DNS may be deployed after the provider. Once known it stays, for the address of that
+//! Service does not change while the cluster lives.
 
 use std::{net::IpAddr, sync::OnceLock, time::Duration};
 
@@ -11,17 +11,19 @@ use kube::{Api, Client};
 /// Namespace and name of the Service.
 const SERVICE: (&str, &str) = ("kube-system", "kube-dns");
 
-/// Until it is asked for again.
+/// How long one read may take, and until the next one.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Asks once, if the addresses are not known; says in the log what is missing.
+/// Reads it once, if the addresses are not known; says in the log what is missing.
 pub(crate) async fn find(client: &Client, known: &OnceLock<Vec<IpAddr>>) {
     if known.get().is_some() {
         return;
     }
     let (namespace, name) = SERVICE;
-    match Api::<Service>::namespaced(client.clone(), namespace).get_opt(name).await {
-        Ok(service) => {
+    let services = Api::<Service>::namespaced(client.clone(), namespace);
+    match tokio::time::timeout(TIMEOUT, services.get_opt(name)).await {
+        Ok(Ok(service)) => {
             let addresses = service.map(|service| addresses(&service)).unwrap_or_default();
             if addresses.is_empty() {
                 tracing::warn!("the Service kube-system/kube-dns has no address: give --cluster-dns");
@@ -31,17 +33,20 @@ pub(crate) async fn find(client: &Client, known: &OnceLock<Vec<IpAddr>>) {
             // Another asker may have been first, with the same answer.
             let _ = known.set(addresses);
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
                 error,
-                "reading the Service kube-system/kube-dns; --cluster-dns makes it needless"
+                "could not read the Service kube-system/kube-dns; retrying, unless --cluster-dns is given"
             );
+        }
+        Err(_) => {
+            tracing::warn!("the API server did not return the Service kube-system/kube-dns in time; retrying")
         }
     }
 }
 
-/// Asks until the addresses are known.
+/// Reads it until the addresses are known.
 pub(crate) async fn keep_looking(client: &Client, known: &OnceLock<Vec<IpAddr>>) {
     while known.get().is_none() {
         tokio::time::sleep(RETRY).await;
@@ -49,7 +54,7 @@ pub(crate) async fn keep_looking(client: &Client, known: &OnceLock<Vec<IpAddr>>)
     }
 }
 
-/// The Service's addresses; none where it is headless.
+/// The Service's addresses; none if it is headless.
 fn addresses(service: &Service) -> Vec<IpAddr> {
     let spec = service.spec.as_ref();
     let several = spec.and_then(|spec| spec.cluster_ips.clone()).unwrap_or_default();

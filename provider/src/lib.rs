@@ -13,16 +13,17 @@
 //! as it runs against an emulator of it. It keeps no state of its own: everything it must remember is
 //! on the pod, on the task, or in both.
 
-mod arguments;
 mod background;
 pub mod clock;
 mod cluster_dns;
-pub mod config;
 pub mod fargate;
 pub mod kubelet;
 pub mod node;
+pub mod nodes;
 pub mod options;
 pub mod pods;
 pub mod probes;
+mod quantity;
 pub mod service;
+mod tls;
 pub mod translate;

@@ -1,4 +1,4 @@
-//! `neargate-provider`: reads the command line, wires, runs. What goes wrong is one line, with what to do.
+//! `neargate-provider`: reads the command line, wires, runs. What goes wrong is one line that says what to do.
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -8,13 +8,23 @@ use neargate_provider::{
     options::{Arguments, Options},
     service::Service,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
+/// What a shell reports of a process that a signal ended: 128 and the signal's number.
+const ENDED_BY_SIGNAL: i32 = 128;
+
+fn main() -> ExitCode {
+    let run = || {
+        let options = Options::load(Arguments::parse())?;
+        let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+        let ended = runtime.block_on(run(options));
+        // A name that is still being resolved does not hold up the end.
+        runtime.shutdown_background();
+        ended
+    };
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("neargate-provider: {error:#}");
@@ -23,8 +33,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<()> {
-    let options = Options::load(Arguments::parse())?;
+async fn run(options: Options) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new("info"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -33,14 +42,28 @@ async fn run() -> anyhow::Result<()> {
         .init();
 
     let shutdown = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
+    let terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    tokio::spawn(follow(terminate, interrupt, shutdown.clone()));
+    let service = tokio::select! {
+        service = Service::connect(options) => service?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    Ok(service.run(shutdown).await?)
+}
+
+/// The first signal ends the provider in order, whatever it is doing; the second one at once. Nothing is lost by that: the provider can
+/// be killed anywhere.
+async fn follow(mut terminate: Signal, mut interrupt: Signal, shutdown: CancellationToken) {
+    let mut next = async || {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
         }
-        stop.cancel();
-    });
-    Ok(Service::connect(options).await?.run(shutdown).await?)
+    };
+    next().await;
+    tracing::info!("ending; a second signal ends at once");
+    shutdown.cancel();
+    let signal = next().await;
+    std::process::exit(ENDED_BY_SIGNAL + signal.as_raw_value());
 }

@@ -1,6 +1,6 @@
-//! The whole provider, wired: one watch of the node's pods, and who reads it.
+//! The whole provider, wired: one watch of the node's pods, and who reads it; all of it only while this process leads.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -8,7 +8,6 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{WatchStreamExt, reflector, watcher},
 };
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,9 +16,12 @@ use crate::{
     kubelet, node,
     options::Options,
     pods::Controller,
-    probes::{self, Prober},
+    probes::Prober,
     translate::Settings,
 };
+
+/// How long the API server may take to answer at the start.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the provider does not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +32,12 @@ pub enum Error {
     /// The client could not be made of them.
     #[error("making the client of the Kubernetes cluster")]
     Client(#[source] kube::Error),
-    /// The cluster does not answer, or does not let the provider ask.
+    /// The cluster refuses the provider.
     #[error("reading the namespace kube-system, whose UID names the cluster")]
     Cluster(#[source] kube::Error),
+    /// The cluster does not answer in time.
+    #[error("reading the namespace kube-system: the API server did not answer within {TIMEOUT:?}")]
+    Silent,
     /// The prober's TLS could not be set up.
     #[error("preparing the prober")]
     Prober(#[from] rustls::Error),
@@ -49,14 +54,12 @@ pub enum Error {
 
 /// The provider, ready to run.
 pub struct Service {
+    options: Options,
     client: Client,
     aws: fargate::Client,
     settings: Settings,
-    probes: (Prober, mpsc::Receiver<probes::Event>),
+    leader: node::Leader,
     clock: clock::Shared,
-    pods: (reflector::Store<Pod>, reflector::store::Writer<Pod>),
-    kubelet: kubelet::Service,
-    node: node::Service,
 }
 
 impl std::fmt::Debug for Service {
@@ -66,11 +69,9 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// Connects to the cluster and to AWS, and listens for the kubelet's API. The cluster must answer; AWS need not
-    /// yet.
+    /// Connects to the cluster and to AWS. The cluster must answer; AWS need not yet.
     pub async fn connect(options: Options) -> Result<Self, Error> {
-        let Options { kubeconfig, node, fargate, kubelet } = options;
-        let config = match kubeconfig {
+        let config = match &options.kubeconfig {
             Some(path) => {
                 let read = Kubeconfig::read_from(path).map_err(|error| Error::Kubeconfig(error.into()))?;
                 kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
@@ -80,37 +81,52 @@ impl Service {
             None => kube::Config::infer().await.map_err(|error| Error::Kubeconfig(error.into()))?,
         };
         let client = Client::try_from(config).map_err(Error::Client)?;
-        let system =
-            Api::<Namespace>::all(client.clone()).get("kube-system").await.map_err(Error::Cluster)?;
+        let namespaces = Api::<Namespace>::all(client.clone());
+        let system = tokio::time::timeout(TIMEOUT, namespaces.get("kube-system"));
+        let system = system.await.map_err(|_| Error::Silent)?.map_err(Error::Cluster)?;
 
         let clock: clock::Shared = Arc::new(clock::System);
-        let aws = fargate::Client::connect(&fargate, Health::new(clock.clone())).await;
+        let aws = fargate::Client::connect(&options.fargate, Health::new(clock.clone())).await;
         if aws.region().is_empty() {
             return Err(Error::Region);
         }
-        let settings = Settings::new(&fargate, &node, aws.region(), &system.uid().unwrap_or_default());
-        if let Some(init) = &settings.init {
-            cluster_dns::find(&client, &init.cluster_dns).await;
-        }
-        let pods = reflector::store();
+        let cluster_uid = system.uid().unwrap_or_default();
+        let settings =
+            Settings::new(options.fargate.clone(), options.node.clone(), aws.region(), &cluster_uid);
+        let leader = node::Leader::new(client.clone(), &options.node, clock.clone());
+        Ok(Self { options, client, aws, settings, leader, clock })
+    }
+
+    /// Runs until `shutdown`: waits while another provider of the node acts, acts while this one may. The tasks of the pods run
+    /// on, and the node stays. Fails if the node or the kubelet's address cannot be ours.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        self.leader.lead(&shutdown, || self.act(&shutdown)).await
+    }
+
+    /// All that a provider does, from the start: nothing that an earlier term knew is believed in the next. Dropped, it ends.
+    async fn act(&self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let Self { options, client, aws, settings, leader: _, clock } = self;
+        let Options { kubeconfig: _, node, registration, fargate, kubelet } = options;
+        let (store, writer) = reflector::store();
         let kubelet = kubelet::Service::bind(
             kubelet::Options {
-                node: node.name.clone(),
-                ip: node.ip,
-                kubelet,
-                log_group: settings.log_group.clone(),
+                node: node.clone(),
+                kubelet: kubelet.clone(),
+                log_group: fargate.log_group.clone(),
             },
             client.clone(),
-            pods.0.clone(),
+            store.clone(),
             Arc::new(CloudWatch::new(aws.clone())),
             clock.clone(),
         )
         .await?;
-        let node = node::Service::new(
+        let virtual_node = node::Service::new(
             node::Options {
-                node,
+                node: node.clone(),
+                registration: registration.clone(),
+                architecture: fargate.architecture,
                 kubelet_port: kubelet.port(),
-                platform_version: settings.platform_version.clone(),
+                platform_version: fargate.platform_version.clone(),
             },
             client.clone(),
             aws.health().clone(),
@@ -118,47 +134,50 @@ impl Service {
             settings.started_by.clone(),
             clock.clone(),
         );
-        let probes = Prober::new(clock.clone())?;
-        Ok(Self { client, aws, settings, probes, clock, pods, kubelet, node })
-    }
-
-    /// Runs until `shutdown`. The tasks of the pods run on, and the node stays. Fails where the node can't be ours.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { client, aws, settings, probes, clock, pods: (store, writer), kubelet, node } = self;
-        let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", settings.node_name));
-        let watch = watcher(Api::<Pod>::all(client.clone()), mine)
+        let watch = watcher(Api::<Pod>::all(client.clone()), node.pods())
             .default_backoff()
             .modify(|pod| pod.metadata.managed_fields = None)
             .reflect(writer);
         tracing::info!(
-            node = settings.node_name,
+            node = node.name,
             cluster = aws.cluster(),
             region = aws.region(),
             started_by = settings.started_by,
             "running the pods of the node"
         );
-        let (dns_client, dns) = (client.clone(), settings.init.as_ref().map(|init| init.cluster_dns.clone()));
-        let controller = Controller::new(client, Arc::new(aws), settings, store, probes, clock);
-        let controller = async {
+        let probes = Prober::new(clock.clone())?;
+        let controller = Controller::new(
+            client.clone(),
+            Arc::new(aws.clone()),
+            settings.clone(),
+            store,
+            probes,
+            clock.clone(),
+        );
+        let pods = async {
+            // The first pods are to have the cluster's DNS too, if it can be known.
+            if fargate.init.is_some() {
+                cluster_dns::find(client, &settings.cluster_dns).await;
+            }
+            let dns = async {
+                if fargate.init.is_some() {
+                    cluster_dns::keep_looking(client, &settings.cluster_dns).await;
+                }
+            };
+            tokio::join!(controller.run(watch), dns);
+        };
+        let pods = async {
             tokio::select! {
-                () = controller.run(watch) => {}
+                () = pods => {}
                 () = shutdown.cancelled() => {}
             }
         };
-        let dns = async {
-            if let Some(dns) = dns {
-                tokio::select! {
-                    () = cluster_dns::keep_looking(&dns_client, &dns) => {}
-                    () = shutdown.cancelled() => {}
-                }
-            }
-        };
         let node = async {
-            let ended = node.run(shutdown.clone()).await;
+            let ended = virtual_node.run(shutdown.clone()).await;
             shutdown.cancel();
             ended
         };
-        let ((), (), (), node) = tokio::join!(controller, dns, kubelet.run(shutdown.clone()), node);
+        let ((), (), node) = tokio::join!(pods, kubelet.run(shutdown.clone()), node);
         Ok(node?)
     }
 }

@@ -18,8 +18,8 @@ use neargate_provider::{
         Client, Ecs, Health, Outcome,
         ecs::{Described, Error},
     },
-    options::{self, Architecture},
-    translate::{Settings, Translation, init::Init, run, translate},
+    options::{Layer, Options},
+    translate::{Settings, Translation, translate},
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -86,27 +86,21 @@ fn client(endpoint: &str) -> (Client, Health) {
 }
 
 fn translations() -> Vec<Translation> {
-    let settings = Settings {
-        cluster: "default".to_owned(),
-        region: "us-east-1".to_owned(),
-        subnets: vec!["subnet-12345678".to_owned()],
-        security_groups: Vec::new(),
-        assign_public_ip: true,
+    let layer = Layer {
+        node_ip: Some("192.0.2.1".to_owned()),
+        subnets: Some("subnet-12345678".into()),
+        assign_public_ip: Some(true),
         execution_role_arn: Some("arn:aws:iam::000000000000:role/execution".to_owned()),
         task_role_arn: Some("arn:aws:iam::000000000000:role/task".to_owned()),
         log_group: Some("/pods".to_owned()),
-        platform_version: "1.4.0".to_owned(),
-        architecture: Architecture::Arm64,
-        node_name: "fargate".to_owned(),
-        node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
-        started_by: run::started_by("cluster", "fargate"),
-        deletion_cost: None,
-        init: Some(Init::new(&options::Init {
-            image: "init:1".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            cluster_dns: vec![Ipv4Addr::new(10, 96, 0, 10).into()],
-        })),
+        platform_version: Some("1.4.0".to_owned()),
+        architecture: Some("arm64".to_owned()),
+        init_image: Some("init:1".to_owned()),
+        cluster_dns: Some("10.96.0.10".into()),
+        ..Layer::default()
     };
+    let options = Options::try_from(layer).expect("valid options");
+    let settings = Settings::new(options.fargate, options.node, "us-east-1", "cluster");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let pods = fs::read_dir(folder).expect("the golden pods").filter_map(|entry| {
         let path = entry.expect("an entry").path();

@@ -1,44 +1,32 @@
 //! Golden pairs: `golden/<name>.pod.yaml` beside `golden/<name>.task.json`, what the pod becomes.
 //!
-//! `NEARGATE_RENEW_GOLDEN=1 cargo test -p neargate-provider --test golden` writes the second of each pair anew; the change is then
+//! `NEARGATE_RENEW_GOLDEN=1 cargo test -p neargate-provider --test golden` rewrites the second of each pair; the change is then
 //! read in the diff like any other.
 
-use std::{env, fs, net::Ipv4Addr, path::Path};
+use std::{env, fs, path::Path};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use neargate_provider::{
-    options::{self, Architecture},
-    translate::{Note, Settings, init::Init, run, translate},
+    options::{Layer, Options},
+    translate::{Note, Settings, translate},
 };
 use serde_json::{Value, json};
 
 /// With an init image where the pod's file says so, as an annotation that only this test reads.
 fn settings(pod: &Pod) -> Settings {
-    let init = pod.annotations().get("golden/init-image").map(|image| {
-        Init::new(&options::Init {
-            image: image.clone(),
-            cluster_domain: "cluster.local".to_owned(),
-            cluster_dns: vec![Ipv4Addr::new(10, 96, 0, 10).into()],
-        })
-    });
-    Settings {
-        cluster: "default".to_owned(),
-        region: "us-east-1".to_owned(),
-        subnets: vec!["subnet-12345678".to_owned()],
-        security_groups: vec!["sg-12345678".to_owned()],
-        assign_public_ip: false,
+    let layer = Layer {
+        node_ip: Some("192.0.2.1".to_owned()),
+        subnets: Some("subnet-12345678".into()),
+        security_groups: Some("sg-12345678".into()),
         execution_role_arn: Some("arn:aws:iam::000000000000:role/execution".to_owned()),
-        task_role_arn: None,
         log_group: Some("/pods".to_owned()),
-        platform_version: "LATEST".to_owned(),
-        architecture: Architecture::Amd64,
-        node_name: "fargate".to_owned(),
-        node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
-        started_by: run::started_by("00000000-0000-4000-8000-000000000000", "fargate"),
-        deletion_cost: None,
-        init,
-    }
+        init_image: pod.annotations().get("golden/init-image").cloned(),
+        cluster_dns: Some("10.96.0.10".into()),
+        ..Layer::default()
+    };
+    let options = Options::try_from(layer).expect("valid options");
+    Settings::new(options.fargate, options.node, "us-east-1", "00000000-0000-4000-8000-000000000000")
 }
 
 fn task(pod: &Pod) -> Value {
@@ -52,6 +40,7 @@ fn task(pod: &Pod) -> Value {
                         json!({ "gracePeriodClamped": [asked, given] })
                     }
                     Note::LabelsLeftOut { keys } => json!({ "labelsLeftOut": keys }),
+                    Note::NotEnforced { fields } => json!({ "notEnforced": fields }),
                     Note::MissingClusterDns => json!("missingClusterDns"),
                     Note::DnsLimits { message } => json!({ "dnsLimits": message }),
                 })
@@ -90,6 +79,6 @@ fn every_golden_pod_becomes_the_task_beside_it() {
             differences.push(format!("{name}: is {becomes}\nbut the file says {expected}"));
         }
     }
-    assert!(pods >= 9, "the golden pods are not where they are looked for");
+    assert!(pods >= 10, "the golden pods are not where they are looked for");
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -1,12 +1,15 @@
 //! Options: flag over environment over file over default, and files that are refused in one clear line.
 
-use std::{net::Ipv4Addr, path::PathBuf};
-
-use clap::Parser;
-use neargate_provider::{
-    config::File,
-    options::{Architecture, Arguments, Certificate, Init, Options},
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
 };
+
+use clap::{CommandFactory, Parser};
+use neargate_provider::options::{self, Architecture, Arguments, Certificate, Init, Layer, Options, file};
 
 /// The old Fargate provider's file, as its own example has it.
 const OLD_FILE: &str = r#"
@@ -30,8 +33,8 @@ fn arguments(words: &[&str]) -> Arguments {
 }
 
 fn resolve(words: &[&str], file: &str) -> Result<Options, String> {
-    let file = File::parse(file, "fargate.toml").map_err(|error| error.to_string())?;
-    Options::resolve(arguments(words), file).map_err(|error| error.to_string())
+    let file = file::parse(file, "fargate.toml").map_err(|error| error.to_string())?;
+    arguments(words).layer.over(file).try_into().map_err(|error: options::Error| error.to_string())
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn the_old_providers_file_is_read_as_it_is() {
     assert!(fargate.assign_public_ip);
     assert_eq!((fargate.execution_role_arn, fargate.log_group), (None, None), "an empty text is none");
     assert_eq!(fargate.platform_version, "1.4.0");
-    let capacity = options.node.capacity;
+    let capacity = options.registration.capacity;
     assert_eq!([capacity.cpu.0, capacity.memory.0, capacity.pods.0], ["8", "16Gi", "10"]);
 }
 
@@ -57,7 +60,7 @@ fn both_spellings_and_bare_numbers_are_understood() {
     assert_eq!(options.fargate.subnets, ["subnet-1"]);
     assert_eq!(options.fargate.security_groups, ["sg-1"]);
     assert_eq!(options.fargate.architecture, Architecture::Arm64);
-    assert_eq!(options.node.capacity.cpu.0, "4");
+    assert_eq!(options.registration.capacity.cpu.0, "4");
 }
 
 #[test]
@@ -66,12 +69,12 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         .expect("valid");
     assert_eq!(options.fargate.cluster, "flag");
     assert_eq!(options.fargate.subnets, ["subnet-a", "subnet-b"]);
-    assert_eq!(options.node.capacity.pods.0, "7");
-    assert_eq!(options.node.capacity.cpu.0, "8", "the file's");
+    assert_eq!(options.registration.capacity.pods.0, "7");
+    assert_eq!(options.registration.capacity.cpu.0, "8", "the file's");
     assert_eq!(options.node.name, "fargate", "the default");
     assert_eq!(options.kubelet.port, 10250);
     assert_eq!(options.kubelet.address, Ipv4Addr::new(192, 0, 2, 1), "the node's InternalIP");
-    let taint = &options.node.taints[0];
+    let taint = &options.registration.taints[0];
     assert_eq!(
         (taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()),
         ("virtual-kubelet.io/provider", Some("aws"), "NoSchedule")
@@ -183,9 +186,60 @@ fn lists_can_be_emptied_and_files_come_in_pairs() {
     let words = ["--subnets", "s", "--node-taints", "", "--node-labels", "zone=a,rack=b"];
     let pair = ["--tls-cert-file", "a.crt", "--tls-private-key-file", "a.key", "--client-ca-file", "ca.crt"];
     let options = resolve(&[&words[..], &pair[..]].concat(), "").expect("valid");
-    assert_eq!(options.node.taints, []);
-    assert_eq!(options.node.labels.len(), 2);
+    assert_eq!(options.registration.taints, []);
+    assert_eq!(options.registration.labels.len(), 2);
     let certificate = Certificate { cert: PathBuf::from("a.crt"), key: PathBuf::from("a.key") };
     assert_eq!(options.kubelet.certificate, Some(certificate));
     assert_eq!(options.kubelet.client_ca, Some(PathBuf::from("ca.crt")));
+}
+
+/// Flag, keys in the file, meaning, default: of each option, in the order of the help.
+fn documented() -> Vec<[String; 4]> {
+    let command = Arguments::command();
+    let row = |&(name, keys): &(&str, &[&str])| {
+        let option =
+            command.get_arguments().find(|option| option.get_id() == name).expect("an option of that name");
+        let value = option.get_value_names().expect("a value")[0].as_str();
+        let help = option.get_help().expect("a help text").to_string();
+        let (meaning, default) = help.split_once(" [default: ").unwrap_or((&help, ""));
+        let flag = format!("--{} {value}", option.get_long().expect("a flag"));
+        [flag, keys.join("`, `"), meaning.to_owned(), default.trim_end_matches(']').to_owned()]
+    };
+    Layer::KEYS.iter().map(row).collect()
+}
+
+/// `NEARGATE_RENEW_GOLDEN=1` writes the table.
+#[test]
+fn the_readme_has_the_table_of_the_options() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(&readme).expect("provider/README.md");
+    let mut table = "\n| flag | key in the file | | default |\n| --- | --- | --- | --- |\n".to_owned();
+    for [flag, keys, meaning, default] in documented() {
+        let default =
+            if default.is_empty() || default.contains(' ') { default } else { format!("`{default}`") };
+        writeln!(table, "| `{flag}` | `{keys}` | {meaning} | {default} |").expect("a String takes all");
+    }
+    let (before, rest) = text.split_once("<!-- options -->").expect("where the table begins");
+    let (current, after) = rest.split_once("<!-- /options -->").expect("where the table ends");
+    if env::var_os("NEARGATE_RENEW_GOLDEN").is_some() {
+        fs::write(&readme, format!("{before}<!-- options -->{table}<!-- /options -->{after}"))
+            .expect("a writable README");
+    } else {
+        assert_eq!(current, table, "NEARGATE_RENEW_GOLDEN=1 writes it");
+    }
+}
+
+#[test]
+fn the_default_that_the_help_names_is_the_one_that_is_taken() {
+    let file = "Subnets = [\"s\"]\nInitImage = \"init:1\"";
+    let taken = resolve(&[], file).expect("valid");
+    let values: Vec<_> = documented()
+        .into_iter()
+        .filter(|[_, _, _, default]| !default.is_empty() && !default.contains(' '))
+        .map(|[flag, _, _, default]| (flag.split(' ').next().expect("a flag").to_owned(), default))
+        .collect();
+    assert!(values.len() >= 11, "{values:?}");
+    for (flag, default) in values {
+        assert_eq!(resolve(&[&format!("{flag}={default}")], file).as_ref(), Ok(&taken), "{flag} {default}");
+    }
 }

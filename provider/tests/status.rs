@@ -1,7 +1,7 @@
 //! Task to pod status, row by row: what ECS says, and what the pod then shows.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, LazyLock};
 
 use aws_sdk_ecs::types::{
     Attachment, Container, HealthStatus, KeyValuePair, Task, TaskStopCode, builders::TaskBuilder,
@@ -9,12 +9,14 @@ use aws_sdk_ecs::types::{
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use neargate_provider::nodes::Node;
 use neargate_provider::pods::decide::{self, Decision, Question, Readiness, Sight, Then};
 use neargate_provider::translate::init;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const NODE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+static NODE: LazyLock<Node> =
+    LazyLock::new(|| Node { name: "fargate".to_owned(), ip: Ipv4Addr::new(192, 0, 2, 1).into() });
 const CREATED: i64 = 1_790_000_000;
 const STARTED: i64 = CREATED + 10;
 const ENDED: i64 = CREATED + 20;
@@ -131,7 +133,7 @@ fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
         readiness: &readiness,
         condemned: None,
         answered: false,
-        node_ip: NODE_IP,
+        node: &NODE,
         init: false,
         now: Timestamp::from_second(seconds).expect("a time"),
     })

@@ -16,14 +16,11 @@ use aws_sdk_ecs::{
 };
 use aws_smithy_types::error::operation::BuildError;
 
-use crate::translate::{definition, run};
+use crate::translate::ecs;
 
 /// RegisterTaskDefinition of `definition`.
-pub(super) fn register(
-    client: &Client,
-    definition: &definition::Definition,
-) -> RegisterTaskDefinitionFluentBuilder {
-    let definition::Definition {
+pub(super) fn register(client: &Client, definition: &ecs::Definition) -> RegisterTaskDefinitionFluentBuilder {
+    let ecs::Definition {
         family,
         network_mode,
         requires_compatibilities,
@@ -58,8 +55,8 @@ pub(super) fn register(
         .set_container_definitions(Some(container_definitions.iter().map(container).collect()))
 }
 
-fn container(container: &definition::ContainerDefinition) -> ContainerDefinition {
-    let definition::ContainerDefinition {
+fn container(container: &ecs::ContainerDefinition) -> ContainerDefinition {
+    let ecs::ContainerDefinition {
         name,
         image,
         essential,
@@ -95,7 +92,7 @@ fn container(container: &definition::ContainerDefinition) -> ContainerDefinition
         .set_command(some(command))
         .set_environment(some(environment).map(|pairs| pairs.iter().map(pair).collect()))
         .set_port_mappings(some(port_mappings).map(|mappings| {
-            let mapping = |mapping: &definition::PortMapping| {
+            let mapping = |mapping: &ecs::PortMapping| {
                 PortMapping::builder()
                     .container_port(mapping.container_port)
                     .protocol(TransportProtocol::from(mapping.protocol))
@@ -120,14 +117,14 @@ fn container(container: &definition::ContainerDefinition) -> ContainerDefinition
         .build()
 }
 
-fn dependency(dependency: &definition::Dependency) -> Result<ContainerDependency, BuildError> {
+fn dependency(dependency: &ecs::Dependency) -> Result<ContainerDependency, BuildError> {
     ContainerDependency::builder()
         .container_name(dependency.container_name)
         .condition(ContainerCondition::from(dependency.condition))
         .build()
 }
 
-fn health(check: &definition::HealthCheck) -> Result<HealthCheck, BuildError> {
+fn health(check: &ecs::HealthCheck) -> Result<HealthCheck, BuildError> {
     let seconds = |value: u32| i32::try_from(value).ok();
     HealthCheck::builder()
         .set_command(Some(check.command.clone()))
@@ -138,8 +135,8 @@ fn health(check: &definition::HealthCheck) -> Result<HealthCheck, BuildError> {
         .build()
 }
 
-fn log(configuration: &definition::LogConfiguration) -> Result<LogConfiguration, BuildError> {
-    let definition::LogOptions { group, region, stream_prefix } = &configuration.options;
+fn log(configuration: &ecs::LogConfiguration) -> Result<LogConfiguration, BuildError> {
+    let ecs::LogOptions { group, region, stream_prefix } = &configuration.options;
     LogConfiguration::builder()
         .log_driver(LogDriver::from(configuration.log_driver))
         .options("awslogs-group", group)
@@ -149,8 +146,8 @@ fn log(configuration: &definition::LogConfiguration) -> Result<LogConfiguration,
 }
 
 /// RunTask of `run` with the revision `definition_arn`.
-pub(super) fn run(client: &Client, definition_arn: &str, run: &run::Run) -> RunTaskFluentBuilder {
-    let run::Run {
+pub(super) fn run(client: &Client, definition_arn: &str, run: &ecs::Run) -> RunTaskFluentBuilder {
+    let ecs::Run {
         cluster,
         count,
         launch_type,
@@ -166,7 +163,7 @@ pub(super) fn run(client: &Client, definition_arn: &str, run: &run::Run) -> RunT
         .set_subnets(Some(vpc.subnets.clone()))
         .set_security_groups(some(&vpc.security_groups))
         .assign_public_ip(AssignPublicIp::from(vpc.assign_public_ip));
-    let overridden = |own: &run::ContainerOverride| {
+    let overridden = |own: &ecs::ContainerOverride| {
         ContainerOverride::builder()
             .name(&own.name)
             .set_command(some(&own.command))
@@ -195,7 +192,7 @@ pub(super) fn run(client: &Client, definition_arn: &str, run: &run::Run) -> RunT
         ))
 }
 
-fn pair(pair: &definition::Pair) -> KeyValuePair {
+fn pair(pair: &ecs::Pair) -> KeyValuePair {
     KeyValuePair::builder().name(&pair.name).value(&pair.value).build()
 }
 

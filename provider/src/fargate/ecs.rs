@@ -14,7 +14,7 @@ use aws_sdk_ecs::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::{Client, Outcome};
-use crate::translate::{definition::Definition, run::Run};
+use crate::translate::ecs::{Definition, Run};
 
 /// Most ids of one DescribeTasks (ECS API).
 pub const MOST_IDS: usize = 100;

@@ -1,4 +1,4 @@
-//! Who calls: the client certificate first, else the bearer token, else nobody.
+//! Who calls: the client certificate first, else the bearer token, else no one.
 //!
 //! As in a kubelet, a certificate that proves nothing does not stop a good token, and a caller without either is
 //! refused: there is no anonymous access.
@@ -18,7 +18,10 @@ use crate::clock;
 /// How long the cluster's answer about a token holds (`authentication.webhook.cacheTTL` of a kubelet).
 const TOKEN_TTL: Duration = Duration::from_secs(120);
 
-/// The group of everybody who is somebody.
+/// How long the cluster may take to say whose a token is, or what a caller may do.
+pub(super) const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The group that every authenticated user is in.
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// A caller, as the cluster's authorizer knows it.
@@ -77,13 +80,18 @@ impl Authenticator {
             spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None },
             ..TokenReview::default()
         };
-        let status = match self.reviews.create(&PostParams::default(), &review).await {
-            Ok(review) => review.status.unwrap_or_default(),
-            Err(error) => {
-                // Not an answer about the token: the next request asks again.
+        let params = PostParams::default();
+        // Without an answer nothing is known of the token: the next request asks again.
+        let status = match tokio::time::timeout(REVIEW_TIMEOUT, self.reviews.create(&params, &review)).await {
+            Ok(Ok(review)) => review.status.unwrap_or_default(),
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the API server did not review a bearer token; its request is refused");
+                return None;
+            }
+            Err(_) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the cluster did not review a bearer token"
+                    "the API server did not review a bearer token in time; its request is refused"
                 );
                 return None;
             }
@@ -99,11 +107,14 @@ impl Authenticator {
     }
 }
 
-/// Common name and organizations of a certificate: the user and its groups (Kubernetes's X.509 client certificates).
+/// The last common name and the organizations of a certificate: the user and its groups (Kubernetes's X.509 client certificates).
 fn subject(leaf: &CertificateDer<'_>) -> Option<User> {
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
     let subject = certificate.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok().filter(|name| !name.is_empty())?;
+    // Of several, Go takes the last (`crypto/x509/pkix`, `FillFromRDNSequence`), and so does every API server; one that cannot be read
+    // as text could be that one.
+    let names: Result<Vec<_>, _> = subject.iter_common_name().map(|name| name.as_str()).collect();
+    let name = names.ok()?.pop().filter(|name| !name.is_empty())?;
     let groups = subject.iter_organization().filter_map(|group| group.as_str().ok().map(ToOwned::to_owned));
     Some(User {
         name: name.to_owned(),

@@ -8,7 +8,11 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::{Api, Client, api::PostParams};
 
-use super::{authn::User, cache::Cache};
+use super::{
+    authn::{REVIEW_TIMEOUT, User},
+    cache::Cache,
+};
+use crate::nodes::Node;
 
 /// How long a permission holds (`authorization.webhook.cacheAuthorizedTTL` of a kubelet).
 const ALLOWED_TTL: Duration = Duration::from_secs(300);
@@ -79,19 +83,24 @@ pub(super) enum Error {
     Forbidden(Forbidden),
     /// The cluster did not say.
     #[error("Authorization error (user={user}, verb={verb}, resource=nodes, subresource={subresource})")]
-    Review { user: String, verb: &'static str, subresource: &'static str, source: Box<kube::Error> },
+    Review {
+        user: String,
+        verb: &'static str,
+        subresource: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// Asks the cluster, and remembers the answer.
 #[derive(Debug)]
 pub(super) struct Authorizer {
     reviews: Api<SubjectAccessReview>,
-    node: String,
+    node: Node,
     decisions: Cache<(User, &'static str, &'static str), bool>,
 }
 
 impl Authorizer {
-    pub(super) fn new(client: Client, node: String) -> Self {
+    pub(super) fn new(client: Client, node: Node) -> Self {
         Self { reviews: Api::all(client), node, decisions: Cache::new() }
     }
 
@@ -126,16 +135,17 @@ impl Authorizer {
                     version: Some("v1".to_owned()),
                     resource: Some("nodes".to_owned()),
                     subresource: Some(subresource.to_owned()),
-                    name: Some(self.node.clone()),
+                    name: Some(self.node.name.clone()),
                     ..ResourceAttributes::default()
                 }),
                 ..SubjectAccessReviewSpec::default()
             },
             ..SubjectAccessReview::default()
         };
-        let answer = self.reviews.create(&PostParams::default(), &review).await.map_err(|source| {
-            Error::Review { user: user.name.clone(), verb, subresource, source: Box::new(source) }
-        })?;
+        let failed = |source| Error::Review { user: user.name.clone(), verb, subresource, source };
+        let params = PostParams::default();
+        let answer = tokio::time::timeout(REVIEW_TIMEOUT, self.reviews.create(&params, &review)).await;
+        let answer = answer.map_err(|late| failed(late.into()))?.map_err(|error| failed(error.into()))?;
         let allowed = matches!(
             answer.status,
             Some(SubjectAccessReviewStatus { allowed: true, denied: None | Some(false), .. })

@@ -19,6 +19,8 @@ use rustls::{
 };
 use tokio::sync::watch;
 
+use crate::tls;
+
 const NAMESPACE: &str = "kube-system";
 const CONFIG_MAP: &str = "extension-apiserver-authentication";
 const KEY: &str = "client-ca-file";
@@ -143,8 +145,7 @@ fn verifier(pem: &str) -> Result<Verifier, Error> {
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         roots.add(certificate.map_err(Error::Pem)?).map_err(Error::Certificate)?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider()).build();
     verifier.map_err(Error::Verifier).map(|verifier| verifier as Verifier)
 }
 

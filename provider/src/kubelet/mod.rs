@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! TCP -> tls (any client certificate, or none) -> authn (401) -> authz (403) -> routes (404, 501)
-//!         |                                        |             |               +-> logs -> CloudWatch Logs
+//!  |      |                                        |             |               +-> logs -> CloudWatch Logs
+//!  |      |                                        |             +-> strangers (introduces the connection)
+//!  +-> strangers (10 s for all of that)            |             |
 //!         +- serving certificate                   |             +-> SubjectAccessReview  (kept 5 min, 30 s)
 //!                                                  +-> client_ca, TokenReview             (kept 2 min)
 //! ```
@@ -28,6 +30,7 @@ mod client_ca;
 mod logs;
 mod routes;
 mod service;
+mod strangers;
 mod tls;
 
 pub use self::{

@@ -20,6 +20,7 @@ use super::{
     authn::{Authenticator, PeerCertificates},
     authz::{self, Attributes, Authorizer},
     logs::{self, Logs},
+    strangers::Visitor,
 };
 
 /// The doors that every request passes.
@@ -86,6 +87,7 @@ pub(super) fn router(doors: Arc<Doors>, logs: Logs) -> Router {
 async fn enter(
     State(doors): State<Arc<Doors>>,
     Extension(peer): Extension<PeerCertificates>,
+    Extension(visitor): Extension<Arc<Visitor>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -94,12 +96,15 @@ async fn enter(
     };
     let attributes = Attributes::of(request.method(), request.uri().path());
     match doors.authorizer.authorize(&user, attributes).await {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            visitor.introduce();
+            next.run(request).await
+        }
         Err(error @ authz::Error::Forbidden(_)) => (StatusCode::FORBIDDEN, error.to_string()).into_response(),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the cluster did not review a caller's access"
+                "the API server did not review a caller's access; its request is refused"
             );
             (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
         }

@@ -1,11 +1,6 @@
 //! The listener: accepts, shakes hands, serves, closes.
 
-use std::{
-    fmt, io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, service::service_fn};
@@ -18,7 +13,6 @@ use kube::{Client, runtime::reflector::Store};
 use rustls::pki_types::CertificateDer;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
@@ -31,16 +25,10 @@ use super::{
     client_ca::{self, ClientCa, Origin, Updater},
     logs::Logs,
     routes::{self, Doors},
+    strangers::{Strangers, Visitor},
     tls::{self, Serving},
 };
-use crate::{clock, fargate::logs::Source, options};
-
-/// Connections at once. An API server multiplexes its requests over a few; the rest is for scrapers and `kubectl logs`
-/// through HTTP/1.1, one connection each.
-const CONNECTIONS: usize = 1_024;
-
-/// How long a handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{clock, fargate::logs::Source, nodes::Node, options};
 
 /// How long an HTTP/1.1 connection may stay without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -58,10 +46,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the API is told.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The node's name: what permissions are asked on.
-    pub node: String,
-    /// The node's InternalIP: what a certificate of our own names.
-    pub ip: IpAddr,
+    /// The node that permissions are asked on, and that a certificate of our own names.
+    pub node: Node,
     /// Where to listen, which certificate to show, whom to trust.
     pub kubelet: options::Kubelet,
     /// The log group of the containers' output; `None` where it goes nowhere.
@@ -121,10 +107,10 @@ impl Service {
         source: Arc<dyn Source>,
         clock: clock::Shared,
     ) -> Result<Self, Error> {
-        let Options { node, ip, kubelet, log_group } = options;
+        let Options { node, kubelet, log_group } = options;
         let options::Kubelet { address, port, certificate, client_ca } = kubelet;
 
-        let serving = Arc::new(Serving::new(certificate, &node, ip, clock.now())?);
+        let serving = Arc::new(Serving::new(certificate, &node, clock.now())?);
         let acceptor = TlsAcceptor::from(Arc::new(tls::config(Arc::clone(&serving))?));
         let origin = client_ca.map_or_else(|| Origin::Cluster(client.clone()), Origin::File);
         let (client_ca, mut updater) = ClientCa::new(origin);
@@ -178,16 +164,17 @@ async fn follow(updater: Updater) {
 }
 
 async fn accept(listener: TcpListener, connection: Connection, connections: &mut JoinSet<()>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let strangers = Strangers::new();
     loop {
-        // Waiting for a place before accepting leaves the queue to the kernel. The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(connection.clone().serve(stream, place));
+                connections.spawn(connection.clone().serve(stream, strangers.enter()));
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a connection was not accepted");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not accept a connection to the kubelet's API; retrying in {ACCEPT_PAUSE:?}"
+                );
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -203,26 +190,38 @@ struct Connection {
 }
 
 impl Connection {
-    /// One connection from its handshake to its end, in its own task: a slow one holds up nobody.
-    async fn serve(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
-        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream));
+    /// One connection from its handshake to its end, in a task of its own: a slow one holds up no other.
+    async fn serve(self, stream: TcpStream, visitor: Arc<Visitor>) {
+        tokio::select! {
+            () = self.exchange(stream, Arc::clone(&visitor)) => {}
+            () = visitor.overstays() => {
+                tracing::debug!("a connection without an authorized request is closed");
+            }
+        }
+    }
+
+    async fn exchange(self, stream: TcpStream, visitor: Arc<Visitor>) {
         let stream = tokio::select! {
             () = self.closing.cancelled() => return,
-            handshake = handshake => match handshake {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => return tracing::debug!("a TLS handshake took too long"),
+            handshake = self.acceptor.accept(stream) => match handshake {
+                Ok(stream) => stream,
+                Err(error) => return tracing::debug!(%error, "a TLS handshake failed"),
             },
         };
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let session = stream.get_ref().1;
+        let chain = session.peer_certificates().unwrap_or_default();
         let peer = PeerCertificates(chain.iter().cloned().map(CertificateDer::into_owned).collect());
+        let is_http2 = session.alpn_protocol() == Some(tls::HTTP2);
         let router = self.router;
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(Arc::clone(&visitor));
             router.clone().oneshot(request.map(Body::new))
         });
 
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let builder = auto::Builder::new(TokioExecutor::new());
+        // The handshake has agreed on one of the two: nothing is guessed from the first bytes, which may never come.
+        let mut builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
         builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
         builder
             .http2()

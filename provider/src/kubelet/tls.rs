@@ -1,30 +1,29 @@
 //! The TLS side of the kubelet's API: what it shows, and what it asks its callers for.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::RwLock;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime, pem::PemObject},
-    server::{
-        ClientHello, ResolvesServerCert,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    ServerConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
 use super::client_ca::FILE_PERIOD;
-use crate::options::Certificate;
+use crate::{nodes::Node, options::Certificate, tls};
 
 /// How long a certificate of our own lives, as a kubelet's: each start makes a new one.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A certificate of our own is valid from a day ago, for callers whose clock is behind.
 const BACKDATE: Duration = Duration::from_secs(24 * 3600);
+
+/// HTTP/2, as TLS names it (RFC 7301, ALPN).
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -66,16 +65,11 @@ pub(super) struct Serving {
 
 impl Serving {
     /// The certificate in `files`, else one made now for the node's name and address.
-    pub(super) fn new(
-        files: Option<Certificate>,
-        node: &str,
-        ip: IpAddr,
-        now: Timestamp,
-    ) -> Result<Self, Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+    pub(super) fn new(files: Option<Certificate>, node: &Node, now: Timestamp) -> Result<Self, Error> {
+        let provider = tls::provider();
         let key = match &files {
             Some(files) => read(files, &provider)?,
-            None => make(node, ip, now, &provider)?,
+            None => make(node, now, &provider)?,
         };
         Ok(Self { files, key: RwLock::new(Arc::new(key)), provider })
     }
@@ -118,10 +112,11 @@ fn read(files: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, 
         .map_err(|source| Error::Pair { path: cert.display().to_string(), source })
 }
 
-fn make(node: &str, ip: IpAddr, now: Timestamp, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
-    let mut params = CertificateParams::new(vec![node.to_owned()]).map_err(Error::Make)?;
-    params.subject_alt_names.push(SanType::IpAddress(ip));
-    params.distinguished_name.push(DnType::CommonName, format!("{node}@{}", now.as_second()));
+fn make(node: &Node, now: Timestamp, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+    let Node { name, ip } = node;
+    let mut params = CertificateParams::new(vec![name.clone()]).map_err(Error::Make)?;
+    params.subject_alt_names.push(SanType::IpAddress(*ip));
+    params.distinguished_name.push(DnType::CommonName, format!("{name}@{}", now.as_second()));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let day = |at: Timestamp| {
@@ -139,61 +134,14 @@ fn make(node: &str, ip: IpAddr, now: Timestamp, provider: &CryptoProvider) -> Re
 /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, a client certificate asked for and not demanded.
 pub(super) fn config(serving: Arc<Serving>) -> Result<ServerConfig, Error> {
     let provider = Arc::clone(&serving.provider);
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let clients = tls::AnyPeer::new(&provider);
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(Error::Config)?
-        .with_client_cert_verifier(Arc::new(AnyClient(provider)))
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(serving);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     Ok(config)
-}
-
-/// Takes any client certificate whose key the client holds, and leaves it to the request to say whether it proves anything:
-/// so a stranger gets a 401 that it can read and not a broken handshake, a token still counts beside a certificate of
-/// another authority, and the authority can rotate under standing connections. Go's `RequestClientCert`, which a
-/// kubelet uses.
-#[derive(Debug)]
-struct AnyClient(Arc<CryptoProvider>);
-
-impl ClientCertVerifier for AnyClient {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
@@ -207,14 +155,17 @@ mod tests {
         "2026-11-21T12:00:00Z".parse().unwrap()
     }
 
+    fn node() -> Node {
+        Node { name: "fargate".to_owned(), ip: "192.0.2.10".parse().unwrap() }
+    }
+
     fn leaf(serving: &Serving) -> CertificateDer<'static> {
         serving.key.read().cert[0].clone()
     }
 
     #[test]
     fn a_certificate_of_our_own_names_the_node_and_its_address_for_a_year() {
-        let ip: IpAddr = "192.0.2.10".parse().unwrap();
-        let serving = Serving::new(None, "fargate", ip, now()).unwrap();
+        let serving = Serving::new(None, &node(), now()).unwrap();
         let leaf = leaf(&serving);
         let (_, certificate) = X509Certificate::from_der(&leaf).unwrap();
         let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
@@ -235,7 +186,7 @@ mod tests {
             std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
             made.cert.der().clone()
         };
-        let make = || Serving::new(Some(files.clone()), "fargate", "192.0.2.10".parse().unwrap(), now());
+        let make = || Serving::new(Some(files.clone()), &node(), now());
         assert!(matches!(make(), Err(Error::Read { .. })));
         let first = write("first");
         let serving = Arc::new(make().unwrap());

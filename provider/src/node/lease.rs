@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::FIELD_MANAGER;
+use super::{FIELD_MANAGER, LEASES};
 use crate::clock;
 
 /// How long a renewal speaks for the node (`nodeLeaseDurationSeconds`).
@@ -32,7 +32,7 @@ pub(super) async fn keep(
     clock: clock::Shared,
     mut uid: watch::Receiver<Option<String>>,
 ) {
-    let leases = Api::<Lease>::namespaced(client, "kube-node-lease");
+    let leases = Api::<Lease>::namespaced(client, LEASES);
     loop {
         let owner = uid.borrow_and_update().clone();
         let pause = match owner {
@@ -46,12 +46,14 @@ pub(super) async fn keep(
                     Ok(Err(error)) => {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
-                            "the node's lease was not renewed"
+                            "could not renew the lease of node {node}; retrying in {RETRY:?}"
                         );
                         RETRY
                     }
                     Err(_) => {
-                        tracing::warn!("the node's lease was not renewed in time");
+                        tracing::warn!(
+                            "the API server did not renew the lease of node {node} in time; retrying in {RETRY:?}"
+                        );
                         RETRY
                     }
                 }

@@ -3,10 +3,12 @@
 //! ```text
 //! fargate::Health --> readiness (pure) --> object (pure) --> service --status--> Node
 //!        ^                                                      |  ^--watch-------+
-//!        +--- ping, where nothing else asks AWS                 +--uid--> lease --> Lease in kube-node-lease
+//!        +--- ping, if nothing else asks AWS                    +--uid--> lease --> Lease in kube-node-lease
+//!
+//! leader: which of several providers of the node does all this --> another Lease there
 //! ```
 //!
-//! The node stays when the provider ends: its pods' tasks go on, and the lease's silence tells the cluster soon enough.
+//! The node stays when the provider ends: its pods' tasks go on, and the cluster sees soon enough that its lease is not renewed.
 //! What others write on it (cordons, taints, labels, further resources) is theirs and is left alone.
 //!
 //! What this needs of the cluster's RBAC:
@@ -15,14 +17,23 @@
 //! | --- | --- | --- | --- |
 //! | core | `nodes` | get, list, watch, create, patch | cluster |
 //! | core | `nodes/status` | patch | cluster |
-//! | `coordination.k8s.io` | `leases` | create, patch | `kube-node-lease` |
+//! | `coordination.k8s.io` | `leases` | get, create, update, patch | `kube-node-lease` |
 
+mod leader;
 mod lease;
 mod object;
+mod options;
 mod readiness;
 mod service;
 
-pub use self::service::{Error, Options, Service};
+pub use self::{
+    leader::Leader,
+    options::Options,
+    service::{Error, Service},
+};
+
+/// Where both leases are.
+const LEASES: &str = "kube-node-lease";
 
 /// Who we are to server-side apply: what it owns is ours to change and to remove.
 const FIELD_MANAGER: &str = "neargate-provider";

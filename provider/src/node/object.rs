@@ -13,7 +13,7 @@ use k8s_openapi::{
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::{readiness::Standing, service::Options};
+use super::{options::Options, readiness::Standing};
 
 /// The label that makes a node a virtual one to the rest of the world (`virtual-kubelet/virtual-kubelet`, `node/node.go`).
 const TYPE: (&str, &str) = ("type", "virtual-kubelet");
@@ -27,7 +27,7 @@ pub(super) fn seed(options: &Options) -> Node {
             labels: Some(BTreeMap::from([(TYPE.0.to_owned(), TYPE.1.to_owned())])),
             ..ObjectMeta::default()
         },
-        spec: Some(NodeSpec { taints: Some(options.node.taints.clone()), ..NodeSpec::default() }),
+        spec: Some(NodeSpec { taints: Some(options.registration.taints.clone()), ..NodeSpec::default() }),
         status: None,
     }
 }
@@ -39,17 +39,17 @@ pub(super) fn is_virtual(node: &Node) -> bool {
 
 /// The labels that are ours, for server-side apply.
 pub(super) fn labels(options: &Options) -> Value {
-    let node = &options.node;
+    let Options { node, registration, architecture, .. } = options;
     let mut labels: BTreeMap<&str, &str> = BTreeMap::from([
         TYPE,
         ("kubernetes.io/role", "agent"),
         ("kubernetes.io/hostname", &node.name),
         ("kubernetes.io/os", "linux"),
-        ("kubernetes.io/arch", node.architecture.kubernetes()),
+        ("kubernetes.io/arch", architecture.kubernetes()),
         // A load balancer that sends to nodes finds no kube-proxy here.
         ("node.kubernetes.io/exclude-from-external-load-balancers", "true"),
     ]);
-    labels.extend(node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    labels.extend(registration.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": { "name": node.name, "labels": labels },
@@ -59,7 +59,7 @@ pub(super) fn labels(options: &Options) -> Value {
 /// All taints that an existing node must bear, if it lacks one of ours; its others stay.
 pub(super) fn taints(options: &Options, existing: &Node) -> Option<Vec<Taint>> {
     let there = existing.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let ours = &options.node.taints;
+    let ours = &options.registration.taints;
     let missing: Vec<Taint> = ours
         .iter()
         .filter(|ours| !there.iter().any(|taint| taint.key == ours.key && taint.effect == ours.effect))
@@ -71,12 +71,13 @@ pub(super) fn taints(options: &Options, existing: &Node) -> Option<Vec<Taint>> {
 /// The whole status, for server-side apply. `known` is the node as the API server has it: a condition keeps
 /// the time of its last change from there.
 pub(super) fn status(options: &Options, standing: &Standing, known: &Node, now: Timestamp) -> Value {
-    let Options { node, kubelet_port, platform_version } = options;
+    let Options { node, registration, architecture, kubelet_port, platform_version } = options;
+    let offered = &registration.capacity;
     let capacity = BTreeMap::from([
-        ("cpu".to_owned(), node.capacity.cpu.clone()),
-        ("memory".to_owned(), node.capacity.memory.clone()),
-        ("ephemeral-storage".to_owned(), node.capacity.storage.clone()),
-        ("pods".to_owned(), node.capacity.pods.clone()),
+        ("cpu".to_owned(), offered.cpu.clone()),
+        ("memory".to_owned(), offered.memory.clone()),
+        ("ephemeral-storage".to_owned(), offered.storage.clone()),
+        ("pods".to_owned(), offered.pods.clone()),
     ]);
     let address = |type_: &str, address: String| NodeAddress { type_: type_.to_owned(), address };
     let status = NodeStatus {
@@ -92,7 +93,7 @@ pub(super) fn status(options: &Options, standing: &Standing, known: &Node, now: 
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(*kubelet_port) }),
         }),
         node_info: Some(NodeSystemInfo {
-            architecture: node.architecture.kubernetes().to_owned(),
+            architecture: architecture.kubernetes().to_owned(),
             operating_system: "linux".to_owned(),
             os_image: "AWS Fargate".to_owned(),
             container_runtime_version: format!("fargate://{platform_version}"),

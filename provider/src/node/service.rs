@@ -18,13 +18,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FIELD_MANAGER, lease, object,
+    FIELD_MANAGER, Options, lease, object,
     readiness::{Readiness, Standing},
 };
 use crate::{
     clock,
     fargate::{Ecs, Health, Outcome},
-    options,
 };
 
 /// Between two looks at AWS's health: what a change of it waits at most.
@@ -39,22 +38,11 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How long one call to the API server may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// AWS is asked where nothing else has asked it for so long.
+/// AWS is asked if nothing else has asked it for so long.
 const PING: Duration = Duration::from_secs(10);
 
 /// The same while it is in trouble, so that its return is seen soon.
 const PING_IN_TROUBLE: Duration = Duration::from_secs(2);
-
-/// What the node is told.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Name, address, capacity, labels, taints.
-    pub node: options::Node,
-    /// Where the kubelet's API really listens.
-    pub kubelet_port: u16,
-    /// Fargate's platform version, to be seen on the node.
-    pub platform_version: String,
-}
 
 /// Why the node can't be.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +76,7 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// A node that is as ready as `health` says. `ecs` is asked for the tasks of `started_by` where nobody else asks
+    /// A node that is as ready as `health` says. `ecs` is asked for the tasks of `started_by` if nothing else asks
     /// anything, so that `health` is never old.
     #[must_use]
     pub fn new(
@@ -103,7 +91,7 @@ impl Service {
         Self { options, client, nodes, health, ecs, started_by, clock }
     }
 
-    /// Keeps the node until `shutdown`; the Node itself stays. Fails only where the name is a machine's.
+    /// Keeps the node until `shutdown`; the Node itself stays. Fails only if the name is a machine's.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let (uid, uids) = watch::channel(None);
         let lease =
@@ -139,15 +127,10 @@ impl Service {
             if Instant::now() < if changed || overwritten { urgent } else { due } {
                 continue;
             }
-            let reported = self.report(known.take(), &standing).await;
+            let reported = self.report(known.take(), &standing, &uid).await;
             (due, urgent) = (Instant::now() + REPORT, Instant::now() + RETRY);
             match reported {
                 Ok(node) => {
-                    uid.send_if_modified(|uid| {
-                        let new = *uid != node.metadata.uid;
-                        uid.clone_from(&node.metadata.uid);
-                        new
-                    });
                     if changed {
                         tracing::info!(?standing, "node reported");
                     }
@@ -156,17 +139,25 @@ impl Service {
                 Err(error @ Error::Foreign(_)) => return Err(error),
                 // Nothing is known now, so that the node is looked at, and reported, as soon as may be.
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the node was not reported");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "could not write the status of the node; retrying in {RETRY:?}"
+                    );
                 }
             }
         }
     }
 
-    /// Writes the status, onto a node that is made first where there is none.
-    async fn report(&self, known: Option<Node>, standing: &Standing) -> Result<Node, Error> {
+    /// Writes the status, onto a node that is made first if there is none.
+    async fn report(
+        &self,
+        known: Option<Node>,
+        standing: &Standing,
+        uid: &watch::Sender<Option<String>>,
+    ) -> Result<Node, Error> {
         let known = match known {
             Some(known) => known,
-            None => self.register().await?,
+            None => self.register(uid).await?,
         };
         let name = &self.options.node.name;
         let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -175,8 +166,9 @@ impl Service {
             .await
     }
 
-    /// Makes the node, or takes over the one that an earlier start made.
-    async fn register(&self) -> Result<Node, Error> {
+    /// Makes the node, or takes over the one that an earlier start made. Its `uid` is sent as soon as it is known: the lease
+    /// is renewed whatever becomes of the rest.
+    async fn register(&self, uid: &watch::Sender<Option<String>>) -> Result<Node, Error> {
         let name = &self.options.node.name;
         let existing = match in_time("reading the node", self.nodes.get_opt(name)).await? {
             Some(existing) if !object::is_virtual(&existing) => return Err(Error::Foreign(name.clone())),
@@ -188,6 +180,11 @@ impl Service {
                 in_time("creating the node", self.nodes.create(&params, &seed)).await?
             }
         };
+        uid.send_if_modified(|uid| {
+            let new = *uid != existing.metadata.uid;
+            uid.clone_from(&existing.metadata.uid);
+            new
+        });
         if let Some(taints) = object::taints(&self.options, &existing) {
             // Taints are one list to the API server, and others write in it: the version read must be the one replaced.
             let patch = json!({
@@ -205,19 +202,20 @@ impl Service {
 
     /// The node as it changes; `None` when it is gone.
     fn watch(&self) -> impl Stream<Item = Option<Node>> + Send + use<> {
-        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.options.node.name));
-        watcher(self.nodes.clone(), only).default_backoff().filter_map(async |event| match event {
-            Ok(watcher::Event::Apply(node) | watcher::Event::InitApply(node)) => Some(Some(node)),
-            Ok(watcher::Event::Delete(_)) => Some(None),
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => None,
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "watching the node");
-                None
+        watcher(self.nodes.clone(), self.options.node.itself()).default_backoff().filter_map(async |event| {
+            match event {
+                Ok(watcher::Event::Apply(node) | watcher::Event::InitApply(node)) => Some(Some(node)),
+                Ok(watcher::Event::Delete(_)) => Some(None),
+                Ok(watcher::Event::Init | watcher::Event::InitDone) => None,
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "watching the node");
+                    None
+                }
             }
         })
     }
 
-    /// Asks AWS where nobody else does; the client records the answer.
+    /// Asks AWS if nothing else does; the client records the answer.
     async fn ping(&self) {
         loop {
             let in_trouble = !matches!(self.health.latest(), Some(Outcome::Answered));

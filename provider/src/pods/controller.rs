@@ -72,7 +72,7 @@ impl Controller {
         let (table, changed) = Table::new(memory.clone(), settings.started_by.clone());
         let (hooks, answered) = Hooks::new(prober.clone(), memory.clone());
         let (publisher, outbox) =
-            Publisher::new(client.clone(), &settings.node_name, memory.clone(), clock.clone());
+            Publisher::new(client.clone(), &settings.node.name, memory.clone(), clock.clone());
         let context = Context {
             client,
             ecs,

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     fargate::ecs::{Ecs, Error},
-    translate::definition::Definition,
+    translate::ecs::Definition,
 };
 
 /// The revision of each family that is known, by family.

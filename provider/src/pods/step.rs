@@ -45,7 +45,7 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
     let now = context.clock.now();
     let sight = context.table.sight(&pod);
     if let Sight::Task(task) = &sight {
-        let annotations = annotations::for_task(&pod, task, context.settings.deletion_cost);
+        let annotations = annotations::for_task(&pod, task, context.settings.fargate.deletion_cost);
         pod = act::annotate(context, pod, annotations).await?;
     }
     context.probing.follow(&pod, &sight);
@@ -57,8 +57,8 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         readiness: &readiness,
         condemned: condemned.as_ref(),
         answered: context.hooks.answered(&uid),
-        node_ip: context.settings.node_ip,
-        init: context.settings.init.is_some(),
+        node: &context.settings.node,
+        init: context.settings.fargate.init.is_some(),
         now,
     };
     let Decision { status, events, then } = decide::decide(&question);
@@ -117,7 +117,7 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
     let uid = pod.uid().unwrap_or_default();
     let now = context.clock.now();
     let readiness = |_: &str| Readiness { started: false, ready: false };
-    let facts = Facts { pod: &pod, node_ip: context.settings.node_ip, now, readiness: &readiness };
+    let facts = Facts { pod: &pod, node: &context.settings.node, now, readiness: &readiness };
     let translation = match translate::translate(&pod, attempt, &context.settings) {
         Ok(translation) => translation,
         Err(unsupported) => {
@@ -129,7 +129,7 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
     let error = match act::run(context, &translation).await {
         Ok(task) => {
             tracing::info!(task = task::arn(&task), attempt, size = %translation.size, "the pod runs");
-            let annotations = annotations::for_task(&pod, &task, context.settings.deletion_cost);
+            let annotations = annotations::for_task(&pod, &task, context.settings.fargate.deletion_cost);
             context.memory.of(&uid, |remembered| remembered.refusal = None);
             if !context.table.put(&uid, ObjectRef::from_obj(pod.as_ref()), Some(attempt), task) {
                 context.vanished.notify_one();

@@ -1,229 +1,19 @@
-//! The task definition: RegisterTaskDefinition's input, in ECS's own words and JSON.
-//!
-//! Plain values that serialise as the wire has them: the golden files show them, the family is their hash.
+//! The task definition: what all replicas of a pod share.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Settings, env::Environment, health, init, size::Plan};
-
-/// A name and a value, as ECS writes environment variables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Pair {
-    /// The name.
-    pub name: String,
-    /// The value.
-    pub value: String,
-}
-
-/// RegisterTaskDefinition's input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Definition {
-    /// `neargate-` and the hash of all the rest.
-    pub family: String,
-    /// Always `awsvpc`.
-    pub network_mode: &'static str,
-    /// Always `FARGATE`.
-    pub requires_compatibilities: [&'static str; 1],
-    /// CPU units, in digits.
-    pub cpu: String,
-    /// MiB, in digits.
-    pub memory: String,
-    /// The role that pulls images and writes logs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub execution_role_arn: Option<String>,
-    /// The role of the containers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task_role_arn: Option<String>,
-    /// Operating system and processor.
-    pub runtime_platform: RuntimePlatform,
-    /// More storage than every task has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ephemeral_storage: Option<EphemeralStorage>,
-    /// The pod's containers, all essential; before them the one that writes a kubelet's files, where there is one.
-    pub container_definitions: Vec<ContainerDefinition>,
-}
-
-/// `runtimePlatform`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RuntimePlatform {
-    /// `X86_64` or `ARM64`.
-    pub cpu_architecture: &'static str,
-    /// Always `LINUX`.
-    pub operating_system_family: &'static str,
-}
-
-/// `ephemeralStorage`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EphemeralStorage {
-    /// GiB, 21 to 200.
-    #[serde(rename = "sizeInGiB")]
-    pub size_in_gib: i32,
-}
-
-/// One container.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ContainerDefinition {
-    /// The container's name in the pod.
-    pub name: String,
-    /// The image, as the pod names it.
-    pub image: String,
-    /// True for the pod's own: one exit ends the task.
-    pub essential: bool,
-    /// What must have happened before it starts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub depends_on: Vec<Dependency>,
-    /// CPU units asked for; shares of the task's, 0 where none were asked for.
-    pub cpu: i32,
-    /// The memory limit in MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<i32>,
-    /// The memory asked for in MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_reservation: Option<i32>,
-    /// The pod's `command`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub entry_point: Vec<String>,
-    /// The pod's `args`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub command: Vec<String>,
-    /// The variables that all replicas share.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub environment: Vec<Pair>,
-    /// Ports.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub port_mappings: Vec<PortMapping>,
-    /// `workingDir`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub working_directory: Option<String>,
-    /// `runAsUser`, with `:runAsGroup`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// `readOnlyRootFilesystem`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub readonly_root_filesystem: Option<bool>,
-    /// `stdin`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interactive: Option<bool>,
-    /// `tty`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pseudo_terminal: Option<bool>,
-    /// Capabilities.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub linux_parameters: Option<LinuxParameters>,
-    /// The `exec` probes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub health_check: Option<HealthCheck>,
-    /// The grace period in seconds, 2 to 120.
-    pub stop_timeout: i32,
-    /// Where its output goes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_configuration: Option<LogConfiguration>,
-}
-
-/// `dependsOn`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dependency {
-    /// The container that goes before.
-    pub container_name: &'static str,
-    /// Always `SUCCESS`: it has exited with 0.
-    pub condition: &'static str,
-}
-
-/// `portMappings`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PortMapping {
-    /// The port.
-    pub container_port: i32,
-    /// `tcp` or `udp`.
-    pub protocol: &'static str,
-}
-
-/// `linuxParameters`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LinuxParameters {
-    /// What is added to and dropped from the default capabilities.
-    pub capabilities: Capabilities,
-}
-
-/// `linuxParameters.capabilities`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Capabilities {
-    /// At most `SYS_PTRACE` on Fargate.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub add: Vec<String>,
-    /// Any, or `ALL`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub drop: Vec<String>,
-}
-
-/// `healthCheck`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HealthCheck {
-    /// `CMD` and the words.
-    pub command: Vec<String>,
-    /// Seconds, 5 to 300.
-    pub interval: u32,
-    /// Seconds, 2 to 60.
-    pub timeout: u32,
-    /// Failures, 1 to 10.
-    pub retries: u32,
-    /// Seconds, 0 to 300.
-    pub start_period: u32,
-}
-
-/// `logConfiguration`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LogConfiguration {
-    /// Always `awslogs`.
-    pub log_driver: &'static str,
-    /// Its options.
-    pub options: LogOptions,
-}
-
-impl LogConfiguration {
-    /// Into the log group, where there is one.
-    #[must_use]
-    pub fn of(settings: &Settings) -> Option<Self> {
-        let options = LogOptions {
-            group: settings.log_group.clone()?,
-            region: settings.region.clone(),
-            stream_prefix: LOG_STREAM_PREFIX,
-        };
-        Some(Self { log_driver: "awslogs", options })
-    }
-}
-
-/// The options of `awslogs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LogOptions {
-    /// The log group.
-    #[serde(rename = "awslogs-group")]
-    pub group: String,
-    /// Its region.
-    #[serde(rename = "awslogs-region")]
-    pub region: String,
-    /// The stream is prefix, container and task id, with slashes.
-    #[serde(rename = "awslogs-stream-prefix")]
-    pub stream_prefix: &'static str,
-}
-
-/// The first part of every log stream's name.
-pub const LOG_STREAM_PREFIX: &str = "pods";
-
-/// The log stream of a container of a task: `pods/<container>/<task id>`.
-#[must_use]
-pub fn log_stream(container: &str, task_id: &str) -> String {
-    format!("{LOG_STREAM_PREFIX}/{container}/{task_id}")
-}
+use super::{
+    Settings,
+    ecs::{
+        ContainerDefinition, Definition, Dependency, EphemeralStorage, LinuxParameters, Pair, PortMapping,
+        RuntimePlatform,
+    },
+    env::{Environment, Value},
+    health, init, logs,
+    security::Security,
+    size::Plan,
+};
 
 /// ECS's bounds of `stopTimeout` on Fargate, in seconds.
 const STOP_TIMEOUT: std::ops::RangeInclusive<i64> = 2..=120;
@@ -261,8 +51,7 @@ pub fn words(container: &Container, environment: &Environment) -> Words {
         list.iter().flatten().map(|word| environment.expand(word)).collect()
     };
     let (entry, args) = (expand(&container.command), expand(&container.args));
-    let text =
-        |values: &[super::env::Value]| values.iter().map(|value| value.text.clone()).collect::<Vec<_>>();
+    let text = |values: &[Value]| values.iter().map(|value| value.text.clone()).collect::<Vec<_>>();
     let border = entry.iter().position(|word| word.own).map_or(entry.len(), |at| at.max(1));
     let (entry_point, moved) = entry.split_at(border);
     let command = [text(moved), text(&args)].concat();
@@ -291,10 +80,10 @@ pub fn definition(
         requires_compatibilities: ["FARGATE"],
         cpu: plan.size.cpu.to_string(),
         memory: plan.size.memory.to_string(),
-        execution_role_arn: settings.execution_role_arn.clone(),
-        task_role_arn: settings.task_role_arn.clone(),
+        execution_role_arn: settings.fargate.execution_role_arn.clone(),
+        task_role_arn: settings.fargate.task_role_arn.clone(),
         runtime_platform: RuntimePlatform {
-            cpu_architecture: settings.architecture.ecs(),
+            cpu_architecture: settings.fargate.architecture.ecs(),
             operating_system_family: "LINUX",
         },
         ephemeral_storage: plan
@@ -340,7 +129,7 @@ pub fn definition(
                         .map(|capabilities| LinuxParameters { capabilities }),
                     health_check: health::check(container).ok().flatten(),
                     stop_timeout: stop_timeout(spec).0,
-                    log_configuration: LogConfiguration::of(settings),
+                    log_configuration: logs::configuration(settings),
                 }
             }))
             .collect(),
@@ -372,35 +161,4 @@ fn ports(container: &Container) -> Vec<PortMapping> {
         }
     }
     mappings
-}
-
-/// What ECS carries of the security contexts; the container's word over the pod's.
-struct Security {
-    user: Option<String>,
-    read_only: Option<bool>,
-    capabilities: Option<Capabilities>,
-}
-
-impl Security {
-    fn of(spec: &PodSpec, container: &Container) -> Self {
-        let own = container.security_context.as_ref();
-        let pod = spec.security_context.as_ref();
-        let user = own.and_then(|own| own.run_as_user).or_else(|| pod.and_then(|pod| pod.run_as_user));
-        let group = own.and_then(|own| own.run_as_group).or_else(|| pod.and_then(|pod| pod.run_as_group));
-        let capabilities = own.and_then(|own| own.capabilities.as_ref()).map(|capabilities| Capabilities {
-            add: capabilities.add.iter().flatten().map(|name| bare(name)).collect(),
-            drop: capabilities.drop.iter().flatten().map(|name| bare(name)).collect(),
-        });
-        Self {
-            user: user.map(|user| group.map_or_else(|| user.to_string(), |group| format!("{user}:{group}"))),
-            read_only: own.and_then(|own| own.read_only_root_filesystem).filter(|&read_only| read_only),
-            capabilities: capabilities.filter(|capabilities| *capabilities != Capabilities::default()),
-        }
-    }
-}
-
-/// A capability's name as ECS writes it: upper case, without `CAP_`.
-pub(super) fn bare(name: &str) -> String {
-    let name = name.to_ascii_uppercase();
-    name.strip_prefix("CAP_").unwrap_or(&name).to_owned()
 }

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod};
 use kube::ResourceExt;
 
-use super::{Settings, init, quantity, size::Size};
+use super::size::Size;
+use crate::{nodes::Node, quantity};
 
 /// What the runtime of a kubelet's containers sets.
 const HOSTNAME: &str = "HOSTNAME";
@@ -152,17 +153,23 @@ fn subscript<'a>(path: &'a str, map: &str) -> Option<&'a str> {
     path.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']")
 }
 
-/// The environment of `container`; whatever [`unsupported`] names is left out.
+/// The environment of `container` on `node`; whatever [`unsupported`] names is left out. `hostname` is `HOSTNAME`, if the
+/// provider sets it.
 #[must_use]
-pub fn environment(pod: &Pod, container: &Container, size: Size, settings: &Settings) -> Environment {
-    let hostname = settings.init.as_ref().map(|_| init::hostname(pod));
-    let mut environment = Environment { hostname, ..Environment::default() };
+pub fn environment(
+    pod: &Pod,
+    container: &Container,
+    size: Size,
+    hostname: Option<&Value>,
+    node: &Node,
+) -> Environment {
+    let mut environment = Environment { hostname: hostname.cloned(), ..Environment::default() };
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {
             None => environment.expand(variable.value.as_deref().unwrap_or_default()),
             Some(source) => {
-                let own =
-                    source.field_ref.as_ref().and_then(|field| field_value(pod, &field.field_path, settings));
+                let field = source.field_ref.as_ref();
+                let own = field.and_then(|field| field_value(pod, &field.field_path, node));
                 let resource = source.resource_field_ref.as_ref().and_then(|selector| {
                     // A selector without a name means the container it stands in.
                     let named = selector.container_name.as_deref().filter(|name| !name.is_empty());
@@ -186,7 +193,7 @@ pub fn environment(pod: &Pod, container: &Container, size: Size, settings: &Sett
     environment
 }
 
-fn field_value(pod: &Pod, path: &str, settings: &Settings) -> Option<Value> {
+fn field_value(pod: &Pod, path: &str, node: &Node) -> Option<Value> {
     let own = |text: &str| Some(Value { text: text.to_owned(), own: true });
     if let Some(key) = subscript(path, "metadata.labels") {
         return own(pod.labels().get(key).map_or("", String::as_str));
@@ -202,8 +209,8 @@ fn field_value(pod: &Pod, path: &str, settings: &Settings) -> Option<Value> {
             own(pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or_default())
         }
         // The same for every pod of the node.
-        "spec.nodeName" => Some(Value { text: settings.node_name.clone(), own: false }),
-        "status.hostIP" | "status.hostIPs" => Some(Value { text: settings.node_ip.to_string(), own: false }),
+        "spec.nodeName" => Some(Value { text: node.name.clone(), own: false }),
+        "status.hostIP" | "status.hostIPs" => Some(Value { text: node.ip.to_string(), own: false }),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 
-use super::definition::HealthCheck;
+use super::ecs::HealthCheck;
 
 /// What the health of a container's health check stands for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

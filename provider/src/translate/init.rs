@@ -6,10 +6,7 @@
 //! The plan is what replicas share and stands in the definition; the host name that is made of the pod's own name
 //! travels in RunTask's overrides.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, OnceLock},
-};
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Pod, PodDNSConfig, PodSpec};
 use kube::ResourceExt;
@@ -17,11 +14,11 @@ use neargate_provider_init::{HOSTNAME, Plan, ResolvConf, hosts::Alias};
 
 use super::{
     Note, Settings,
-    definition::{ContainerDefinition, LogConfiguration, Pair},
+    ecs::{ContainerDefinition, ContainerOverride, Pair},
     env::Value,
-    run::ContainerOverride,
+    logs,
 };
-use crate::options;
+use crate::options::Init;
 
 /// The init container's name; no container of a pod may have it.
 pub const NAME: &str = "neargate-init";
@@ -31,31 +28,6 @@ const LONGEST_HOSTNAME: usize = 63;
 
 /// The least `stopTimeout` that ECS takes: it writes three files and ends.
 const STOP_TIMEOUT: i32 = 2;
-
-/// The init container, and what it is to know of the cluster.
-#[derive(Debug, Clone)]
-pub struct Init {
-    /// Its image.
-    pub image: String,
-    /// The cluster's domain.
-    pub cluster_domain: String,
-    /// The cluster's name servers; empty where the option says none and no Service has said any yet.
-    pub cluster_dns: Arc<OnceLock<Vec<IpAddr>>>,
-}
-
-impl Init {
-    /// As the options say.
-    #[must_use]
-    pub fn new(options: &options::Init) -> Self {
-        let options::Init { image, cluster_domain, cluster_dns } = options;
-        let known = Some(cluster_dns.clone()).filter(|dns| !dns.is_empty());
-        Self {
-            image: image.clone(),
-            cluster_domain: cluster_domain.clone(),
-            cluster_dns: Arc::new(known.map_or_else(OnceLock::new, OnceLock::from)),
-        }
-    }
-}
 
 /// What is written, and what is worth saying of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,13 +52,13 @@ pub fn hostname(pod: &Pod) -> Value {
     Value { text, own }
 }
 
-/// What is written into the pod's containers.
+/// What is written into the pod's containers. `cluster_dns` are the cluster's name servers, if they are known.
 #[must_use]
-pub fn files(pod: &Pod, init: &Init) -> Files {
+pub fn files(pod: &Pod, init: &Init, cluster_dns: Option<&Vec<IpAddr>>) -> Files {
     let Some(spec) = &pod.spec else { return Files::default() };
     let namespace = pod.namespace().unwrap_or_default();
     let mut notes = Vec::new();
-    let (base, added) = match base(spec, &namespace, init) {
+    let (base, added) = match base(spec, &namespace, init, cluster_dns) {
         Base::Nothing => (ResolvConf::default(), false),
         Base::Cluster(conf) => (conf, false),
         Base::Task => (ResolvConf::default(), true),
@@ -122,12 +94,12 @@ enum Base {
     Unknown,
 }
 
-fn base(spec: &PodSpec, namespace: &str, init: &Init) -> Base {
+fn base(spec: &PodSpec, namespace: &str, init: &Init, cluster_dns: Option<&Vec<IpAddr>>) -> Base {
     match spec.dns_policy.as_deref() {
         Some("None") => Base::Nothing,
         Some("Default") => Base::Task,
         // ClusterFirst and ClusterFirstWithHostNet; a task has no host network, so they are the same.
-        _ => match init.cluster_dns.get() {
+        _ => match cluster_dns {
             None => Base::Unknown,
             Some(servers) => {
                 let domain = &init.cluster_domain;
@@ -172,7 +144,7 @@ pub fn container(init: &Init, plan: &Plan, hostname: &Value, settings: &Settings
         // The files belong to root.
         user: Some("0".to_owned()),
         stop_timeout: STOP_TIMEOUT,
-        log_configuration: LogConfiguration::of(settings),
+        log_configuration: logs::configuration(settings),
         ..ContainerDefinition::default()
     }
 }
@@ -205,12 +177,10 @@ mod tests {
         spec
     }
 
-    fn init(dns: &[&str]) -> Init {
-        Init::new(&options::Init {
-            image: "init:1".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            cluster_dns: dns.iter().map(|address| address.parse().unwrap()).collect(),
-        })
+    fn written(pod: &Pod, dns: Option<&str>) -> Files {
+        let (image, cluster_domain) = ("init:1".to_owned(), "cluster.local".to_owned());
+        let init = Init { image, cluster_domain, cluster_dns: Vec::new() };
+        files(pod, &init, dns.map(|address| vec![address.parse().unwrap()]).as_ref())
     }
 
     /// The kinds of `TestGetPodDNSType`, `TestGetPodDNS` and `TestGetPodDNSCustom`: what is written, and onto what.
@@ -218,8 +188,7 @@ mod tests {
     fn a_resolver_is_made_of_policy_and_config_as_the_kubelet_makes_it() {
         const CLUSTER: &str =
             "search shop.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\n";
-        let known = init(&["10.96.0.10"]);
-        let unknown = init(&[]);
+        let (known, unknown) = (Some("10.96.0.10"), None);
         let config = json!({
             "nameservers": ["203.0.113.1"], "searches": ["example.com"],
             "options": [{ "name": "ndots", "value": "2" }, { "name": "edns0" }],
@@ -229,22 +198,22 @@ mod tests {
             nameserver 10.96.0.10\nnameserver 203.0.113.1\noptions ndots:2 edns0\n";
         let cluster = format!("{CLUSTER}options ndots:5\n");
         let missing = [Note::MissingClusterDns];
-        for (policy, config, init, written, added, notes) in [
-            (json!(null), json!(null), &known, cluster.as_str(), false, &[][..]),
-            (json!("ClusterFirst"), json!(null), &known, &cluster, false, &[]),
-            (json!("ClusterFirstWithHostNet"), json!(null), &known, &cluster, false, &[]),
-            (json!("ClusterFirst"), config.clone(), &known, both, false, &[]),
-            (json!("ClusterFirst"), json!(null), &unknown, "", false, &missing),
-            (json!("ClusterFirst"), config.clone(), &unknown, asked, true, &missing),
-            (json!("Default"), json!(null), &known, "", false, &[]),
-            (json!("Default"), config.clone(), &known, asked, true, &[]),
-            (json!("None"), config, &unknown, asked, false, &[]),
+        for (policy, config, dns, text, added, notes) in [
+            (json!(null), json!(null), known, cluster.as_str(), false, &[][..]),
+            (json!("ClusterFirst"), json!(null), known, &cluster, false, &[]),
+            (json!("ClusterFirstWithHostNet"), json!(null), known, &cluster, false, &[]),
+            (json!("ClusterFirst"), config.clone(), known, both, false, &[]),
+            (json!("ClusterFirst"), json!(null), unknown, "", false, &missing),
+            (json!("ClusterFirst"), config.clone(), unknown, asked, true, &missing),
+            (json!("Default"), json!(null), known, "", false, &[]),
+            (json!("Default"), config.clone(), known, asked, true, &[]),
+            (json!("None"), config, unknown, asked, false, &[]),
         ] {
             let pod = pod("web", spec(json!({ "dnsPolicy": policy, "dnsConfig": config })));
-            let Files { plan, notes: said } = files(&pod, init);
+            let Files { plan, notes: said } = written(&pod, dns);
             assert_eq!(
                 (plan.resolv_conf.to_string().as_str(), plan.added),
-                (written, added),
+                (text, added),
                 "{policy} {config}"
             );
             assert_eq!(said, notes, "{policy} {config}");
@@ -255,7 +224,7 @@ mod tests {
     fn what_is_past_the_limits_is_said() {
         let servers: Vec<_> = (1..=3).map(|n| format!("203.0.113.{n}")).collect();
         let pod = pod("web", spec(json!({ "dnsConfig": { "nameservers": servers } })));
-        let Files { plan, notes } = files(&pod, &init(&["10.96.0.10"]));
+        let Files { plan, notes } = written(&pod, Some("10.96.0.10"));
         assert_eq!(plan.resolv_conf.nameservers, ["10.96.0.10", "203.0.113.1", "203.0.113.2"]);
         assert!(
             matches!(&notes[..], [Note::DnsLimits { message }] if message.starts_with("Nameserver limits"))
@@ -273,6 +242,6 @@ mod tests {
         assert_eq!(plain(&dashed).text, "a".repeat(60), "no dash or dot at the end");
         let given = pod("web-0", spec(json!({ "hostname": "db", "subdomain": "peers" })));
         assert_eq!(hostname(&given), Value { text: "db".to_owned(), own: false });
-        assert_eq!(files(&given, &init(&[])).plan.domain.as_deref(), Some("peers.shop.svc.cluster.local"));
+        assert_eq!(written(&given, None).plan.domain.as_deref(), Some("peers.shop.svc.cluster.local"));
     }
 }

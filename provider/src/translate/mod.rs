@@ -8,84 +8,32 @@
 //!  |---- definition --------> RegisterTaskDefinition: what replicas share; its hash is the family
 //!  '---- run ---------------> RunTask: whose it is, and the pod's own in overrides
 //! ```
+//!
+//! What goes to ECS are the values of `ecs`, what is worth an event is a `Note`.
 
 pub mod definition;
+pub mod ecs;
 pub mod env;
 pub mod health;
 pub mod init;
-pub mod quantity;
+pub mod logs;
+mod note;
 pub mod run;
+pub mod security;
+mod settings;
 pub mod size;
 pub mod support;
 
-use std::net::IpAddr;
-
 use k8s_openapi::api::core::v1::Pod;
 
-use self::{definition::Definition, init::Init, run::Run, size::Size};
-use crate::options::{self, Architecture};
+use self::{
+    ecs::{Definition, Run},
+    size::Size,
+};
+pub use self::{note::Note, settings::Settings};
 
 /// Most bytes of a task definition (ECS quotas).
 const MOST_DEFINITION: usize = 65_536;
-
-/// What every pod of this node has in common.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// ECS cluster.
-    pub cluster: String,
-    /// The region of the log group.
-    pub region: String,
-    /// Subnets.
-    pub subnets: Vec<String>,
-    /// Security groups.
-    pub security_groups: Vec<String>,
-    /// Whether tasks get a public address.
-    pub assign_public_ip: bool,
-    /// Role that pulls images and writes logs.
-    pub execution_role_arn: Option<String>,
-    /// Role of the containers.
-    pub task_role_arn: Option<String>,
-    /// Log group.
-    pub log_group: Option<String>,
-    /// Platform version.
-    pub platform_version: String,
-    /// Processors.
-    pub architecture: Architecture,
-    /// The node's name.
-    pub node_name: String,
-    /// The node's InternalIP.
-    pub node_ip: IpAddr,
-    /// Which provider starts the tasks; see [`run::started_by`].
-    pub started_by: String,
-    /// What deleting a pod costs where it does not say so itself; nothing is said where absent.
-    pub deletion_cost: Option<i32>,
-    /// What writes a kubelet's files into a task; nothing does where absent.
-    pub init: Option<Init>,
-}
-
-impl Settings {
-    /// The settings of the provider with these options, on the cluster whose `kube-system` has this UID.
-    #[must_use]
-    pub fn new(fargate: &options::Fargate, node: &options::Node, region: &str, cluster_uid: &str) -> Self {
-        Self {
-            cluster: fargate.cluster.clone(),
-            region: region.to_owned(),
-            subnets: fargate.subnets.clone(),
-            security_groups: fargate.security_groups.clone(),
-            assign_public_ip: fargate.assign_public_ip,
-            execution_role_arn: fargate.execution_role_arn.clone(),
-            task_role_arn: fargate.task_role_arn.clone(),
-            log_group: fargate.log_group.clone(),
-            platform_version: fargate.platform_version.clone(),
-            architecture: fargate.architecture,
-            node_name: node.name.clone(),
-            node_ip: node.ip,
-            started_by: run::started_by(cluster_uid, &node.name),
-            deletion_cost: fargate.deletion_cost,
-            init: fargate.init.as_ref().map(Init::new),
-        }
-    }
-}
 
 /// A pod that cannot run as a Fargate task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,30 +41,6 @@ impl Settings {
 pub struct Unsupported {
     /// Every reason.
     pub reasons: Vec<String>,
-}
-
-/// What is worth saying of a pod that runs all the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    /// The grace period was brought into ECS's bounds.
-    GracePeriodClamped {
-        /// Seconds asked for.
-        asked: i64,
-        /// Seconds given.
-        given: i32,
-    },
-    /// Labels that are no tags.
-    LabelsLeftOut {
-        /// Their keys.
-        keys: Vec<String>,
-    },
-    /// The pod asks for the cluster's DNS, whose address nobody knows.
-    MissingClusterDns,
-    /// Of the pod's DNS something is past the limits.
-    DnsLimits {
-        /// What was left out, in the kubelet's words.
-        message: String,
-    },
 }
 
 /// A pod as a task.
@@ -134,24 +58,25 @@ pub struct Translation {
 
 /// Translates the pod's attempt, or says every reason why it cannot run.
 pub fn translate(pod: &Pod, attempt: u32, settings: &Settings) -> Result<Translation, Unsupported> {
-    let mut reasons = support::reasons(pod, settings.init.is_some());
+    let init = settings.fargate.init.as_ref();
+    let mut reasons = support::reasons(pod, init.is_some());
     let (Some(spec), true) = (&pod.spec, reasons.is_empty()) else {
         return Err(Unsupported { reasons });
     };
     let plan = size::plan(spec).map_err(|reasons| Unsupported { reasons })?;
+    let hostname = init.map(|_| init::hostname(pod));
     let environments: Vec<_> = spec
         .containers
         .iter()
-        .map(|container| env::environment(pod, container, plan.size, settings))
+        .map(|container| env::environment(pod, container, plan.size, hostname.as_ref(), &settings.node))
         .collect();
     let mut notes = Vec::new();
-    let (first, own) = match &settings.init {
+    let (first, own) = match init.zip(hostname.as_ref()) {
         None => (None, None),
-        Some(init) => {
-            let files = init::files(pod, init);
+        Some((init, hostname)) => {
+            let files = init::files(pod, init, settings.cluster_dns.get());
             notes.extend(files.notes);
-            let hostname = init::hostname(pod);
-            (Some(init::container(init, &files.plan, &hostname, settings)), init::own(&hostname))
+            (Some(init::container(init, &files.plan, hostname, settings)), init::own(hostname))
         }
     };
     let definition = definition::definition(spec, &plan, &environments, first, settings);
@@ -179,6 +104,10 @@ pub fn translate(pod: &Pod, attempt: u32, settings: &Settings) -> Result<Transla
     }
     if !left_out.is_empty() {
         notes.push(Note::LabelsLeftOut { keys: left_out });
+    }
+    let not_enforced = security::not_enforced(spec);
+    if !not_enforced.is_empty() {
+        notes.push(Note::NotEnforced { fields: not_enforced });
     }
     Ok(Translation { definition, run, size: plan.size, notes })
 }

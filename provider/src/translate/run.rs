@@ -2,12 +2,11 @@
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::ResourceExt;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Settings,
-    definition::{self, Pair},
+    Settings, definition,
+    ecs::{AwsVpcConfiguration, ContainerOverride, NetworkConfiguration, Overrides, Pair, Run, Tag},
     env::Environment,
 };
 
@@ -28,97 +27,6 @@ pub const MOST_OVERRIDES: usize = 8192;
 
 /// Most tags of a task (ECS API, `Tag`).
 const MOST_TAGS: usize = 50;
-
-/// RunTask's input, but for the task definition's revision, which is known after registering.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Run {
-    /// The cluster.
-    pub cluster: String,
-    /// Always 1.
-    pub count: i32,
-    /// Always `FARGATE`.
-    pub launch_type: &'static str,
-    /// `LATEST` or a version.
-    pub platform_version: String,
-    /// Subnets and security groups.
-    pub network_configuration: NetworkConfiguration,
-    /// Which provider started it: cluster and node, hashed.
-    pub started_by: String,
-    /// The pod's UID and the attempt.
-    pub client_token: String,
-    /// What differs between replicas.
-    pub overrides: Overrides,
-    /// Whose it is, and the pod's labels.
-    pub tags: Vec<Tag>,
-}
-
-/// `networkConfiguration`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NetworkConfiguration {
-    /// The only kind that Fargate has.
-    pub awsvpc_configuration: AwsVpcConfiguration,
-}
-
-/// `awsvpcConfiguration`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AwsVpcConfiguration {
-    /// Subnets, 1 to 16.
-    pub subnets: Vec<String>,
-    /// Security groups, up to 5.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub security_groups: Vec<String>,
-    /// `ENABLED` or `DISABLED`.
-    pub assign_public_ip: &'static str,
-}
-
-/// `overrides`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Overrides {
-    /// One a container that has own values.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub container_overrides: Vec<ContainerOverride>,
-}
-
-/// `containerOverrides`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct ContainerOverride {
-    /// The container.
-    pub name: String,
-    /// Its words, where one of them is the pod's own.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub command: Vec<String>,
-    /// Its own variables.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub environment: Vec<Pair>,
-}
-
-/// `tags`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Tag {
-    /// 1 to 128 characters.
-    pub key: String,
-    /// Up to 256 characters.
-    pub value: String,
-}
-
-impl Overrides {
-    /// How many characters they are on the wire.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        // Serialising plain structs of strings cannot fail.
-        serde_json::to_string(self).map_or(0, |json| json.chars().count())
-    }
-
-    /// Whether they override nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.container_overrides.is_empty()
-    }
-}
 
 /// The overrides of a pod: own variables and own words; `first` goes before those of the pod's own containers.
 #[must_use]
@@ -149,15 +57,15 @@ pub fn overrides(
 pub fn run(pod: &Pod, attempt: u32, overrides: Overrides, settings: &Settings) -> (Run, Vec<String>) {
     let (tags, left_out) = tags(pod, attempt);
     let run = Run {
-        cluster: settings.cluster.clone(),
+        cluster: settings.fargate.cluster.clone(),
         count: 1,
         launch_type: "FARGATE",
-        platform_version: settings.platform_version.clone(),
+        platform_version: settings.fargate.platform_version.clone(),
         network_configuration: NetworkConfiguration {
             awsvpc_configuration: AwsVpcConfiguration {
-                subnets: settings.subnets.clone(),
-                security_groups: settings.security_groups.clone(),
-                assign_public_ip: if settings.assign_public_ip { "ENABLED" } else { "DISABLED" },
+                subnets: settings.fargate.subnets.clone(),
+                security_groups: settings.fargate.security_groups.clone(),
+                assign_public_ip: if settings.fargate.assign_public_ip { "ENABLED" } else { "DISABLED" },
             },
         },
         started_by: settings.started_by.clone(),
@@ -184,6 +92,7 @@ pub fn started_by(cluster_uid: &str, node: &str) -> String {
 }
 
 /// The provider's tags, then the labels that ECS takes, in the labels' order; the keys of those that it does not take.
+/// ECS refuses a task whose tag keys differ in case only, as duplicates: the first of such labels is the tag.
 fn tags(pod: &Pod, attempt: u32) -> (Vec<Tag>, Vec<String>) {
     let ours = [
         (POD_UID_TAG, pod.uid().unwrap_or_default()),
@@ -195,8 +104,8 @@ fn tags(pod: &Pod, attempt: u32) -> (Vec<Tag>, Vec<String>) {
         ours.into_iter().map(|(key, value)| Tag { key: key.to_owned(), value }).collect();
     let mut left_out = Vec::new();
     for (key, value) in pod.labels() {
-        let ours = tags.iter().any(|tag| tag.key == *key);
-        if is_tag(key, value) && !ours && tags.len() < MOST_TAGS {
+        let taken = tags.iter().any(|tag| tag.key.eq_ignore_ascii_case(key));
+        if is_tag(key, value) && !taken && tags.len() < MOST_TAGS {
             tags.push(Tag { key: key.clone(), value: value.clone() });
         } else {
             left_out.push(key.clone());
@@ -233,6 +142,7 @@ mod tests {
         let mut labels: BTreeMap<_, _> = (0..60).map(|n| (format!("label-{n:02}"), n.to_string())).collect();
         labels.insert(long.clone(), "x".to_owned());
         labels.insert(POD_UID_TAG.to_owned(), "forged".to_owned());
+        labels.insert("Neargate.dev/Pod-Uid".to_owned(), "forged".to_owned());
         let mut pod = Pod::default();
         pod.metadata.uid = Some("uid".to_owned());
         pod.metadata.labels = Some(labels);
@@ -240,7 +150,17 @@ mod tests {
         assert_eq!(tags.len(), MOST_TAGS);
         assert_eq!(tags[0], Tag { key: POD_UID_TAG.to_owned(), value: "uid".to_owned() });
         assert_eq!(tags[1], Tag { key: ATTEMPT_TAG.to_owned(), value: "3".to_owned() });
-        assert_eq!(left_out.len(), 62 + 4 - MOST_TAGS);
+        assert_eq!(left_out.len(), 63 + 4 - MOST_TAGS);
         assert!(left_out.contains(&long) && left_out.contains(&POD_UID_TAG.to_owned()));
+    }
+    #[test]
+    fn of_labels_that_differ_in_case_only_one_is_a_tag_and_the_others_are_named() {
+        let labels = ["App", "app", "APP", "application"].map(|key| (key.to_owned(), key.to_owned()));
+        let mut pod = Pod::default();
+        pod.metadata.labels = Some(labels.into());
+        let (tags, left_out) = tags(&pod, 0);
+        let keys: Vec<_> = tags.iter().skip(4).map(|tag| tag.key.as_str()).collect();
+        assert_eq!(keys, ["APP", "application"]);
+        assert_eq!(left_out, ["App", "app"]);
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::quantity;
+use crate::quantity;
 
 /// ECS's CPU units of one vCPU.
 const UNITS: u64 = 1024;

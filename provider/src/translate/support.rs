@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, Volume};
 
-use super::{definition, env, health, init, size};
+use super::{env, health, init, security, size};
 
 /// Most containers of a task definition (ECS quotas).
 const CONTAINERS: usize = 10;
@@ -23,11 +23,11 @@ pub fn reasons(pod: &Pod, init: bool) -> Vec<String> {
     if !fields.is_empty() {
         reasons.push(format!("fields not supported: {}", fields.join(", ")));
     }
-    let security = security_fields(spec);
+    let security = security::unsupported(spec);
     if !security.is_empty() {
         reasons.push(format!("invalid SecurityContext fields: {}", security.join(", ")));
     }
-    let added = added_capabilities(spec);
+    let added = security::added_capabilities(spec);
     if !added.is_empty() {
         reasons.push(format!("Capabilities added: {}", added.join(", ")));
     }
@@ -95,85 +95,6 @@ fn fields(spec: &PodSpec, init: bool) -> Vec<&'static str> {
         ),
     ];
     fields.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect()
-}
-
-fn security_fields(spec: &PodSpec) -> Vec<&'static str> {
-    let pod = spec.security_context.as_ref();
-    let own = || spec.containers.iter().filter_map(|container| container.security_context.as_ref());
-    let default_only = |kind: &str| kind == "RuntimeDefault";
-    let user = |container: &Container| {
-        let own = container.security_context.as_ref();
-        own.and_then(|own| own.run_as_user).or_else(|| pod.and_then(|pod| pod.run_as_user))
-    };
-    let non_root = |container: &Container| {
-        let own = container.security_context.as_ref();
-        own.and_then(|own| own.run_as_non_root).or_else(|| pod.and_then(|pod| pod.run_as_non_root))
-            == Some(true)
-    };
-    let group = |container: &Container| {
-        let own = container.security_context.as_ref();
-        own.and_then(|own| own.run_as_group).or_else(|| pod.and_then(|pod| pod.run_as_group))
-    };
-    let profiles = pod.and_then(|pod| pod.seccomp_profile.as_ref()).into_iter();
-    let armor = pod.and_then(|pod| pod.app_armor_profile.as_ref()).into_iter();
-    let fields = [
-        ("Privileged", own().any(|own| own.privileged == Some(true))),
-        // Fargate rejects dockerSecurityOptions, and with them no-new-privileges.
-        ("AllowPrivilegeEscalation: false", own().any(|own| own.allow_privilege_escalation == Some(false))),
-        // Whom the image runs as is not known before it runs.
-        (
-            "RunAsNonRoot without RunAsUser",
-            spec.containers.iter().any(|c| non_root(c) && user(c).is_none_or(|user| user <= 0)),
-        ),
-        (
-            "RunAsGroup without RunAsUser",
-            spec.containers.iter().any(|c| group(c).is_some() && user(c).is_none()),
-        ),
-        ("FSGroup", pod.is_some_and(|pod| pod.fs_group.is_some())),
-        (
-            "SupplementalGroups",
-            pod.and_then(|pod| pod.supplemental_groups.as_ref()).is_some_and(|groups| !groups.is_empty()),
-        ),
-        ("Sysctls", pod.and_then(|pod| pod.sysctls.as_ref()).is_some_and(|sysctls| !sysctls.is_empty())),
-        (
-            "SELinuxOptions",
-            pod.is_some_and(|pod| pod.se_linux_options.is_some())
-                || own().any(|own| own.se_linux_options.is_some()),
-        ),
-        (
-            "SeccompProfile",
-            profiles
-                .chain(own().filter_map(|own| own.seccomp_profile.as_ref()))
-                .any(|profile| !default_only(&profile.type_)),
-        ),
-        (
-            "AppArmorProfile",
-            armor
-                .chain(own().filter_map(|own| own.app_armor_profile.as_ref()))
-                .any(|profile| !default_only(&profile.type_)),
-        ),
-        (
-            "WindowsOptions",
-            pod.is_some_and(|pod| pod.windows_options.is_some())
-                || own().any(|own| own.windows_options.is_some()),
-        ),
-        ("ProcMount", own().any(|own| own.proc_mount.as_deref().is_some_and(|mount| mount != "Default"))),
-    ];
-    fields.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect()
-}
-
-fn added_capabilities(spec: &PodSpec) -> Vec<String> {
-    let mut added: Vec<String> = spec
-        .containers
-        .iter()
-        .filter_map(|container| container.security_context.as_ref()?.capabilities.as_ref()?.add.as_ref())
-        .flatten()
-        .map(|name| definition::bare(name))
-        .filter(|name| name != "SYS_PTRACE")
-        .collect();
-    added.sort();
-    added.dedup();
-    added
 }
 
 fn volumes(spec: &PodSpec) -> Vec<String> {

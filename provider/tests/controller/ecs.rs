@@ -11,7 +11,10 @@ use aws_smithy_types::DateTime;
 use neargate_provider::{
     clock::Clock,
     fargate::ecs::{Described, Ecs, Error},
-    translate::{definition::Definition, init, run::Run},
+    translate::{
+        ecs::{Definition, Run},
+        init,
+    },
 };
 use parking_lot::Mutex;
 

@@ -3,11 +3,10 @@
 mod ecs;
 mod hooks;
 mod kubernetes;
+mod two;
 mod world;
 
-use neargate_provider::{
-    clock::Clock, fargate::ecs::Error, options, pods::decide::annotations, translate::init::Init,
-};
+use neargate_provider::{clock::Clock, fargate::ecs::Error, options, pods::decide::annotations};
 use serde_json::{Value, json};
 
 use self::world::{World, pod};
@@ -435,11 +434,11 @@ async fn a_daemon_sets_pod_is_refused_once_and_asked_for_no_more() {
 #[tokio::test(start_paused = true)]
 async fn the_providers_own_container_is_hidden_and_its_failure_is_a_start_that_failed() {
     let mut world = World::without_provider();
-    world.init = Some(Init::new(&options::Init {
+    world.init = Some(options::Init {
         image: "init:1".to_owned(),
         cluster_domain: "cluster.local".to_owned(),
         cluster_dns: Vec::new(),
-    }));
+    });
     world.start_provider();
     world.kubernetes.create(pod("web", "Always"), "uid-web");
     let arn = world.until_tasks("uid-web", 1).await;

@@ -1,7 +1,8 @@
 //! One provider between a Kubernetes and an ECS of the test's own, and waits that say what was seen last.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -10,10 +11,10 @@ use kube::{
 };
 use neargate_provider::{
     clock::Clock,
-    options::Architecture,
+    options::{Init, Layer, Options},
     pods::Controller,
     probes::Prober,
-    translate::{Settings, init::Init, run},
+    translate::{Settings, run},
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
@@ -80,31 +81,32 @@ impl World {
 
     /// Starts a provider that knows nothing of any before it.
     pub(crate) fn start_provider(&mut self) {
-        let client = self.kubernetes.client();
-        let (store, writer) = reflector::store();
-        let mine = watcher::Config::default().fields("spec.nodeName=fargate");
-        let watch = watcher(Api::<Pod>::all(client.clone()), mine).default_backoff().reflect(writer);
-        let settings = Settings {
-            cluster: "default".to_owned(),
-            region: "us-east-1".to_owned(),
-            subnets: vec!["subnet-1".to_owned()],
-            security_groups: Vec::new(),
-            assign_public_ip: false,
-            execution_role_arn: None,
-            task_role_arn: None,
-            log_group: None,
-            platform_version: "LATEST".to_owned(),
-            architecture: Architecture::Amd64,
-            node_name: "fargate".to_owned(),
-            node_ip: Ipv4Addr::new(192, 0, 2, 1).into(),
-            started_by: self.started_by(),
+        self.provider = Some(tokio::spawn(self.provider(self.kubernetes.client())()));
+    }
+
+    /// A provider that reaches Kubernetes with this client; each one that it makes knows nothing of any before it.
+    pub(crate) fn provider(
+        &self,
+        client: kube::Client,
+    ) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync + use<> {
+        let layer = Layer {
+            node_ip: Some("192.0.2.1".to_owned()),
+            subnets: Some("subnet-1".into()),
             deletion_cost: self.deletion_cost,
-            init: self.init.clone(),
+            ..Layer::default()
         };
-        let clock: Arc<dyn Clock> = Arc::new(self.clock);
-        let probes = Prober::new(clock.clone()).expect("a TLS configuration");
-        let controller = Controller::new(client, Arc::new(self.ecs.clone()), settings, store, probes, clock);
-        self.provider = Some(tokio::spawn(controller.run(watch)));
+        let mut options = Options::try_from(layer).expect("valid options");
+        options.fargate.init = self.init.clone();
+        let settings = Settings::new(options.fargate, options.node, "us-east-1", "kube-system-uid");
+        let (clock, ecs): (Arc<dyn Clock>, _) = (Arc::new(self.clock), self.ecs.clone());
+        move || {
+            let (store, writer) = reflector::store();
+            let pods = Api::<Pod>::all(client.clone());
+            let watch = watcher(pods, settings.node.pods()).default_backoff().reflect(writer);
+            let probes = Prober::new(clock.clone()).expect("a TLS configuration");
+            let (client, settings, ecs) = (client.clone(), settings.clone(), Arc::new(ecs.clone()));
+            Controller::new(client, ecs, settings, store, probes, clock.clone()).run(watch).boxed()
+        }
     }
 
     /// Kills the provider where it stands.

@@ -32,7 +32,7 @@ use self::{line::Writer, reader::Reader};
 use crate::{
     clock,
     fargate::logs::{Source, Stream},
-    translate::definition,
+    translate::logs,
 };
 
 /// What the endpoint stands on.
@@ -100,7 +100,7 @@ pub(super) async fn get(
     let pod = logs.pods.get(&key).ok_or(Error::NoPod(name))?;
     let task = attempt::choose(&pod, &container, query.previous)?;
     let group = logs.group.ok_or(Error::NotKept)?;
-    let stream = Stream { group, name: definition::log_stream(&container, &task) };
+    let stream = Stream { group, name: logs::stream(&container, &task) };
 
     let window =
         reader::Window { tail: query.tail, since: query.since.map(millisecond), follow: query.follow };

@@ -18,13 +18,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
+    ClientConfig,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
 use crate::fargate::logs::{Error as LogError, Event, Page, Position, Request as PageRequest, Stream};
@@ -208,8 +207,7 @@ impl Api {
             }
         };
         let options = Options {
-            node: "fargate".to_owned(),
-            ip: "127.0.0.1".parse().unwrap(),
+            node: Node { name: "fargate".to_owned(), ip: "127.0.0.1".parse().unwrap() },
             kubelet: options::Kubelet {
                 address: "127.0.0.1".parse().unwrap(),
                 port: 0,
@@ -248,24 +246,34 @@ impl Api {
         &self,
         identity: Option<&Identity>,
     ) -> hyper::client::conn::http1::SendRequest<Empty<Bytes>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(self.shake_hands(identity, &[]).await))
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// A connection of whatever protocols the client offers. A kubelet's certificate is its own: API servers without
+    /// `--kubelet-certificate-authority` take it as it is.
+    async fn shake_hands(&self, identity: Option<&Identity>, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
+        let provider = crate::tls::provider();
+        let servers = crate::tls::AnyPeer::new(&provider);
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer));
-        let config = match identity {
+            .with_custom_certificate_verifier(servers);
+        let mut config = match identity {
             Some(Identity(chain, key)) => {
                 config.with_client_auth_cert(vec![chain.clone()], key.clone_key()).unwrap()
             }
             None => config.with_no_client_auth(),
         };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("fargate").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        sender
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 }
 
@@ -276,42 +284,6 @@ fn request(path: &str, token: Option<&str>) -> Request<Empty<Bytes>> {
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     }
     request
-}
-
-/// A kubelet's certificate is its own: API servers without `--kubelet-certificate-authority` take it as it is.
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }
 
 const UNAUTHORIZED: (StatusCode, &str) = (StatusCode::UNAUTHORIZED, "Unauthorized");
@@ -559,6 +531,66 @@ async fn a_follower_that_leaves_costs_no_more_calls() {
         }
         assert!(tokio::time::Instant::now() < deadline, "still reading");
     }
+}
+
+/// Kubernetes takes the last common name of several, as Go does; another one here could be an administrator's.
+#[tokio::test]
+async fn of_several_common_names_the_last_is_the_user() {
+    let authority = Authority::new();
+    let api = Api::start(Trust::File(&authority)).await;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "admin");
+    params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "jane");
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, &authority.0).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let both = Identity(certificate.der().clone(), key);
+    let (status, body) = api.get("/healthz", Some(&both), None).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(body.starts_with("Forbidden (user=jane, "), "{body}");
+}
+
+#[tokio::test]
+async fn strangers_leave_room_for_those_who_may_and_go_after_their_time() {
+    let authority = Authority::new();
+    let api = Api::start(Trust::File(&authority)).await;
+    let server = authority.sign("kube-apiserver", &["system:masters"], 2100);
+    let stranger = Authority::new().sign("kube-apiserver", &["system:masters"], 2100);
+    let mut known = api.connect(Some(&server)).await;
+    assert_eq!(known.send_request(request("/healthz", None)).await.unwrap().status(), StatusCode::OK);
+
+    let begun = tokio::time::Instant::now();
+    // HTTP/2 that has said its preface, answers pings, and has once asked for what it may not have.
+    let stream = api.shake_hands(Some(&stranger), &[b"h2"]).await;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(
+        TokioExecutor::new(),
+        TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    let ended = tokio::spawn(async move { drop(connection.await) });
+    let asked = Request::get("https://fargate/healthz").body(Empty::new()).unwrap();
+    assert_eq!(sender.send_request(asked).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let (mut shaken, mut silent) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        shaken.push(api.shake_hands(None, &[b"h2", b"http/1.1"]).await);
+        shaken.push(api.shake_hands(None, &[]).await);
+    }
+    for _ in 0..600 {
+        silent.push(TcpStream::connect(api.address).await.unwrap());
+    }
+    let path = "/containerLogs/default/web/main";
+    let answer = tokio::time::timeout(Duration::from_secs(20), api.get(path, Some(&server), None)).await;
+    assert_eq!(answer.expect("an answer in spite of the strangers").0, StatusCode::OK);
+    known.ready().await.unwrap();
+    assert_eq!(known.send_request(request("/healthz", None)).await.unwrap().status(), StatusCode::OK);
+
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the stranger is closed").unwrap();
+    // The one that may is not: it stays for as long as it likes.
+    tokio::time::sleep_until(begun + crate::kubelet::strangers::TIME + Duration::from_secs(1)).await;
+    known.ready().await.unwrap();
+    assert_eq!(known.send_request(request("/healthz", None)).await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]

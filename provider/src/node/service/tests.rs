@@ -20,7 +20,9 @@ use tokio::sync::broadcast;
 use super::*;
 use crate::{
     fargate::ecs::{self, Described},
-    translate::{definition::Definition, run::Run},
+    nodes,
+    options::{Architecture, Capacity, Registration},
+    translate::ecs::{Definition, Run},
 };
 
 /// Time as the runtime has it.
@@ -78,6 +80,8 @@ impl Ecs for FakeEcs {
 struct World {
     node: Option<Value>,
     lease: Option<Value>,
+    /// Whether patches of the node are never answered.
+    patches_hang: bool,
     version: u64,
     requests: Vec<String>,
 }
@@ -169,6 +173,9 @@ async fn change(
     uri: axum::http::Uri,
     body: String,
 ) -> Response {
+    if api.world.lock().patches_hang {
+        return std::future::pending().await;
+    }
     let patch: Value = serde_json::from_str(&body).unwrap();
     let kind = headers["content-type"].to_str().unwrap().to_owned();
     let Some(mut node) = api.world.lock().node.clone() else { return not_found() };
@@ -206,9 +213,8 @@ fn merge(into: &mut Value, patch: Value) {
 fn options() -> Options {
     let quantity = |of: &str| Quantity(of.to_owned());
     Options {
-        node: options::Node {
-            name: "fargate".to_owned(),
-            ip: "192.0.2.10".parse().unwrap(),
+        node: nodes::Node { name: "fargate".to_owned(), ip: "192.0.2.10".parse().unwrap() },
+        registration: Registration {
             labels: [("team".to_owned(), "blue".to_owned())].into(),
             taints: vec![Taint {
                 key: "virtual-kubelet.io/provider".to_owned(),
@@ -216,14 +222,14 @@ fn options() -> Options {
                 effect: "NoSchedule".to_owned(),
                 time_added: None,
             }],
-            capacity: options::Capacity {
+            capacity: Capacity {
                 cpu: quantity("20"),
                 memory: quantity("40Gi"),
                 storage: quantity("400Gi"),
                 pods: quantity("20"),
             },
-            architecture: options::Architecture::Amd64,
         },
+        architecture: Architecture::Amd64,
         kubelet_port: 10250,
         platform_version: "1.4.0".to_owned(),
     }
@@ -291,7 +297,7 @@ async fn a_node_is_born_tainted_then_labelled_then_ready_and_its_lease_is_its_ow
     ] {
         assert_eq!(labels.get(key).map(String::as_str), Some(value), "{key}");
     }
-    assert_eq!(node.spec.unwrap().taints.unwrap(), options().node.taints);
+    assert_eq!(node.spec.unwrap().taints.unwrap(), options().registration.taints);
     let status = node.status.unwrap();
     assert_eq!(status.capacity.as_ref().unwrap()["cpu"], Quantity("20".to_owned()));
     assert_eq!(status.allocatable, status.capacity);
@@ -418,7 +424,7 @@ async fn a_deleted_node_is_made_again_with_a_lease_of_its_own() {
     assert!(took <= Duration::from_secs(3), "{took:?}");
     let second = api.node().unwrap();
     assert_ne!(second.metadata.uid, first);
-    assert_eq!(second.spec.unwrap().taints.unwrap(), options().node.taints);
+    assert_eq!(second.spec.unwrap().taints.unwrap(), options().registration.taints);
     until("its lease", || {
         api.world.lock().lease.as_ref().unwrap()["metadata"]["ownerReferences"][0]["uid"].as_str()
             == second.metadata.uid.as_deref()
@@ -437,4 +443,21 @@ async fn a_machines_node_is_not_written_on() {
     let ended = running.task.await.unwrap();
     assert!(matches!(ended, Err(Error::Foreign(_))), "{ended:?}");
     assert_eq!(api.world.lock().requests, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_status_cannot_be_written_keeps_its_lease() {
+    let api = ApiServer::new(None);
+    api.world.lock().patches_hang = true;
+    let running = start(&api);
+    until("its lease", || api.world.lock().lease.is_some()).await;
+    let renewed = || api.world.lock().lease.as_ref().unwrap()["spec"]["renewTime"].clone();
+    for _ in 0..10 {
+        let before = renewed();
+        let took = until("renewed", || renewed() != before).await;
+        assert!(took <= Duration::from_secs(11), "{took:?}");
+    }
+    api.world.lock().patches_hang = false;
+    until("ready", || api.ready().is_some_and(|(status, _)| status == "True")).await;
+    running.shutdown.cancel();
 }

@@ -11,7 +11,7 @@
 //!
 //! Unknown is not lost: where AWS has not been heard, nothing changes.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use aws_sdk_ecs::types::{HealthStatus, Task};
 use jiff::Timestamp;
@@ -27,7 +27,10 @@ use super::{
     sight::{Condemned, Sight},
     status, task,
 };
-use crate::translate::{Unsupported, health, support};
+use crate::{
+    nodes::Node,
+    translate::{Unsupported, health, support},
+};
 
 /// What follows the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +97,8 @@ pub struct Question<'a> {
     pub condemned: Option<&'a Condemned>,
     /// Whether all `httpGet` hooks of the pod have been answered.
     pub answered: bool,
-    /// The node's InternalIP.
-    pub node_ip: IpAddr,
+    /// The pod's node.
+    pub node: &'a Node,
     /// Whether an init container of the provider's own goes before the pod's.
     pub init: bool,
     /// The current instant.
@@ -139,7 +142,7 @@ pub fn decide(question: &Question<'_>) -> Decision {
 
 impl<'a> Question<'a> {
     fn facts(&self) -> Facts<'a> {
-        Facts { pod: self.pod, node_ip: self.node_ip, now: self.now, readiness: self.readiness }
+        Facts { pod: self.pod, node: self.node, now: self.now, readiness: self.readiness }
     }
 
     /// How long the pod may still be active; zero when that is over, `None` without a deadline.

@@ -136,7 +136,15 @@ pub fn noted(note: &Note) -> Event {
         Note::LabelsLeftOut { keys } => Event::warning(
             "LabelsNotTagged",
             "Translating",
-            format!("labels that do not fit ECS's limits of tags: {}", keys.join(", ")),
+            format!(
+                "labels that ECS does not take as tags (its limits, or keys that differ in case only): {}",
+                keys.join(", ")
+            ),
+        ),
+        Note::NotEnforced { fields } => Event::warning(
+            "SecurityContextNotEnforced",
+            "Translating",
+            format!("not enforced on Fargate: {}", fields.join(", ")),
         ),
         Note::MissingClusterDns => Event::warning(
             "MissingClusterDNS",

@@ -2,8 +2,6 @@
 //!
 //! Whatever of the status is not the provider's (others' conditions, the QoS class that the API server sets) stays.
 
-use std::net::IpAddr;
-
 use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -19,6 +17,7 @@ use super::{
     phase::Phase,
     recorded, task,
 };
+use crate::nodes::Node;
 
 /// What the prober says of a container; `true` twice where it has nothing to probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +33,8 @@ pub struct Readiness {
 pub struct Facts<'a> {
     /// The pod as it is.
     pub pod: &'a Pod,
-    /// The node's InternalIP.
-    pub node_ip: IpAddr,
+    /// The pod's node.
+    pub node: &'a Node,
     /// The current instant.
     pub now: Timestamp,
     /// What the prober says, by container.
@@ -44,10 +43,7 @@ pub struct Facts<'a> {
 
 impl std::fmt::Debug for Facts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Facts")
-            .field("node_ip", &self.node_ip)
-            .field("now", &self.now)
-            .finish_non_exhaustive()
+        f.debug_struct("Facts").field("node", &self.node).field("now", &self.now).finish_non_exhaustive()
     }
 }
 
@@ -172,8 +168,8 @@ impl<'a> Shape<'a> {
         status.phase = Some(self.phase.as_str().to_owned());
         status.reason = self.reason;
         status.message = self.message;
-        status.host_ip = Some(facts.node_ip.to_string());
-        status.host_ips = Some(vec![HostIP { ip: facts.node_ip.to_string() }]);
+        status.host_ip = Some(facts.node.ip.to_string());
+        status.host_ips = Some(vec![HostIP { ip: facts.node.ip.to_string() }]);
         status.pod_ip = ips.first().cloned();
         status.pod_ips =
             Some(ips.into_iter().map(|ip| PodIP { ip }).collect::<Vec<_>>()).filter(|ips| !ips.is_empty());

@@ -8,17 +8,17 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 /// A text that is no quantity, or one too large to be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a quantity")]
-pub struct Error {
+pub(crate) struct Error {
     text: String,
 }
 
 /// The quantity in whole units (bytes, pods), rounded up.
-pub fn units(quantity: &Quantity) -> Result<u64, Error> {
+pub(crate) fn units(quantity: &Quantity) -> Result<u64, Error> {
     scaled(&quantity.0, 0)
 }
 
 /// The quantity in thousandths (millicores of CPU), rounded up.
-pub fn milli(quantity: &Quantity) -> Result<u64, Error> {
+pub(crate) fn milli(quantity: &Quantity) -> Result<u64, Error> {
     scaled(&quantity.0, 3)
 }
 

@@ -121,14 +121,14 @@ kind: Config
 current-context: $name
 contexts: [{ name: $name, context: { cluster: $name, user: provider } }]
 clusters: [{ name: $name, cluster: { server: "${credentials% *}", certificate-authority-data: ${credentials#* } } }]
-users: [{ name: provider, user: { token: $(k --namespace kube-system create token neargate-provider --duration 8760h) } }]
+users: [{ name: provider, user: { token: $(k --namespace neargate-provider create token "$node" --duration 8760h) } }]
 CONFIG
     )
     mv "$file.partial" "$file"
 }
 
 provider() {
-    k apply -f "$root/provider/deploy/rbac.yaml" >/dev/null
+    k apply -f "$root/provider/deploy" >/dev/null
     provider_kubeconfig
     # This machine, as the API server in the node sees it. The network has an IPv6 block too.
     local gateway

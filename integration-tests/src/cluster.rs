@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
+use kube::api::{ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
@@ -15,8 +15,8 @@ use crate::kubeconfig::{self, User};
 use crate::kubectl::kubectl;
 use crate::work::Work;
 
-/// The provider's identity, made by `provider/deploy/rbac.yaml`.
-pub const PROVIDER_ACCOUNT: (&str, &str) = ("kube-system", "neargate-provider");
+/// The namespace of the providers' identities, made by `provider/deploy`: each is a ServiceAccount of its node's name.
+pub const PROVIDERS: &str = "neargate-provider";
 
 /// A cluster, seen with its administrator's eyes.
 pub struct Cluster {
@@ -85,7 +85,7 @@ impl Cluster {
     async fn of(kubeconfig: PathBuf, origin: Origin) -> anyhow::Result<Self> {
         let client = client(&kubeconfig).await?;
         let cluster = Self { client, kubeconfig, origin };
-        cluster.kubectl(&["apply", "-f", &rbac().to_string_lossy()]).await?;
+        cluster.kubectl(&["apply", "-f", &deployed().to_string_lossy()]).await?;
         Ok(cluster)
     }
 
@@ -152,6 +152,18 @@ impl Cluster {
         Ok(token.status.context("the token request has no status")?.token)
     }
 
+    /// Writes the kubeconfig of a node's provider.
+    pub async fn act_as_provider(&self, node: &str, path: &Path) -> anyhow::Result<()> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), PROVIDERS);
+        let metadata = ObjectMeta { name: Some(node.to_owned()), ..ObjectMeta::default() };
+        let account = ServiceAccount { metadata, ..ServiceAccount::default() };
+        match accounts.create(&PostParams::default(), &account).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            made => drop(made.with_context(|| format!("making the ServiceAccount {PROVIDERS}/{node}"))?),
+        }
+        self.act_as(PROVIDERS, node, path).await
+    }
+
     /// Writes the kubeconfig of a service account: its token, and no other right.
     pub async fn act_as(&self, namespace: &str, account: &str, path: &Path) -> anyhow::Result<()> {
         let token = self.token(namespace, account).await?;
@@ -174,8 +186,8 @@ impl Cluster {
         match self.origin {
             Origin::Own(control_plane) => control_plane.close(),
             Origin::Kind(_) | Origin::Given => {
-                let rbac = rbac();
-                self.kubectl(&["delete", "--ignore-not-found", "-f", &rbac.to_string_lossy()]).await?;
+                let deployed = deployed();
+                self.kubectl(&["delete", "--ignore-not-found", "-f", &deployed.to_string_lossy()]).await?;
             }
         }
         Ok(())
@@ -183,8 +195,8 @@ impl Cluster {
 }
 
 /// What the provider may do, as it is shipped.
-fn rbac() -> PathBuf {
-    crate::repository().join("provider/deploy/rbac.yaml")
+fn deployed() -> PathBuf {
+    crate::repository().join("provider/deploy")
 }
 
 /// A certificate's PEM: base64 in lines of 64.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 
-use crate::cluster::{Cluster, PROVIDER_ACCOUNT};
+use crate::cluster::Cluster;
 use crate::process::{self, Orphaned, Process};
 use crate::work::{self, Work};
 use crate::{aws, wait};
@@ -39,8 +39,7 @@ impl Provider {
     /// Starts one and waits until its node is Ready.
     pub async fn start(work: &Work, cluster: &Cluster, options: Options) -> anyhow::Result<Self> {
         let kubeconfig = work.path().join(format!("provider-{}.kubeconfig", options.node));
-        let (namespace, account) = PROVIDER_ACCOUNT;
-        cluster.act_as(namespace, account, &kubeconfig).await?;
+        cluster.act_as_provider(&options.node, &kubeconfig).await?;
         let log = work.log(&format!("provider-{}", options.node))?;
         let mut arguments = vec!["--node-ip".to_owned(), cluster.node_ip()];
         arguments.extend(cluster.provider_arguments());

@@ -8,6 +8,7 @@ mod logs;
 mod neighbours;
 mod probes;
 mod refusals;
+mod rights;
 mod trouble;
 mod workloads;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
             probes::an_exec_probe_is_the_containers_health_check,
             logs::logs_are_followed_to_the_end_of_the_pod,
             logs::logs_are_cut_as_kubectl_asks,
+            rights::a_providers_account_writes_what_is_its_nodes_and_nothing_else,
             access::the_kubelets_api_lets_in_who_has_rights_and_no_one_else,
         ],
     )

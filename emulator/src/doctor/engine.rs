@@ -150,13 +150,13 @@ fn memory(facts: &Facts) -> Check {
 
 /// Whether security groups hold for root in a task, and how.
 fn raw_sockets(guarded: &Result<(), String>) -> Check {
-    const SUBJECT: &str = "raw sockets";
+    const SUBJECT: &str = "isolation";
     match guarded {
-        Ok(()) => Check::ok(SUBJECT, "what they send is kept to a task's security groups"),
+        Ok(()) => Check::ok(SUBJECT, "what raw sockets send is kept to a task's security groups"),
         Err(reason) => Check::warn(
             SUBJECT,
             format!(
-                "they can't be kept to security groups, so where a VPC has more than the open default group its tasks \
+                "raw sockets can't be kept to security groups, so where a VPC has more than the open default group its tasks \
                  have no CAP_NET_RAW: {reason}"
             ),
             "run the engine on Linux 5.16 or newer with nf_tables, not rootless",

@@ -21,6 +21,7 @@ pub enum Inward {
 }
 
 impl Inward {
+    /// A new one comes last: where the sandboxes that are there listen goes by this order.
     pub const ALL: [Self; 3] = [Self::Metadata, Self::Endpoint, Self::Dns];
 
     /// What a task connects to.

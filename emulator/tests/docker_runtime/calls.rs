@@ -214,6 +214,21 @@ async fn a_word_to_a_program_that_does_not_answer_ends_with_a_reason_and_holds_u
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_to_a_sandbox_that_does_not_run_is_refused_at_once() {
+    with_world(|world| async move {
+        let task = world.task(10, 256, 512, &[]).await;
+        docker().kill_container(&task.sandbox_name(), None).await.unwrap();
+        let again = connect(world.options.clone()).await.unwrap();
+        for runtime in [&world.runtime, &again] {
+            let word = runtime.set_filter(&task.sandbox_id, &Arc::default()).await;
+            let refused = word.unwrap_err().to_string();
+            assert!(refused.contains("does not run"), "{refused}");
+        }
+    })
+    .await;
+}
+
 async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
     waited.unwrap_or_else(|_| panic!("waited for {what}"))

@@ -112,8 +112,10 @@ impl Link {
 async fn keep(docker: Docker, container: String, callee: Callee, mut words: mpsc::UnboundedReceiver<Word>) {
     let mut pause = SHORTEST_PAUSE;
     let mut first = None;
+    let mut again = false;
     loop {
-        let begun = tokio::time::timeout(TIMEOUT, Session::begin(&docker, &container)).await;
+        let begun = tokio::time::timeout(TIMEOUT, Session::begin(&docker, &container, again)).await;
+        again = true;
         let late = || Refused { reason: "the engine did not attach in time".to_owned(), gone: false };
         let refused = match begun.unwrap_or_else(|_| Err(late())) {
             Ok(mut session) => {

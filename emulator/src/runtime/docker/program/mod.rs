@@ -97,6 +97,9 @@ impl Inner {
         let met = cell.get_or_try_init(|| async {
             let inspected = self.docker.inspect_container(&name, None).await;
             let inspected = inspected.map_err(failed(&self.host, format!("look at the sandbox {name}")))?;
+            if inspected.state.as_ref().and_then(|state| state.running) != Some(true) {
+                return Err(refused(&name)("it does not run".to_owned()));
+            }
             let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
             let link = match labels.and_then(|labels| labels.get(names::PROTOCOL)).map(String::as_str) {
                 Some(PROTOCOL) => Some(self.link(sandbox_id)),

@@ -28,7 +28,7 @@ type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) reason: String,
-    /// There is no such sandbox any more.
+    /// It does not run any more.
     pub(super) gone: bool,
 }
 
@@ -57,14 +57,15 @@ struct Connection {
 }
 
 impl Session {
-    /// Attaches, and waits for the program's hello.
-    pub(super) async fn begin(docker: &Docker, container: &str) -> Result<Self, Refused> {
+    /// Attaches, and waits for the program's hello. `again`: it was attached before, and may have ended since; the engine
+    /// attaches to what does not run, and waits for its start.
+    pub(super) async fn begin(docker: &Docker, container: &str, again: bool) -> Result<Self, Refused> {
+        if again {
+            runs(docker, container).await?;
+        }
         let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).build();
-        let attached = docker
-            .attach_container(container, Some(options))
-            .await
-            .map_err(|error| Refused { gone: status(&error) == Some(404), reason: reason(&error) })?;
-        let AttachContainerResults { output, input } = attached;
+        let attached = docker.attach_container(container, Some(options)).await;
+        let AttachContainerResults { output, input } = attached.map_err(|error| refused(&error))?;
         let session: Arc<str> = Uuid::new_v4().simple().to_string()[..8].into();
         let (lines, to_write) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
@@ -204,6 +205,19 @@ impl Session {
             let _ = connection.incoming.send(incoming);
         }
     }
+}
+
+async fn runs(docker: &Docker, container: &str) -> Result<(), Refused> {
+    let inspected = docker.inspect_container(container, None).await;
+    let inspected = inspected.map_err(|error| refused(&error))?;
+    match inspected.state.and_then(|state| state.running) {
+        Some(true) => Ok(()),
+        _ => Err(Refused { reason: "it does not run".to_owned(), gone: true }),
+    }
+}
+
+fn refused(error: &bollard::errors::Error) -> Refused {
+    Refused { gone: status(error) == Some(404), reason: reason(error) }
 }
 
 /// Writes lines until the attach is lost.

@@ -1,5 +1,6 @@
 //! The task definition: what all replicas of a pod share.
 
+use fargate_facts::timeout;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use sha2::{Digest, Sha256};
 
@@ -15,9 +16,6 @@ use super::{
     size::Plan,
 };
 
-/// ECS's bounds of `stopTimeout` on Fargate, in seconds.
-const STOP_TIMEOUT: std::ops::RangeInclusive<i64> = 2..=120;
-
 /// The least `memory` and `memoryReservation` that ECS takes, in MiB.
 const LEAST_MEMORY: u64 = 6;
 
@@ -25,8 +23,8 @@ const LEAST_MEMORY: u64 = 6;
 #[must_use]
 pub fn stop_timeout(spec: &PodSpec) -> (i32, bool) {
     let wanted = spec.termination_grace_period_seconds.unwrap_or(30);
-    let clamped = wanted.clamp(*STOP_TIMEOUT.start(), *STOP_TIMEOUT.end());
-    // Between 2 and 120 it always fits.
+    let clamped = wanted.clamp(i64::from(*timeout::RANGE.start()), i64::from(*timeout::RANGE.end()));
+    // Fargate's bounds are small: it always fits.
     (i32::try_from(clamped).unwrap_or(30), clamped != wanted)
 }
 

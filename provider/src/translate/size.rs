@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use fargate_facts::storage;
 use k8s_openapi::{
     api::core::v1::{Container, PodSpec},
     apimachinery::pkg::api::resource::Quantity,
@@ -13,48 +14,13 @@ use k8s_openapi::{
 
 use crate::quantity;
 
-/// ECS's CPU units of one vCPU.
+/// ECS's CPU units of one vCPU, and MiB of one GB.
 const UNITS: u64 = 1024;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Ephemeral storage that every task has, and the most that it can have, in GiB (ECS, `EphemeralStorage`).
-const STORAGE_INCLUDED: u64 = 20;
-const STORAGE_MOST: u64 = 200;
-
-/// One row of Fargate's table: CPU units, the smallest memory, the largest, and the step between, in MiB
-/// (ECS developer guide, "Task CPU and memory").
-struct Row {
-    cpu: u64,
-    least: u64,
-    most: u64,
-    step: u64,
-}
-
-const TABLE: [Row; 7] = [
-    // 512, 1024 and 2048 MiB: a step that doubles; see `Row::round`.
-    Row { cpu: 256, least: 512, most: 2048, step: 0 },
-    Row { cpu: 512, least: 1024, most: 4096, step: 1024 },
-    Row { cpu: 1024, least: 2048, most: 8192, step: 1024 },
-    Row { cpu: 2048, least: 4096, most: 16384, step: 1024 },
-    Row { cpu: 4096, least: 8192, most: 30720, step: 1024 },
-    Row { cpu: 8192, least: 16384, most: 61440, step: 4096 },
-    Row { cpu: 16384, least: 32768, most: 122_880, step: 8192 },
-];
-
-impl Row {
-    /// The smallest memory of this row that holds `mib`.
-    fn round(&self, mib: u64) -> Option<u64> {
-        let rounded = match self.step {
-            0 => mib.max(self.least).next_power_of_two(),
-            step => self.least + mib.saturating_sub(self.least).div_ceil(step) * step,
-        };
-        (rounded <= self.most).then_some(rounded)
-    }
-}
-
-/// A size of the table.
+/// A size of Fargate's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// CPU units, 1024 a vCPU.
@@ -67,10 +33,13 @@ impl Size {
     /// The smallest size that holds `cpu` units and `memory` MiB; `None` where none does.
     #[must_use]
     pub fn fit(cpu: u64, memory: u64) -> Option<Self> {
-        TABLE
-            .iter()
-            .filter(|row| row.cpu >= cpu)
-            .find_map(|row| row.round(memory).map(|memory| Self { cpu: row.cpu, memory }))
+        fargate_facts::Size::fit(cpu, memory).map(Self::from)
+    }
+}
+
+impl From<fargate_facts::Size> for Size {
+    fn from(size: fargate_facts::Size) -> Self {
+        Self { cpu: size.cpu.into(), memory: size.memory.into() }
     }
 }
 
@@ -144,20 +113,22 @@ pub fn plan(spec: &PodSpec) -> Result<Plan, Vec<String>> {
     let size = Size::fit(cpu, memory);
     if size.is_none() {
         reasons.push(format!(
-            "resources not supported: {}vCPU {}GB is more than the largest Fargate size, 16vCPU 120GB",
+            "resources not supported: {}vCPU {}GB is more than the largest Fargate size, {}",
             thousandths(cpu, UNITS),
             thousandths(memory, UNITS),
+            Size::from(fargate_facts::Size::LARGEST),
         ));
     }
-    if sum.storage > STORAGE_MOST {
+    let most = *storage::REQUESTABLE.end();
+    if sum.storage > u64::from(most) {
         reasons.push(format!(
-            "resources not supported: {} GiB of ephemeral storage is more than Fargate's {STORAGE_MOST} GiB",
+            "resources not supported: {} GiB of ephemeral storage is more than Fargate's {most} GiB",
             sum.storage
         ));
     }
     match size {
         Some(size) if reasons.is_empty() => {
-            let storage = Some(sum.storage).filter(|&gib| gib > STORAGE_INCLUDED);
+            let storage = Some(sum.storage).filter(|&gib| gib > u64::from(storage::INCLUDED));
             Ok(Plan { size, storage, shares })
         }
         _ => Err(reasons),
@@ -200,8 +171,6 @@ fn read(whose: &str, name: &str, quantity: &Quantity, reasons: &mut Vec<String>)
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -222,8 +191,10 @@ mod tests {
             ((8193, 1), Some((16384, 32768))),
             ((1, 61441), Some((16384, 65536))),
             ((16384, 122_880), Some((16384, 122_880))),
-            ((16385, 1), None),
-            ((1, 122_881), None),
+            ((16385, 1), Some((32768, 61440))),
+            ((1, 122_881), Some((32768, 249_856))),
+            ((32769, 1), None),
+            ((1, 249_857), None),
         ];
         for ((cpu, memory), expected) in cases {
             let fit = Size::fit(cpu, memory).map(|size| (size.cpu, size.memory));
@@ -235,22 +206,5 @@ mod tests {
     fn a_size_is_written_as_eks_writes_it() {
         assert_eq!(Size { cpu: 256, memory: 512 }.to_string(), "0.25vCPU 0.5GB");
         assert_eq!(Size { cpu: 2048, memory: 9216 }.to_string(), "2vCPU 9GB");
-    }
-
-    proptest! {
-        #[test]
-        fn a_size_holds_what_it_was_asked_for_and_no_smaller_row_does(cpu in 0u64..20_000, memory in 0u64..140_000) {
-            match Size::fit(cpu, memory) {
-                None => prop_assert!(cpu > 16_384 || memory > 122_880),
-                Some(size) => {
-                    prop_assert!(size.cpu >= cpu && size.memory >= memory);
-                    let same = Size::fit(size.cpu, size.memory);
-                    prop_assert_eq!(same, Some(size), "a size fits itself");
-                    for row in TABLE.iter().filter(|row| row.cpu >= cpu && row.cpu < size.cpu) {
-                        prop_assert!(row.round(memory).is_none());
-                    }
-                }
-            }
-        }
     }
 }

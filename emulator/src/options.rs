@@ -81,6 +81,11 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_EPHEMERAL", value_parser = BoolishValueParser::new())]
     pub ephemeral: bool,
 
+    /// Take over the tasks of a data directory that was copied or restored from a backup, and whose original does not run
+    /// any more. Without it such a copy shows them as stopped
+    #[arg(long, env = "NEARGATE_ADOPT", value_parser = BoolishValueParser::new())]
+    pub adopt: bool,
+
     /// The VPC that this file describes, in TOML: subnets, route tables, DHCP options, security groups. Ids that it does not
     /// have are refused, as AWS does
     #[arg(long, env = "NEARGATE_VPC", value_name = "FILE", conflicts_with = "vpc_from_kind")]

@@ -66,6 +66,7 @@ impl Server {
             account,
             docker_host,
             ephemeral,
+            adopt,
             vpc,
             vpc_from_kind,
             strict_vpc,
@@ -91,7 +92,7 @@ impl Server {
             (None, Some(data_dir)) => data_dir,
             (None, None) => options::data_dir()?,
         };
-        let store = open(&data_dir).await?;
+        let store = open(&data_dir, adopt).await?;
 
         let clock = Clock::system();
         let vpc = match (vpc, vpc_from_kind) {
@@ -201,8 +202,8 @@ fn read_prices(file: &Path) -> anyhow::Result<Prices> {
     Prices::parse(&text).map_err(|invalid| anyhow::anyhow!("cannot use the prices of {name}, {invalid}"))
 }
 
-async fn open(data_dir: &Path) -> anyhow::Result<Store> {
-    Store::open(data_dir).await.map_err(|error| match error {
+async fn open(data_dir: &Path, adopt: bool) -> anyhow::Result<Store> {
+    Store::open_as(data_dir, adopt).await.map_err(|error| match error {
         store::Error::Locked { .. } => {
             anyhow::anyhow!("{error}; stop that one or choose another by --data-dir")
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use neargate::clock::Timestamp;
 use neargate::store::{
-    Error, Store, client_tokens, clusters, meta, reset, sandboxes, task_definitions, tasks, usage,
+    Body, Error, Store, client_tokens, clusters, logs, meta, reset, sandboxes, task_definitions, tasks, usage,
 };
 use tokio::sync::oneshot;
 
@@ -236,7 +236,7 @@ fn cluster(name: &str, status: &str) -> clusters::Row {
         region: "eu-west-1".into(),
         name: name.into(),
         status: status.into(),
-        body: "{}".into(),
+        body: Body::new(1, &()),
     }
 }
 
@@ -280,7 +280,7 @@ async fn a_revision_is_never_given_twice_and_lists_page_both_ways() {
                         family: family.into(),
                         revision,
                         status: "ACTIVE".into(),
-                        body: "{}".into(),
+                        body: Body::new(1, &()),
                     };
                     task_definitions::put(connection, &row).await?;
                     Ok(row)
@@ -368,7 +368,8 @@ async fn tasks_are_kept_as_they_were_put_last_and_forgotten_by_their_time_of_sto
         cluster_arn: "cluster".into(),
         last_status: if stopped_at.is_some() { "STOPPED" } else { "RUNNING" }.into(),
         stopped_at: stopped_at.map(Timestamp),
-        body: format!("{{\"number\":{number}}}"),
+        task_definition_arn: "definition".into(),
+        body: Body::new(1, &number),
     };
     let rows: Vec<_> = (0..1001).map(|number| row(number, None)).collect();
     let stopped: Vec<_> = (0..10).map(|number| row(number, Some(number))).collect();
@@ -386,7 +387,11 @@ async fn tasks_are_kept_as_they_were_put_last_and_forgotten_by_their_time_of_sto
     assert_eq!(loaded, [&stopped[..], &rows[10..]].concat());
     let gone = store
         .write(|connection| {
-            Box::pin(async move { tasks::delete_stopped_before(connection, Timestamp(5)).await })
+            Box::pin(async move {
+                let old = tasks::stopped_before(&mut *connection, Timestamp(5)).await?;
+                let arns: Vec<String> = old.into_iter().map(|row| row.arn).collect();
+                tasks::delete_many(connection, &arns).await.map(|()| arns)
+            })
         })
         .await
         .unwrap();
@@ -401,7 +406,7 @@ async fn usage_is_kept_once_across_processes_until_a_reset() {
     let row = |n: i64, body: &str| usage::Row {
         task_arn: format!("arn:{n:04}"),
         stopped_at: Timestamp(n),
-        body: body.to_owned(),
+        body: Body::new(1, &body),
     };
     let kept: Vec<usage::Row> = (0..450).map(|n| row(n, "first")).collect();
     let store = open(dir.path()).await;
@@ -428,6 +433,7 @@ async fn a_client_token_is_remembered_for_a_day() {
         token: "token".into(),
         digest: "abc".into(),
         task_arns: vec!["one".into(), "two".into()],
+        answer: Some(Body::new(3, &"an answer")),
         created_at: Timestamp(1000),
     };
     let kept = row.clone();
@@ -516,9 +522,236 @@ async fn a_reset_leaves_the_directorys_id_and_nothing_else() {
             .fetch_one(store.readers())
             .await
             .unwrap();
-        assert_eq!(rows, i64::from(table == "meta"), "rows in {table}");
+        assert_eq!(rows, 2 * i64::from(table == "meta"), "rows in {table}");
     }
     let id = store.instance_id().to_owned();
     store.close().await;
     assert_eq!(open(dir.path()).await.instance_id(), id);
+}
+
+/// Files of a data directory, copied into another.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_copied_data_directory_is_another_instance_unless_it_is_adopted() {
+    let dir = tempfile::tempdir().unwrap();
+    let original = dir.path().join("original");
+    let store = open(&original).await;
+    let id = store.instance_id().to_owned();
+    let sandbox = sandboxes::Row {
+        sandbox_id: "s".into(),
+        subnet_id: "a".into(),
+        address: "10.0.0.1".into(),
+        mac_address: "02:00:00:00:00:01".into(),
+        state: sandboxes::State::Idle,
+        created_at: Timestamp(1),
+    };
+    store
+        .write(move |connection| Box::pin(async move { sandboxes::insert(connection, &sandbox).await }))
+        .await
+        .unwrap();
+    store.close().await;
+    let (copied, adopted, moved) =
+        (dir.path().join("copied"), dir.path().join("adopted"), dir.path().join("moved"));
+    for copy_of in [&copied, &adopted] {
+        std::fs::create_dir(copy_of).unwrap();
+        copy(&original, copy_of);
+    }
+
+    let store = open(&copied).await;
+    let own = store.instance_id().to_owned();
+    assert_ne!(own, id, "a copy is its original");
+    assert_eq!(sandboxes::load_all(store.readers()).await.unwrap(), []);
+    assert!(get(&store, meta::COPIED).await.is_some(), "nothing says that its tasks are another's");
+    store.close().await;
+    let store = open(&copied).await;
+    assert_eq!(store.instance_id(), own, "and is one for good");
+    store.close().await;
+
+    let store = Store::open_as(&adopted, true).await.unwrap();
+    assert_eq!(store.instance_id(), id);
+    assert_eq!(get(&store, meta::COPIED).await, None);
+    store.close().await;
+
+    std::fs::rename(&original, &moved).unwrap();
+    let store = open(&moved).await;
+    assert_eq!(store.instance_id(), id, "a directory that was moved is a copy");
+    assert_eq!(get(&store, meta::COPIED).await, None);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_refused_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store
+        .write(|connection| {
+            Box::pin(async move {
+                sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = (SELECT max(version) FROM _sqlx_migrations)")
+                    .execute(connection)
+                    .await
+                    .unwrap();
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    store.close().await;
+    let error = Store::open(dir.path()).await.unwrap_err();
+    assert!(matches!(error, Error::Newer { .. }), "{error:?}");
+    let told = error.to_string();
+    assert!(told.contains("newer release of neargate") && !told.contains('\n'), "{told}");
+}
+
+#[tokio::test]
+async fn a_data_directory_is_its_users_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+
+    let fresh = parent.path().join("fresh");
+    let store = open(&fresh).await;
+    put(&store, "a", "b").await.unwrap();
+    let files = || std::fs::read_dir(&fresh).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(mode(&fresh), 0o700);
+    assert_eq!(
+        files().map(|file| mode(&file)).collect::<Vec<_>>(),
+        [0o600; 4],
+        "{:?}",
+        files().collect::<Vec<_>>()
+    );
+    store.close().await;
+
+    // As an older release left it.
+    set(&fresh, 0o755);
+    files().for_each(|file| set(&file, 0o644));
+    open(&fresh).await.close().await;
+    assert_eq!(mode(&fresh), 0o700);
+    assert!(files().all(|file| mode(&file) == 0o600));
+
+    // A directory with other things in it stays as it is; what is ours in it is private.
+    let shared = parent.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    set(&shared, 0o755);
+    std::fs::write(shared.join("theirs"), "").unwrap();
+    open(&shared).await.close().await;
+    assert_eq!((mode(&shared), mode(&shared.join("neargate.db"))), (0o755, 0o600));
+}
+
+#[tokio::test]
+async fn usage_beyond_the_newest_rows_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let rows: Vec<usage::Row> = (0..10)
+        .map(|n| usage::Row {
+            task_arn: format!("arn:{n}"),
+            stopped_at: Timestamp(n),
+            body: Body::new(1, &n),
+        })
+        .collect();
+    let kept = rows.clone();
+    let trimmed = store
+        .write(move |connection| {
+            Box::pin(async move {
+                usage::keep_many(connection, &rows).await?;
+                usage::trim(connection, 4).await
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(trimmed, 6);
+    assert_eq!(usage::load_all(store.readers()).await.unwrap(), kept[6..]);
+}
+
+#[tokio::test]
+async fn a_deleted_log_group_is_gone_at_once_and_its_events_go_in_pieces_and_free_their_room() {
+    const EVENTS: usize = 3000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let make = async || {
+        store
+            .write(|connection| {
+                Box::pin(async move {
+                    let now = Timestamp(1);
+                    logs::ensure_stream(connection, "0", "r", "/large", "stream", true, now).await
+                })
+            })
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let stream = make().await;
+    for chunk in 0..EVENTS / 100 {
+        // Nothing that compresses or that fits beside another: 30 KiB each.
+        let events: Vec<logs::Event> = (0..100)
+            .map(|n| logs::Event {
+                timestamp: Timestamp(i64::try_from(chunk * 100 + n).unwrap()),
+                message: format!("{n}").repeat(30_000 / format!("{n}").len()),
+            })
+            .collect();
+        store
+            .write(move |connection| {
+                Box::pin(async move { logs::append(connection, stream, &events, Timestamp(2)).await })
+            })
+            .await
+            .unwrap();
+    }
+    let group = logs::group(store.readers(), "0", "r", "/large").await.unwrap().unwrap();
+    let blocks = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM log_blocks").fetch_one(store.readers()).await.unwrap()
+    };
+    let before = blocks().await;
+    assert!(before >= 1000, "{before} blocks");
+    let size = || std::fs::metadata(dir.path().join("neargate.db")).unwrap().len();
+
+    store
+        .write(move |connection| Box::pin(async move { logs::delete_group(connection, group.id).await }))
+        .await
+        .unwrap();
+    assert_eq!(logs::group(store.readers(), "0", "r", "/large").await.unwrap(), None);
+    assert_eq!(blocks().await, before, "the deletion itself takes no block");
+    // What still writes into it is told, and the name is free.
+    let late = logs::Event { timestamp: Timestamp(1), message: "late".into() };
+    let appended = store
+        .write(move |connection| {
+            Box::pin(async move { logs::append(connection, stream, &[late], Timestamp(3)).await })
+        })
+        .await
+        .unwrap();
+    assert_eq!(appended, logs::Appended::StreamMissing);
+    assert_ne!(make().await, stream);
+
+    store.purge();
+    let mut seen = Vec::new();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while blocks().await > 0 {
+        // Each of these waits for a piece at most; that they come in between is what is shown.
+        put(&store, "between", "pieces").await.unwrap();
+        seen.push(blocks().await);
+        assert!(tokio::time::Instant::now() < deadline, "{seen:?}");
+    }
+    seen.dedup();
+    assert!(seen.len() > 3, "the blocks went in one piece: {seen:?}");
+    let all = size();
+    // Closing waits for nothing that is left, and folds the log into the file.
+    store.close().await;
+    let store = open(dir.path()).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(store.readers()).await.unwrap();
+        if free < 8192 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{free} pages are free");
+        tokio::task::yield_now().await;
+    }
+    store.close().await;
+    assert!(size() < all / 2, "{} bytes of {all} are left", size());
 }

@@ -6,6 +6,7 @@
 use std::iter::Sum;
 use std::ops::Add;
 
+use fargate_facts::storage;
 use serde::Serialize;
 
 use super::prices::{Prices, Rates};
@@ -14,9 +15,6 @@ use crate::clock::Timestamp;
 
 /// Seconds that a Linux task is billed at least.
 const MINIMUM: u32 = 60;
-
-/// GiB of ephemeral storage that cost nothing.
-pub(super) const FREE_STORAGE: u32 = 20;
 
 /// Seconds of an hour, for which prices are.
 pub const HOUR: f64 = 3600.0;
@@ -67,7 +65,7 @@ pub fn of(usage: &Usage, rates: &Rates, now: Timestamp) -> Bill {
     let seconds = billed_seconds(usage.from, usage.end(now), MINIMUM);
     let vcpu_seconds = seconds * usage.vcpu();
     let gb_seconds = seconds * usage.gb();
-    let storage_gb_seconds = seconds * f64::from(usage.ephemeral_storage.saturating_sub(FREE_STORAGE));
+    let storage_gb_seconds = seconds * f64::from(usage.ephemeral_storage.saturating_sub(storage::INCLUDED));
     let dollars =
         (vcpu_seconds * rates.vcpu + gb_seconds * rates.gb + storage_gb_seconds * rates.storage) / HOUR;
     Bill { seconds, vcpu_seconds, gb_seconds, storage_gb_seconds, dollars }

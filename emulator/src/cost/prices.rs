@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::bill::FREE_STORAGE;
 use super::usage::Usage;
 
 /// The region whose prices stand in where another's are not known.
@@ -180,7 +179,9 @@ impl Prices {
                 let kind = if usage.arm { "ARM" } else { "x86" };
                 missing.insert((region, format!("{kind}{}", if usage.spot { " Spot" } else { "" })));
             }
-            if usage.ephemeral_storage > FREE_STORAGE && self.own_storage(region).is_none() {
+            if usage.ephemeral_storage > fargate_facts::storage::INCLUDED
+                && self.own_storage(region).is_none()
+            {
                 missing.insert((region, "storage".to_owned()));
             }
             if self.0.ec2.get(instance_type).is_some_and(|ec2| !ec2.hour.contains_key(region)) {

@@ -30,6 +30,8 @@ pub(super) struct Context {
     pub(super) pool: watch::Sender<Option<Pool>>,
     /// Task ARN → its supervisor.
     pub(super) supervisors: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
+    /// Held while tasks that have stopped are changed or forgotten, until that is published: no supervisor orders it.
+    pub(super) stopped_tasks: tokio::sync::Mutex<()>,
     /// Container id → whose it is.
     pub(super) routes: Mutex<HashMap<String, Route>>,
 }

@@ -10,24 +10,24 @@ use tokio::task::JoinSet;
 use tracing::{Instrument, info, info_span, warn};
 
 use super::changes::{Change, Changes, Reader, Subscription};
+use super::cluster::Clusters;
 use super::context::Context;
+use super::definition::Definitions;
 use super::ledger::{self, Entry};
 use super::network::ports::{Binding, Ports};
 use super::options::Options;
 use super::run::{self, Order, Ran};
-use super::task::{Event, StopCode, Tag, Task};
+use super::task::{Event, StopCode, Task};
 use super::vpc::{self, Vpc};
 use super::work::mailbox::{Message, Route};
 use super::work::registry::{Counts, Registry};
 use super::work::supervisor::Supervisor;
 use super::work::{boot, record};
-use super::{place, usage};
+use super::{cluster, definition, forget, load, place, tag, update, usage};
 use crate::clock::Clock;
+use crate::cost::Usage;
 use crate::runtime::{self, Runtime};
-use crate::store::{self, Store, client_tokens, logs, reset, tasks};
-
-/// How long a stopped task is still shown (ECS API reference, DescribeTasks: "at least one hour").
-const STOPPED_SHOWN: Duration = Duration::from_hours(1);
+use crate::store::{self, Store, client_tokens, reset, tasks};
 
 /// Between two looks for what has expired.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -83,10 +83,10 @@ impl Engine {
             pool: watch::Sender::new(None),
             supervisors: Mutex::default(),
             routes: Mutex::default(),
+            stopped_tasks: tokio::sync::Mutex::default(),
         };
         let mut live = Vec::new();
-        for row in tasks::load_all(context.store.readers()).await? {
-            let task = Arc::new(record::task(&row)?);
+        for task in load::load(&context.store, &context.clock).await? {
             context.publish(&task);
             if !task.is_stopped() {
                 live.push(task);
@@ -139,12 +139,16 @@ impl Engine {
             token: token.token,
             digest: token.digest,
             task_arns: placed.tasks.iter().map(|task| task.arn.clone()).collect(),
+            answer: Some(placed.row()),
             created_at: now,
         });
         let entries: Vec<Entry> = placed.tasks.iter().map(|task| Entry::of(task)).collect();
+        let (cluster, definition) = (order.cluster_arn, order.task_definition_arn);
         let kept = context
             .store
-            .write(move |connection| Box::pin(async move { keep(connection, token, &entries).await }))
+            .write(move |connection| {
+                Box::pin(async move { keep(connection, &cluster, &definition, token, &entries).await })
+            })
             .await;
         let accepted = matches!(kept, Ok(Kept::New));
         if !accepted {
@@ -158,13 +162,9 @@ impl Engine {
                 }
                 Ok(placed)
             }
-            Kept::Before(rows) => {
-                let tasks = rows
-                    .iter()
-                    .map(|row| self.task(&row.arn).map_or_else(|| record::task(row).map(Arc::new), Ok));
-                let tasks = tasks.collect::<Result<_, _>>().map_err(run::Error::Store)?;
-                Ok(Ran { tasks, failures: Vec::new() })
-            }
+            Kept::Before(answer) => Ok(answer),
+            Kept::ClusterInactive => Err(run::Error::ClusterInactive),
+            Kept::DefinitionInactive => Err(run::Error::DefinitionInactive),
             Kept::Conflict(resource_ids) => Err(run::Error::Conflict { resource_ids }),
         }
     }
@@ -180,20 +180,75 @@ impl Engine {
         Ok(told.or_else(|| self.task(task_arn)))
     }
 
-    /// Puts `tags` in place of the task's.
-    pub async fn set_tags(&self, task_arn: &str, tags: Vec<Tag>) -> Result<Option<Arc<Task>>, Error> {
-        if let Some(task) = self.tell(task_arn, |reply| Message::Tag { tags: tags.clone(), reply }).await {
-            return Ok(Some(task));
+    /// Changes the tags of a task, which has them as they are at its turn.
+    ///
+    /// # Errors
+    /// There is no such task; the tags after the change are none that a task may have.
+    pub async fn tag(
+        &self,
+        task_arn: &str,
+        change: tag::Change,
+    ) -> Result<Arc<Task>, update::Error<tag::Broken>> {
+        let told = self.tell(task_arn, |reply| Message::Tag { change: change.clone(), reply }).await;
+        match told {
+            Some(changed) => changed.map_err(update::Error::Refused),
+            None => self.tag_stopped(task_arn, change).await,
         }
-        // It has stopped: nobody else writes it any more.
-        let Some(task) = self.task(task_arn) else { return Ok(None) };
-        let after = Arc::new(Task { tags, ..Task::clone(&task) });
-        let entry = Entry::of(&after);
-        self.store()
-            .write(move |connection| Box::pin(async move { ledger::put(connection, &entry).await }))
-            .await?;
-        self.0.context.publish(&after);
-        Ok(Some(after))
+    }
+
+    /// Changes the tags of a task without a supervisor.
+    async fn tag_stopped(
+        &self,
+        task_arn: &str,
+        change: tag::Change,
+    ) -> Result<Arc<Task>, update::Error<tag::Broken>> {
+        let arn = task_arn.to_owned();
+        let _order = self.0.context.stopped_tasks.lock().await;
+        let changed = self.store().write(move |connection| {
+            Box::pin(async move {
+                let Some(row) = tasks::get(&mut *connection, &arn).await? else {
+                    return Ok(Err(update::Error::NotFound));
+                };
+                let mut task = record::task(&row)?;
+                match change.apply(&task.tags) {
+                    Ok(tags) => task.tags = tags,
+                    Err(broken) => return Ok(Err(update::Error::Refused(broken))),
+                }
+                ledger::put(connection, &Entry::of(&task)).await?;
+                Ok(Ok(Arc::new(task)))
+            })
+        });
+        let task = changed.await.map_err(update::Error::Store)??;
+        self.0.context.publish(&task);
+        Ok(task)
+    }
+
+    pub fn clusters(&self) -> Clusters {
+        Clusters::of(self.store())
+    }
+
+    pub fn definitions(&self) -> Definitions {
+        Definitions::of(self.store())
+    }
+
+    /// What an earlier RunTask with this token returned, for as long as the token is remembered. `None`: it is new.
+    ///
+    /// # Errors
+    /// [`run::Error::Conflict`] if the token was used for another request; [`run::Error::Store`].
+    pub async fn returned(
+        &self,
+        cluster_arn: &str,
+        token: &run::ClientToken,
+    ) -> Result<Option<Ran>, run::Error> {
+        Ran::returned(self.store(), cluster_arn, token, self.clock().now()).await
+    }
+
+    /// What every task was billed for so far, since the last reset.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn usages(&self) -> Result<Vec<Usage>, store::Error> {
+        usage::all(&self.0.context).await
     }
 
     /// The task as it was committed last; stopped ones for an hour.
@@ -256,6 +311,7 @@ impl Engine {
         }
         context.runtime.remove_everything().await?;
         context.store.write(|connection| Box::pin(reset::everything(connection))).await?;
+        context.store.purge();
         context.changes.publish(Change::Reset);
         self.set_going(Vec::new());
         Ok(())
@@ -337,11 +393,11 @@ impl Engine {
     }
 
     /// Tells the task's supervisor something and waits until it is committed.
-    async fn tell(
+    async fn tell<R>(
         &self,
         task_arn: &str,
-        message: impl FnOnce(oneshot::Sender<Arc<Task>>) -> Message,
-    ) -> Option<Arc<Task>> {
+        message: impl FnOnce(oneshot::Sender<R>) -> Message,
+    ) -> Option<R> {
         let context = &self.0.context;
         let known = || context.supervisors.lock().get(task_arn).cloned();
         let supervisor = match known() {
@@ -371,30 +427,39 @@ async fn finish<T: Send + 'static>(work: impl Future<Output = T> + Send + 'stati
 /// What became of an order in the store.
 enum Kept {
     New,
-    /// The same request came before: its tasks.
-    Before(Vec<tasks::Row>),
+    /// The same request came before: what it returned.
+    Before(Ran),
     Conflict(Vec<String>),
+    ClusterInactive,
+    DefinitionInactive,
 }
 
 async fn keep(
     connection: &mut store::SqliteConnection,
+    cluster_arn: &str,
+    task_definition_arn: &str,
     token: Option<client_tokens::Row>,
     entries: &[Entry],
 ) -> Result<Kept, store::Error> {
-    if let Some(token) = token {
+    if let Some(token) = &token {
         let before =
             client_tokens::get(&mut *connection, &token.scope, &token.token, token.created_at).await?;
         if let Some(before) = before {
             if before.digest != token.digest {
                 return Ok(Kept::Conflict(before.task_arns));
             }
-            let mut rows = Vec::new();
-            for arn in &before.task_arns {
-                rows.extend(tasks::get(&mut *connection, arn).await?);
-            }
-            return Ok(Kept::Before(rows));
+            return Ok(Kept::Before(Ran::read(connection, &before).await?));
         }
-        client_tokens::put(connection, &token).await?;
+    }
+    // Read again here: they may have gone since the API looked, and what is kept below is in them for good.
+    if !cluster::is_active(&mut *connection, cluster_arn).await? {
+        return Ok(Kept::ClusterInactive);
+    }
+    if !definition::is_active(&mut *connection, task_definition_arn).await? {
+        return Ok(Kept::DefinitionInactive);
+    }
+    if let Some(token) = &token {
+        client_tokens::put(connection, token).await?;
     }
     ledger::put_new(connection, entries).await?;
     Ok(Kept::New)
@@ -434,26 +499,10 @@ fn of_container(container: usize, event: runtime::Event) -> Option<Event> {
     }
 }
 
-/// Forgets stopped tasks after their hour, client tokens after their day, and log events after their group's retention.
+/// Forgets what has expired, once a minute.
 async fn sweep(context: Arc<Context>) {
     loop {
         context.clock.sleep(SWEEP).await;
-        let now = context.clock.now();
-        let before = now.minus(STOPPED_SHOWN);
-        let swept = context
-            .store
-            .write(move |connection| {
-                Box::pin(async move {
-                    client_tokens::delete_expired(connection, now).await?;
-                    logs::delete_expired(connection, now).await?;
-                    usage::keep_stopped_before(connection, before).await?;
-                    tasks::delete_stopped_before(connection, before).await
-                })
-            })
-            .await;
-        match swept {
-            Ok(arns) => context.changes.publish(Change::Forgotten(arns.into())),
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "could not forget stopped tasks"),
-        }
+        forget::pass(&context).await;
     }
 }

@@ -11,17 +11,23 @@
 //! anybody sees it; the process may be killed between any two lines.
 
 mod changes;
+pub mod cluster;
 mod context;
+pub mod definition;
 #[expect(clippy::module_inception, reason = "the engine's handle is the noun of this folder")]
 mod engine;
+mod forget;
 mod ledger;
+mod load;
 mod network;
 mod options;
 mod place;
 pub mod run;
+pub mod tag;
 pub mod task;
 #[cfg(test)]
 mod tests;
+pub mod update;
 mod usage;
 pub mod vpc;
 mod work;

@@ -12,9 +12,6 @@ use super::task::{
 };
 use crate::clock::Timestamp;
 
-/// GiB of ephemeral storage where nobody asked for more (AWS Fargate user guide, "Task ephemeral storage").
-const EPHEMERAL_STORAGE: u32 = 20;
-
 /// ECS's reason for a task for which its subnets have no address.
 const NO_ADDRESS: &str = "RESOURCE:ENI";
 
@@ -28,17 +25,16 @@ pub(super) fn place(order: &Order, pool: &Pool, activating: bool, now: Timestamp
         return Err(run::Error::UnknownSubnet(unknown.clone()));
     }
     let mut ran = Ran::default();
-    for nth in 0..order.count {
-        let start = usize::try_from(nth).unwrap_or(0);
+    for nth in 0..usize::try_from(order.count).unwrap_or(0) {
         let chosen = (0..order.subnets.len()).find_map(|step| {
-            let requested = &order.subnets[(start + step) % order.subnets.len()];
+            let requested = &order.subnets[(nth + step) % order.subnets.len()];
             let subnet = vpc.subnet(requested)?;
             pool.promise(&subnet.subnet_id).then_some((requested, subnet))
         });
         match chosen {
             Some((requested, subnet)) => {
                 let zone = format!("{}{}", order.region, subnet.zone);
-                ran.tasks.push(Arc::new(task(order, requested, zone, activating, now)));
+                ran.tasks.push(Arc::new(task(order, nth, requested, zone, activating, now)));
             }
             None => ran.failures.push(NO_ADDRESS.to_owned()),
         }
@@ -46,9 +42,10 @@ pub(super) fn place(order: &Order, pool: &Pool, activating: bool, now: Timestamp
     Ok(ran)
 }
 
-/// A task as RunTask answers it: PROVISIONING, version 1, its attachment PRECREATED with the subnet alone.
+/// The `nth` task of an order as RunTask answers it: PROVISIONING, version 1, its attachment PRECREATED with the subnet alone.
 fn task(
     order: &Order,
+    nth: usize,
     subnet_id: &str,
     availability_zone: String,
     shows_activating: bool,
@@ -80,13 +77,13 @@ fn task(
         group: order.group.clone(),
         started_by: order.started_by.clone(),
         launch_type: order.launch_type.clone(),
-        capacity_provider_name: order.capacity_provider_name.clone(),
+        capacity_provider_name: order.capacity_providers.get(nth).cloned(),
         platform_version: order.platform_version.clone(),
         platform_family: "Linux".to_owned(),
         cpu_architecture: order.cpu_architecture.clone(),
         cpu: order.cpu,
         memory: order.memory,
-        ephemeral_storage: order.ephemeral_storage.unwrap_or(EPHEMERAL_STORAGE),
+        ephemeral_storage: order.ephemeral_storage.unwrap_or(fargate_facts::storage::INCLUDED),
         ephemeral_storage_requested: order.ephemeral_storage.is_some(),
         enable_execute_command: order.enable_execute_command,
         overrides: if order.overrides.is_null() {
@@ -118,6 +115,7 @@ fn task(
             status: AttachmentStatus::Precreated,
             subnet_id: subnet_id.to_owned(),
             security_groups: order.security_groups.clone(),
+            assign_public_ip: order.assign_public_ip,
             sandbox_id: None,
             network_interface_id: None,
             mac_address: None,

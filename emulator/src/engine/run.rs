@@ -2,7 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use super::task::{Spec, Tag, Task};
+use super::work::record;
+use crate::clock::Timestamp;
+use crate::store::{self, Body, SqliteConnection, Store, client_tokens, tasks};
+
+/// The version of a [`Ran`] that is kept with its client token.
+const VERSION: u32 = 1;
 
 /// One RunTask, validated and merged by the API.
 #[derive(Clone, Debug)]
@@ -19,7 +27,8 @@ pub struct Order {
     pub group: String,
     pub started_by: Option<String>,
     pub launch_type: Option<String>,
-    pub capacity_provider_name: Option<String>,
+    /// The provider of each task, in order; empty if the launch type decided.
+    pub capacity_providers: Vec<String>,
     /// `1.4.0` or `1.3.0`; the API has resolved `LATEST`.
     pub platform_version: String,
     /// `X86_64` or `ARM64`.
@@ -37,6 +46,7 @@ pub struct Order {
     /// As they came; the engine maps or refuses those that it does not know.
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    pub assign_public_ip: bool,
     pub client_token: Option<ClientToken>,
     pub spec: Spec,
 }
@@ -57,6 +67,63 @@ pub struct Ran {
     pub failures: Vec<String>,
 }
 
+impl Ran {
+    /// What an earlier request with this token returned, for as long as the token is remembered. `None`: it is new.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the token was used for another request; [`Error::Store`].
+    pub(super) async fn returned(
+        store: &Store,
+        cluster_arn: &str,
+        token: &ClientToken,
+        now: Timestamp,
+    ) -> Result<Option<Self>, Error> {
+        let found = client_tokens::get(store.readers(), cluster_arn, &token.token, now).await;
+        let Some(found) = found.map_err(Error::Store)? else { return Ok(None) };
+        if found.digest != token.digest {
+            return Err(Error::Conflict { resource_ids: found.task_arns });
+        }
+        let read =
+            store.write(move |connection| Box::pin(async move { Self::read(connection, &found).await }));
+        read.await.map(Some).map_err(Error::Store)
+    }
+
+    /// As it is kept with a client token: the tasks as they are now.
+    pub(super) fn row(&self) -> Body {
+        let tasks: Vec<&Task> = self.tasks.iter().map(|task| &**task).collect();
+        Body::new(VERSION, &serde_json::json!({ "tasks": tasks, "failures": self.failures }))
+    }
+
+    /// What was returned for `token`.
+    pub(super) async fn read(
+        connection: &mut SqliteConnection,
+        token: &client_tokens::Row,
+    ) -> Result<Self, store::Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            tasks: Vec<Task>,
+            failures: Vec<String>,
+        }
+        match &token.answer {
+            Some(answer) if answer.version == VERSION => {
+                let Answer { tasks, failures } = answer.parse("the answer of a client token")?;
+                Ok(Self { tasks: tasks.into_iter().map(Arc::new).collect(), failures })
+            }
+            Some(answer) => Err(answer.newer("the answer of a client token", VERSION)),
+            // Kept by a release that remembered the ARNs alone: as the tasks are now, those that are still shown.
+            None => {
+                let mut ran = Self::default();
+                for arn in &token.task_arns {
+                    if let Some(row) = tasks::get(&mut *connection, arn).await? {
+                        ran.tasks.push(Arc::new(record::task(&row)?));
+                    }
+                }
+                Ok(ran)
+            }
+        }
+    }
+}
+
 /// Why an order was refused as a whole; nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,6 +135,12 @@ pub enum Error {
     UnknownSubnet(String),
     #[error("the security group '{0}' does not exist")]
     UnknownSecurityGroup(String),
+    /// It was deleted since the API read it.
+    #[error("the cluster is not active")]
+    ClusterInactive,
+    /// It was deregistered or deleted since the API read it.
+    #[error("the task definition is not active")]
+    DefinitionInactive,
     #[error("could not keep the tasks")]
-    Store(#[source] crate::store::Error),
+    Store(#[source] store::Error),
 }

@@ -7,14 +7,16 @@ use tempfile::TempDir;
 
 use super::run::{ClientToken, Order};
 use super::task::{AwsLogs, Condition, ContainerSpec, Dependency, Spec, Status, StopCode, Tag, Task};
-use super::{Engine, Options, run, vpc};
+use super::{Engine, Options, cluster, definition, run, tag, vpc};
 use crate::clock::{Clock, Timestamp};
 use crate::runtime::{Runtime as _, simulated};
 use crate::store::{Store, logs};
 
 mod network;
+mod records;
 
 const CLUSTER: &str = "arn:aws:ecs:us-east-1:000000000000:cluster/default";
+const DEFINITION: &str = "arn:aws:ecs:us-east-1:000000000000:task-definition/app:1";
 
 /// An engine that can be killed and started again over the same store and runtime.
 struct World {
@@ -108,7 +110,43 @@ async fn start_at(dir: &TempDir, runtime: &simulated::Runtime, vpc: vpc::Choice,
         publish_ports: false,
     };
     let store = Store::open(dir.path()).await.expect("the store opens");
-    Engine::start(options, store, Arc::new(runtime.clone()), clock).await.expect("the engine starts")
+    let engine =
+        Engine::start(options, store, Arc::new(runtime.clone()), clock).await.expect("the engine starts");
+    make_records(&engine, CLUSTER).await;
+    engine
+}
+
+/// The cluster and the task definition of an [`order`], unless they are there.
+async fn make_records(engine: &Engine, cluster_arn: &str) {
+    let (account, region) = ("000000000000", "us-east-1");
+    let cluster = cluster::Cluster {
+        arn: cluster_arn.into(),
+        account: account.into(),
+        region: region.into(),
+        name: cluster_arn.into(),
+        status: cluster::Status::Active,
+        settings: Vec::new(),
+        capacity_providers: Vec::new(),
+        default_capacity_provider_strategy: Vec::new(),
+        configuration: None,
+        service_connect_namespace: None,
+        tags: Vec::new(),
+    };
+    engine.clusters().ensure(cluster).await.expect("the cluster is kept");
+    if engine.definitions().get(DEFINITION).await.expect("the store is read").is_some() {
+        return;
+    }
+    let new = definition::New {
+        account: account.into(),
+        region: region.into(),
+        family: "app".into(),
+        registered_at: engine.clock().now(),
+        registered_by: "nobody".into(),
+        tags: Vec::new(),
+        document: serde_json::Map::new(),
+    };
+    let registered = engine.definitions().register(new).await.expect("the definition is kept");
+    assert_eq!(registered.arn, DEFINITION);
 }
 
 fn container(name: &str, environment: &[(&str, &str)]) -> ContainerSpec {
@@ -130,12 +168,12 @@ fn order(containers: Vec<ContainerSpec>) -> Order {
         account: "000000000000".into(),
         cluster_arn: CLUSTER.into(),
         cluster: "default".into(),
-        task_definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/app:1".into(),
+        task_definition_arn: DEFINITION.into(),
         family: "app".into(),
         group: "family:app".into(),
         started_by: None,
         launch_type: Some("FARGATE".into()),
-        capacity_provider_name: None,
+        capacity_providers: Vec::new(),
         platform_version: "1.4.0".into(),
         cpu_architecture: "X86_64".into(),
         cpu: 256,
@@ -146,6 +184,7 @@ fn order(containers: Vec<ContainerSpec>) -> Order {
         tags: Vec::new(),
         subnets: vec!["subnet-12345678".into()],
         security_groups: Vec::new(),
+        assign_public_ip: false,
         client_token: None,
         spec: Spec { containers, volumes: Vec::new(), shared_pid: false },
     }
@@ -230,6 +269,7 @@ async fn the_same_client_token_is_the_same_tasks_and_another_request_with_it_is_
         Err(run::Error::Conflict { resource_ids }) => assert_eq!(resource_ids, arns[..1]),
         other => panic!("not a conflict: {other:?}"),
     }
+    make_records(&world.engine, "another").await;
     let elsewhere = Order { cluster_arn: "another".into(), ..with_token("b") };
     assert!(world.engine.run(elsewhere).await.is_ok(), "a token is one cluster's");
 }
@@ -376,8 +416,7 @@ async fn tags_outlive_a_restart_on_running_and_on_stopped_tasks() {
     world.stopped(&stopped).await;
     let tags = vec![Tag { key: "team".into(), value: "blue".into() }];
     for arn in [&running, &stopped] {
-        let tagged =
-            world.engine.set_tags(arn, tags.clone()).await.expect("it is kept").expect("it is known");
+        let tagged = world.engine.tag(arn, tag::Change::Set(tags.clone())).await.expect("it is kept");
         assert_eq!(tagged.tags, tags);
     }
     world.kill().await;
@@ -393,6 +432,7 @@ async fn a_reset_forgets_everything_and_the_engine_goes_on() {
     let arn = world.run(vec![container("app", &[])]).await.arn.clone();
     world.running(&arn).await;
     world.engine.reset().await.expect("it resets");
+    make_records(&world.engine, CLUSTER).await;
     assert_eq!(world.engine.task(&arn), None);
     assert!(world.runtime.inventory().await.expect("an inventory").containers.is_empty());
     let again = world.run(vec![container("app", &[])]).await.arn.clone();

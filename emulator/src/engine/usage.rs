@@ -2,43 +2,39 @@
 
 use std::collections::HashSet;
 
-use super::Engine;
+use tracing::warn;
 
+use super::context::Context;
 use super::task::Task;
-use super::work::record;
-use crate::clock::Timestamp;
 use crate::cost::Usage;
-use crate::store::{self, tasks, usage};
+use crate::store::{self, Body, usage};
+
+/// The version of a stored body.
+const VERSION: u32 = 1;
 
 /// The capacity provider of Fargate Spot.
 const SPOT: &str = "FARGATE_SPOT";
 
-impl Engine {
-    /// What every task was billed for so far, since the last reset.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn usages(&self) -> Result<Vec<Usage>, store::Error> {
-        let context = &self.0.context;
-        // First what is shown: a task that is forgotten meanwhile is then in both, never in none.
-        let shown = context.registry.all();
-        let kept = usage::load_all(context.store.readers()).await?;
-        let arns: HashSet<&str> = shown.iter().map(|task| task.arn.as_str()).collect();
-        let kept = kept.iter().filter(|row| !arns.contains(row.task_arn.as_str())).map(read);
-        kept.chain(shown.iter().filter_map(|task| of(task)).map(Ok)).collect()
-    }
+/// What every task was billed for so far, since the last reset. A row that cannot be read is left out.
+pub(super) async fn all(context: &Context) -> Result<Vec<Usage>, store::Error> {
+    // First what is shown: a task that is forgotten meanwhile is then in both, never in none.
+    let shown = context.registry.all();
+    let kept = usage::load_all(context.store.readers()).await?;
+    let arns: HashSet<&str> = shown.iter().map(|task| task.arn.as_str()).collect();
+    let kept = kept.iter().filter(|row| !arns.contains(row.task_arn.as_str()));
+    let kept = kept.filter_map(|row| match read(row) {
+        Ok(usage) => Some(usage),
+        Err(error) => {
+            warn!(task = row.task_arn, %error, "left a task out of the bill");
+            None
+        }
+    });
+    Ok(kept.chain(shown.iter().filter_map(|task| of(task))).collect())
 }
 
-/// Keeps what the tasks that stopped before `time` are billed for, in the transaction that forgets them.
-pub(super) async fn keep_stopped_before(
-    connection: &mut store::SqliteConnection,
-    time: Timestamp,
-) -> Result<(), store::Error> {
-    let mut kept = Vec::new();
-    for row in tasks::stopped_before(&mut *connection, time).await? {
-        kept.extend(of(&record::task(&row)?).map(|usage| written(&usage)));
-    }
-    usage::keep_many(connection, &kept).await
+/// The row of what a task that has stopped was billed for; `None` if it was not.
+pub(super) fn row_of(task: &Task) -> Option<usage::Row> {
+    of(task).map(|usage| written(&usage))
 }
 
 /// A task's part on the bill; `None`: its image pull never began, and Fargate bills from there.
@@ -64,12 +60,13 @@ fn written(usage: &Usage) -> usage::Row {
     usage::Row {
         task_arn: usage.task_arn.clone(),
         stopped_at: usage.until.unwrap_or(usage.from),
-        // Plain data with string keys: there is nothing in it that JSON could not say.
-        body: serde_json::to_string(usage).unwrap_or_default(),
+        body: Body::new(VERSION, usage),
     }
 }
 
 fn read(row: &usage::Row) -> Result<Usage, store::Error> {
-    serde_json::from_str(&row.body)
-        .map_err(|source| store::Error::Corrupt { what: "a task's usage", source: Box::new(source) })
+    match row.body.version {
+        VERSION => row.body.parse("a task's usage"),
+        _ => Err(row.body.newer("a task's usage", VERSION)),
+    }
 }

@@ -1,10 +1,10 @@
-//! RunTask's client tokens: what each was used for, so that the same token gets the same tasks.
+//! RunTask's client tokens: what each was used for, so that the same token gets the same answer.
 
 use std::time::Duration;
 
 use sqlx::{SqliteConnection, SqliteExecutor};
 
-use super::Error;
+use super::{Body, Error};
 use crate::clock::Timestamp;
 
 /// How long a token is remembered.
@@ -20,6 +20,8 @@ pub struct Row {
     /// Of the request: another request with the same token is a conflict.
     pub digest: String,
     pub task_arns: Vec<String>,
+    /// What the request returned. `None` in a row of a release that did not keep it.
+    pub answer: Option<Body>,
     pub created_at: Timestamp,
 }
 
@@ -27,14 +29,17 @@ pub struct Row {
 pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
     let task_arns = serde_json::Value::from(row.task_arns.clone()).to_string();
     sqlx::query(
-        "INSERT INTO client_tokens (scope, token, digest, task_arns, created_at) VALUES (?, ?, ?, ?, ?)
+        "INSERT INTO client_tokens (scope, token, digest, task_arns, body_version, body, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET digest = excluded.digest, task_arns = excluded.task_arns,
-             created_at = excluded.created_at",
+             body_version = excluded.body_version, body = excluded.body, created_at = excluded.created_at",
     )
     .bind(&row.scope)
     .bind(&row.token)
     .bind(&row.digest)
     .bind(task_arns)
+    .bind(row.answer.as_ref().map_or(1, |answer| answer.version))
+    .bind(row.answer.as_ref().map(|answer| &answer.json))
     .bind(row.created_at.millis())
     .execute(connection)
     .await
@@ -49,8 +54,9 @@ pub async fn get(
     token: &str,
     now: Timestamp,
 ) -> Result<Option<Row>, Error> {
-    let found: Option<(String, String, i64)> = sqlx::query_as(
-        "SELECT digest, task_arns, created_at FROM client_tokens WHERE scope = ? AND token = ? AND created_at > ?",
+    let found: Option<(String, String, u32, Option<String>, i64)> = sqlx::query_as(
+        "SELECT digest, task_arns, body_version, body, created_at FROM client_tokens
+         WHERE scope = ? AND token = ? AND created_at > ?",
     )
     .bind(scope)
     .bind(token)
@@ -59,13 +65,14 @@ pub async fn get(
     .await
     .map_err(Error::attempting("get a client token"))?;
     found
-        .map(|(digest, task_arns, created_at)| {
+        .map(|(digest, task_arns, version, json, created_at)| {
             Ok(Row {
                 scope: scope.to_owned(),
                 token: token.to_owned(),
                 digest,
                 task_arns: serde_json::from_str(&task_arns)
                     .map_err(Error::corrupt("a client token's tasks"))?,
+                answer: json.map(|json| Body { version, json }),
                 created_at: Timestamp(created_at),
             })
         })

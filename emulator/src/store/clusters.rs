@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
-use super::Error;
+use super::{Body, Error};
 
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Row {
@@ -12,21 +12,24 @@ pub struct Row {
     pub name: String,
     /// `ACTIVE` or `INACTIVE`.
     pub status: String,
-    pub body: String,
+    #[sqlx(flatten)]
+    pub body: Body,
 }
 
 /// Makes the cluster, or puts it in place of the one with its ARN.
 pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO clusters (arn, account, region, name, status, body) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (arn) DO UPDATE SET status = excluded.status, body = excluded.body",
+        "INSERT INTO clusters (arn, account, region, name, status, body_version, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (arn) DO UPDATE
+         SET status = excluded.status, body_version = excluded.body_version, body = excluded.body",
     )
     .bind(&row.arn)
     .bind(&row.account)
     .bind(&row.region)
     .bind(&row.name)
     .bind(&row.status)
-    .bind(&row.body)
+    .bind(row.body.version)
+    .bind(&row.body.json)
     .execute(connection)
     .await
     .map_err(Error::attempting("put a cluster"))?;
@@ -34,17 +37,19 @@ pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Err
 }
 
 pub async fn get(executor: impl SqliteExecutor<'_>, arn: &str) -> Result<Option<Row>, Error> {
-    sqlx::query_as("SELECT arn, account, region, name, status, body FROM clusters WHERE arn = ?")
-        .bind(arn)
-        .fetch_optional(executor)
-        .await
-        .map_err(Error::attempting("get a cluster"))
+    sqlx::query_as(
+        "SELECT arn, account, region, name, status, body_version, body FROM clusters WHERE arn = ?",
+    )
+    .bind(arn)
+    .fetch_optional(executor)
+    .await
+    .map_err(Error::attempting("get a cluster"))
 }
 
 /// Every cluster, by account, region and name.
 pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
     sqlx::query_as(
-        "SELECT arn, account, region, name, status, body FROM clusters ORDER BY account, region, name",
+        "SELECT arn, account, region, name, status, body_version, body FROM clusters ORDER BY account, region, name",
     )
     .fetch_all(executor)
     .await
@@ -61,7 +66,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Row>, Error> {
     sqlx::query_as(
-        "SELECT arn, account, region, name, status, body FROM clusters
+        "SELECT arn, account, region, name, status, body_version, body FROM clusters
          WHERE account = ? AND region = ? AND name > ? AND status = ? ORDER BY name LIMIT ?",
     )
     .bind(account)

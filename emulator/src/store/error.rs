@@ -41,6 +41,14 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error(
+        "the data directory {dir} was written by a newer release of neargate: run that release, or choose another --data-dir"
+    )]
+    Newer { dir: PathBuf },
+    #[error(
+        "{what} was written by a newer release of neargate (format {version}; this release reads up to {known}): run that release, or choose another --data-dir"
+    )]
+    NewerBody { what: &'static str, version: u32, known: u32 },
     /// The transaction that carried this write was lost, so none of it is kept.
     #[error("cannot commit")]
     NotCommitted {
@@ -76,6 +84,11 @@ impl Error {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         move |source| Self::Corrupt { what, source: source.into() }
+    }
+
+    /// Whether the row itself is damaged: others may be fine.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
     }
 
     /// Whether the disk was full.

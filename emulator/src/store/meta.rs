@@ -5,8 +5,11 @@ use uuid::Uuid;
 
 use super::Error;
 
-/// The key that [`super::reset`] keeps.
+/// The key of the data directory's id.
 pub(super) const INSTANCE_ID: &str = "instance";
+
+/// There if the data directory is a copy whose tasks the engine has not given up yet.
+pub const COPIED: &str = "copied";
 
 /// The data directory's id, made where it has none.
 pub(super) async fn instance_id(connection: &mut SqliteConnection) -> Result<String, Error> {
@@ -25,6 +28,16 @@ pub async fn get(executor: impl SqliteExecutor<'_>, key: &str) -> Result<Option<
         .fetch_optional(executor)
         .await
         .map_err(Error::attempting("read a meta value"))
+}
+
+/// Forgets `key`.
+pub async fn delete(connection: &mut SqliteConnection, key: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM meta WHERE key = ?")
+        .bind(key)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(Error::attempting("delete a meta value"))
 }
 
 /// Sets `key` to `value`.

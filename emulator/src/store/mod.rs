@@ -5,18 +5,22 @@
 //! readers()   ──▶ a pool of read-only connections: WAL, so nobody waits for the writer
 //! ```
 //!
-//! One file a table family: plain functions over a connection, so that one [`Store::write`] can join several of them.
-//! A row holds the columns that a query needs and a `body` whose shape is its owner's business: the store knows nobody.
+//! One file per table family: plain functions over a connection, so that one [`Store::write`] can join several of them.
+//! A row holds the columns that a query needs and a [`Body`] whose shape is its owner's business: the store knows nobody.
 //!
 //! `synchronous=NORMAL`: an acknowledged write outlives `kill -9`, not a power cut.
 
+mod body;
 pub mod client_tokens;
 pub mod clusters;
 mod error;
+mod home;
 mod lock;
 pub mod logs;
 pub mod meta;
 mod open;
+mod private;
+mod purge;
 pub mod reset;
 pub mod sandboxes;
 pub mod task_definitions;
@@ -24,6 +28,7 @@ pub mod tasks;
 pub mod usage;
 mod writer;
 
+pub use body::Body;
 pub use error::Error;
 pub use futures::future::BoxFuture;
 pub use lock::Lock;

@@ -5,13 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::lock::Lock;
 use super::writer::{self, Writer};
-use super::{Error, meta};
+use super::{Error, home, meta, private, purge};
+
+/// Batches of log events that are on their way in at once: 64 MiB.
+const INCOMING: usize = 256;
+
+/// Requests that read ahead in many log streams at once: 64 MiB.
+const OUTGOING: usize = 4;
+
+/// Pages, of 4 KiB each, of a database that is rewritten at the start to become one that can shrink: about a second.
+const REWRITTEN: u32 = 65_536;
 
 /// Reads that run at once; more wait. Each is a thread and a page cache of its own.
 const READERS: u32 = 4;
@@ -38,26 +50,41 @@ struct Inner {
     instance_id: String,
     readers: SqlitePool,
     writer: writer::Handle,
+    incoming: Semaphore,
+    outgoing: Semaphore,
+    /// There is something to purge.
+    discarded: Arc<Notify>,
+    _purge: AbortOnDropHandle<()>,
 }
 
 impl Store {
     /// Opens `data_dir`, made where it is missing: takes its lock, brings `neargate.db` to this version's schema and
     /// starts the writer. However the last process ended, what it acknowledged is there.
     ///
+    /// A directory that was copied since gets an id of its own ([`meta::COPIED`]).
+    ///
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Locked`] where another process has it; [`Error::Directory`] where it can't be made or written.
+    /// [`Error::Locked`] where another process has it; [`Error::Directory`] where it can't be made or written;
+    /// [`Error::Newer`] where a newer release has written it.
     pub async fn open(data_dir: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(data_dir).map_err(Error::directory("make", data_dir))?;
+        Self::open_as(data_dir, false).await
+    }
+
+    /// [`Store::open`]; with `adopt` a copy goes on under the id of its original, which must not run any more.
+    pub async fn open_as(data_dir: &Path, adopt: bool) -> Result<Self, Error> {
+        private::directory(data_dir)?;
         let lock = Lock::acquire(data_dir)?;
-        let database = data_dir.join("neargate.db");
+        let database = data_dir.join(private::DATABASE);
+        private::files(data_dir)?;
 
         let writing = SqliteConnectOptions::new()
             .filename(&database)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .foreign_keys(true)
             .busy_timeout(BUSY)
             .statement_cache_capacity(256)
@@ -67,10 +94,13 @@ impl Store {
             .disable_statement_logging();
         let mut connection =
             SqliteConnection::connect_with(&writing).await.map_err(Error::attempting("open the database"))?;
-        sqlx::migrate!("src/store/migrations")
-            .run(&mut connection)
-            .await
-            .map_err(|source| Error::Migrate { database: database.clone(), source })?;
+        sqlx::migrate!("src/store/migrations").run(&mut connection).await.map_err(|source| match source {
+            // What was migrated by a release that has more migrations than this one.
+            sqlx::migrate::MigrateError::VersionMissing(_) => Error::Newer { dir: data_dir.to_path_buf() },
+            source => Error::Migrate { database: database.clone(), source },
+        })?;
+        shrinkable(&mut connection).await;
+        home::settle(&mut connection, data_dir, adopt).await?;
         let instance_id = meta::instance_id(&mut connection).await?;
 
         let reading = SqliteConnectOptions::new()
@@ -87,7 +117,17 @@ impl Store {
             .connect_lazy_with(reading);
 
         let writer = Writer::start(connection, lock);
-        Ok(Self(Arc::new(Inner { instance_id, readers, writer })))
+        let discarded = Arc::new(Notify::new());
+        let _purge = purge::start(writer.clone(), Arc::clone(&discarded));
+        Ok(Self(Arc::new(Inner {
+            instance_id,
+            readers,
+            writer,
+            incoming: Semaphore::new(INCOMING),
+            outgoing: Semaphore::new(OUTGOING),
+            discarded,
+            _purge,
+        })))
     }
 
     /// Names this data directory: 32 hexadecimal digits, made once and kept for as long as the directory is.
@@ -113,6 +153,23 @@ impl Store {
         answer.await.unwrap_or(Err(Error::Closed))
     }
 
+    /// Begins to delete what was discarded (log streams, a reset), piece by piece, and returns at once.
+    pub fn purge(&self) {
+        self.0.discarded.notify_one();
+    }
+
+    /// A turn to hold one batch of log events (256 KiB, or one event) until it is committed. All batches together have
+    /// a bound.
+    pub async fn logs_in(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.0.incoming.acquire().await.ok()
+    }
+
+    /// A turn to read ahead in many log streams (16 MiB). All that is read ahead together has a bound.
+    pub async fn logs_out(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.outgoing.acquire().await.ok()
+    }
+
     /// Connections that only read, and see what is committed.
     pub fn readers(&self) -> &SqlitePool {
         &self.0.readers
@@ -124,5 +181,23 @@ impl Store {
         // Readers first: a checkpoint can't pass one that still reads.
         self.0.readers.close().await;
         self.0.writer.close().await;
+    }
+}
+
+/// Makes a database of a release whose files could not shrink into one that can. One that is large stays as it is: its
+/// free pages are used again, and not given back.
+async fn shrinkable(connection: &mut SqliteConnection) {
+    let converted = async {
+        if purge::pragma(connection, "PRAGMA auto_vacuum").await? == 0
+            && purge::pragma(connection, "PRAGMA page_count").await? <= REWRITTEN
+        {
+            let attempted = Error::attempting("rewrite the database");
+            let statement = "PRAGMA auto_vacuum = INCREMENTAL; VACUUM";
+            sqlx::raw_sql(statement).execute(connection).await.map_err(attempted)?;
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = converted.await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the database's file will not shrink");
     }
 }

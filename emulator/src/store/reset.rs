@@ -2,9 +2,10 @@
 
 use sqlx::SqliteConnection;
 
-use super::{Error, meta};
+use super::{Error, home, meta, purge};
 
-/// Deletes everything but the data directory's id.
+/// Deletes everything but the data directory's id and home. Log events go piece by piece afterwards
+/// ([`super::Store::purge`]).
 pub async fn everything(connection: &mut SqliteConnection) -> Result<(), Error> {
     for statement in [
         "DELETE FROM clusters",
@@ -15,17 +16,21 @@ pub async fn everything(connection: &mut SqliteConnection) -> Result<(), Error> 
         "DELETE FROM client_tokens",
         "DELETE FROM sandboxes",
         "DELETE FROM log_cursors",
-        "DELETE FROM log_blocks",
-        "DELETE FROM log_streams",
-        "DELETE FROM log_groups",
     ] {
         sqlx::query(statement)
             .execute(&mut *connection)
             .await
             .map_err(Error::attempting("reset the database"))?;
     }
-    sqlx::query("DELETE FROM meta WHERE key <> ?")
+    purge::discard_streams(connection, None).await?;
+    sqlx::query("DELETE FROM log_groups WHERE id <> ?")
+        .bind(purge::TRASH)
+        .execute(&mut *connection)
+        .await
+        .map_err(Error::attempting("reset the database"))?;
+    sqlx::query("DELETE FROM meta WHERE key NOT IN (?, ?)")
         .bind(meta::INSTANCE_ID)
+        .bind(home::HOME)
         .execute(connection)
         .await
         .map_err(Error::attempting("reset the database"))?;

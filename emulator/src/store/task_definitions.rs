@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
-use super::Error;
+use super::{Body, Error};
 
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Row {
@@ -13,7 +13,8 @@ pub struct Row {
     pub revision: i64,
     /// `ACTIVE`, `INACTIVE` or `DELETE_IN_PROGRESS`.
     pub status: String,
-    pub body: String,
+    #[sqlx(flatten)]
+    pub body: Body,
 }
 
 /// The next revision of a family: one more than any that it ever gave out, deleted ones too. The first is 1.
@@ -38,9 +39,10 @@ pub async fn next_revision(
 /// Makes the task definition, or puts it in place of the one with its ARN.
 pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO task_definitions (arn, account, region, family, revision, status, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (arn) DO UPDATE SET status = excluded.status, body = excluded.body",
+        "INSERT INTO task_definitions (arn, account, region, family, revision, status, body_version, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (arn) DO UPDATE
+         SET status = excluded.status, body_version = excluded.body_version, body = excluded.body",
     )
     .bind(&row.arn)
     .bind(&row.account)
@@ -48,7 +50,8 @@ pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Err
     .bind(&row.family)
     .bind(row.revision)
     .bind(&row.status)
-    .bind(&row.body)
+    .bind(row.body.version)
+    .bind(&row.body.json)
     .execute(connection)
     .await
     .map_err(Error::attempting("put a task definition"))?;
@@ -57,7 +60,7 @@ pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Err
 
 pub async fn get(executor: impl SqliteExecutor<'_>, arn: &str) -> Result<Option<Row>, Error> {
     sqlx::query_as(
-        "SELECT arn, account, region, family, revision, status, body FROM task_definitions WHERE arn = ?",
+        "SELECT arn, account, region, family, revision, status, body_version, body FROM task_definitions WHERE arn = ?",
     )
     .bind(arn)
     .fetch_optional(executor)
@@ -73,7 +76,7 @@ pub async fn latest_active(
     family: &str,
 ) -> Result<Option<Row>, Error> {
     sqlx::query_as(
-        "SELECT arn, account, region, family, revision, status, body FROM task_definitions
+        "SELECT arn, account, region, family, revision, status, body_version, body FROM task_definitions
          WHERE account = ? AND region = ? AND family = ? AND status = 'ACTIVE' ORDER BY revision DESC LIMIT 1",
     )
     .bind(account)
@@ -87,7 +90,7 @@ pub async fn latest_active(
 /// Every task definition, by family and revision.
 pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
     sqlx::query_as(
-        "SELECT arn, account, region, family, revision, status, body FROM task_definitions
+        "SELECT arn, account, region, family, revision, status, body_version, body FROM task_definitions
          ORDER BY account, region, family, revision",
     )
     .fetch_all(executor)

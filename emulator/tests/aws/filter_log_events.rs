@@ -102,3 +102,40 @@ async fn a_search_that_finds_little_in_much_goes_on_by_token() {
     assert!(first.next_token().is_some(), "24 MB were looked through at once");
     assert_eq!(all(filter(&world).filter_pattern("needle"), 10).await, ["needle 1", "needle 2"]);
 }
+
+#[tokio::test]
+async fn from_the_tail_the_newest_events_come_first_whatever_the_page() {
+    let world = world().await;
+    let mut expected = ["a0 ERROR", "j0", "b1", "a2", "a2 again", "b2 ERROR", "b3", "j5 ERROR", "a9 ERROR"];
+    expected.reverse();
+    let tail = || filter(&world).start_from_head(false);
+    for limit in 1..=10 {
+        assert_eq!(all(tail(), limit).await, expected, "{limit} a page");
+        let errors = all(tail().filter_pattern("ERROR"), limit).await;
+        assert_eq!(errors, ["a9 ERROR", "j5 ERROR", "b2 ERROR", "a0 ERROR"]);
+    }
+    let bounded = tail().start_time(NOW + 1).end_time(NOW + 3);
+    assert_eq!(all(bounded, 2).await, ["b3", "b2 ERROR", "a2 again", "a2", "b1"]);
+
+    // A token keeps its direction, whatever the next request says.
+    let page = tail().limit(1).send().await.unwrap();
+    let next = filter(&world).set_next_token(page.next_token).limit(1).send().await.unwrap();
+    assert_eq!(next.events()[0].message(), Some("j5 ERROR"));
+
+    assert_eq!(
+        refusal(tail().start_time(1_704_067_199_999).send().await),
+        "InvalidParameterException: startFromHead can be false only if startTime is on or after Jan 1, 2024 00:00:00 UTC."
+    );
+    assert_eq!(all(tail().start_time(1_704_067_200_000), 100).await.len(), 9);
+}
+
+#[tokio::test]
+async fn a_token_of_the_end_of_time_ends_the_pages() {
+    let world = world().await;
+    let most = i64::MAX;
+    for token in [format!("{most:020}{:016}{most:020}", 1), format!("b/{:020}{:016}{:020}", 0, 1, 0)] {
+        let page = filter(&world).next_token(token).send().await.unwrap();
+        assert!(page.events().is_empty());
+        assert_eq!(page.next_token(), None);
+    }
+}

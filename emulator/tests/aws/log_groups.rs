@@ -168,3 +168,22 @@ async fn tags_are_set_listed_and_removed_by_arn_and_by_name() {
     let missing = world.logs.list_tags_for_resource().resource_arn(format!("{arn}2")).send().await;
     assert_eq!(refusal(missing), "ResourceNotFoundException: The specified log group does not exist.");
 }
+
+#[tokio::test]
+async fn a_log_group_is_named_by_its_arn_wherever_an_identifier_is_taken() {
+    let world = World::with_stream().await;
+    world.put("stream", &[(0, "one")]).await;
+    let logs = &world.logs;
+    for arn in ["arn:aws:logs:eu-west-1:000000000000:log-group:group", "group"] {
+        let read = logs.get_log_events().log_group_identifier(arn).log_stream_name("stream").send().await;
+        assert_eq!(read.unwrap().events().len(), 1, "{arn}");
+        let found = logs.filter_log_events().log_group_identifier(arn).send().await;
+        assert_eq!(found.unwrap().events().len(), 1, "{arn}");
+        let streams = logs.describe_log_streams().log_group_identifier(arn).send().await;
+        assert_eq!(streams.unwrap().log_streams().len(), 1, "{arn}");
+        let groups = logs.describe_log_groups().log_group_identifiers(arn).send().await;
+        assert_eq!(groups.unwrap().log_groups().len(), 1, "{arn}");
+        let protect = logs.put_log_group_deletion_protection().log_group_identifier(arn);
+        protect.deletion_protection_enabled(false).send().await.unwrap();
+    }
+}

@@ -4,6 +4,7 @@
 
 mod clusters;
 mod cost;
+mod golden;
 mod malformed;
 mod query;
 mod run_task_rules;

@@ -1,9 +1,10 @@
 //! The query protocols in requests that no SDK would send: each gets the service's own error shape, none a 500.
 
+use aws_sdk_ecs::types::{AssignPublicIp, AwsVpcConfiguration, NetworkConfiguration};
 use axum::body::Body;
 use http::Request;
 
-use crate::support::Emulator;
+use crate::support::{Emulator, container, reached, register, run_task};
 
 /// A form, signed for a service where one is named.
 fn post(service: Option<&str>, form: &str) -> Request<Body> {
@@ -63,4 +64,39 @@ async fn the_version_stands_for_the_service_of_a_request_that_is_not_signed() {
         emulator.text(post(Some("sts"), "Action=GetCallerIdentity&Version=2011-06-15")).await;
     assert_eq!(status, 200, "{body}");
     assert!(body.contains("<GetCallerIdentityResult><Account>000000000000</Account>"), "{body}");
+}
+
+#[tokio::test]
+async fn a_task_that_is_assigned_a_public_address_shows_it_at_its_interface() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    register(&ecs, "app", vec![container(&[])]).await;
+    for (assigned, public) in [(AssignPublicIp::Enabled, true), (AssignPublicIp::Disabled, false)] {
+        let vpc = AwsVpcConfiguration::builder().subnets("subnet-0a1b2c3d").assign_public_ip(assigned);
+        let network = NetworkConfiguration::builder().awsvpc_configuration(vpc.build().unwrap()).build();
+        let ran = run_task(&ecs, "app").network_configuration(network).send().await.unwrap();
+        let task = reached(&ecs, ran.tasks()[0].task_arn().unwrap(), "RUNNING").await;
+        let details = task.attachments()[0].details();
+        let detail = |name: &str| {
+            details
+                .iter()
+                .find(|detail| detail.name() == Some(name))
+                .and_then(|detail| detail.value())
+                .unwrap()
+        };
+        let form = format!(
+            "Action=DescribeNetworkInterfaces&Version=2016-11-15&NetworkInterfaceId.1={}",
+            detail("networkInterfaceId")
+        );
+        let request = Request::post("/")
+            .header("Host", "localhost:4566")
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(Body::from(form))
+            .unwrap();
+        let (status, _, body) = emulator.text(request).await;
+        assert_eq!(status, 200, "{body}");
+        let association = format!("<publicIp>{}</publicIp>", detail("privateIPv4Address"));
+        assert_eq!(body.contains(&association), public, "{body}");
+        assert_eq!(body.contains("<association>"), public, "{body}");
+    }
 }

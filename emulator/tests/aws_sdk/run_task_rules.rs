@@ -1,9 +1,9 @@
 //! Every rule of RunTask, StopTask, DescribeTasks and ListTasks, a row each.
 
 use aws_sdk_ecs::types::{
-    CapacityProviderStrategyItem, Compatibility, ContainerDefinition, ContainerOverride, LaunchType,
-    LogConfiguration, LogDriver, NetworkMode, PlacementConstraint, PlacementStrategy, PropagateTags, Secret,
-    Tag, TaskOverride,
+    CapacityProviderStrategyItem, Compatibility, ContainerDefinition, ContainerOverride, CpuArchitecture,
+    LaunchType, LogConfiguration, LogDriver, NetworkMode, PlacementConstraint, PlacementStrategy,
+    PropagateTags, RuntimePlatform, Secret, Tag, TaskOverride,
 };
 use neargate::engine;
 
@@ -120,12 +120,17 @@ async fn what_run_task_does_not_take_is_refused_in_ecs_terms() {
         (
             run().platform_version("1.3.0").overrides(large),
             "PlatformTaskDefinitionIncompatibilityException",
-            "The specified platform does not satisfy the task definition's required capabilities.",
+            "One or more of the requested capabilities are not supported.",
         ),
         (
             run().platform_version("9.9.9"),
             "PlatformUnknownException",
             "The specified platform does not exist.",
+        ),
+        (
+            run().enable_execute_command(true),
+            invalid,
+            "The execute command failed because a valid task role is not being used. Specify a valid task role in your task definition or as a task override and try again.",
         ),
         (
             run().set_network_configuration(None),
@@ -221,7 +226,8 @@ async fn what_is_not_built_yet_is_refused_by_name_when_it_is_run() {
         (app().secrets(secret).build(), "secrets (container 'app')"),
         (app().log_configuration(splunk).build(), "the log driver splunk (container 'app')"),
     ] {
-        let definition = register(&ecs, "unbuilt", vec![container]).await;
+        let definition = fargate(&ecs, container).execution_role_arn("execution").send().await.unwrap();
+        let definition = definition.task_definition().unwrap().task_definition_arn().unwrap().to_owned();
         let refused = told(run_task(&ecs, &definition).send().await);
         assert_eq!(
             refused,
@@ -296,4 +302,65 @@ async fn a_definition_that_fits_fargate_need_not_declare_it() {
     assert!(definition.requires_compatibilities().is_empty());
     assert!(definition.compatibilities().contains(&Compatibility::Fargate));
     run_task(&ecs, "quiet").send().await.unwrap();
+}
+
+/// A registration of 0.25 vCPU and 0.5 GB, to be refined.
+fn fargate(
+    ecs: &aws_sdk_ecs::Client,
+    container: ContainerDefinition,
+) -> aws_sdk_ecs::operation::register_task_definition::builders::RegisterTaskDefinitionFluentBuilder {
+    ecs.register_task_definition()
+        .family("refined")
+        .requires_compatibilities(Compatibility::Fargate)
+        .network_mode(NetworkMode::Awsvpc)
+        .cpu("256")
+        .memory("512")
+        .container_definitions(container)
+}
+
+#[tokio::test]
+async fn the_count_is_spread_over_the_providers_of_a_strategy() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    register(&ecs, "app", vec![container(&[])]).await;
+    let strategy = vec![provider("FARGATE", 1, 1), provider("FARGATE_SPOT", 0, 2)];
+    let ran = run_task(&ecs, "app")
+        .count(10)
+        .set_launch_type(None)
+        .set_capacity_provider_strategy(Some(strategy))
+        .send()
+        .await
+        .unwrap();
+    let on =
+        |name: &str| ran.tasks().iter().filter(|task| task.capacity_provider_name() == Some(name)).count();
+    assert_eq!((on("FARGATE"), on("FARGATE_SPOT")), (4, 6));
+}
+
+#[tokio::test]
+async fn execute_command_is_taken_with_a_task_role_of_the_definition_or_of_the_request() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    fargate(&ecs, container(&[])).task_role_arn("task").send().await.unwrap();
+    run_task(&ecs, "refined").enable_execute_command(true).send().await.unwrap();
+    register(&ecs, "app", vec![container(&[])]).await;
+    let overrides = TaskOverride::builder().task_role_arn("task").build();
+    let ran = run_task(&ecs, "app").enable_execute_command(true).overrides(overrides).send().await.unwrap();
+    let shown = ran.tasks()[0].overrides().and_then(|overrides| overrides.task_role_arn());
+    assert_eq!(shown, Some("arn:aws:iam::000000000000:role/task"));
+}
+
+#[tokio::test]
+async fn arm64_is_refused_with_the_reason_by_an_engine_that_does_not_run_it() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    let arm64 = RuntimePlatform::builder().cpu_architecture(CpuArchitecture::Arm64).build();
+    fargate(&ecs, container(&[])).runtime_platform(arm64).send().await.unwrap();
+    let ran = run_task(&ecs, "refined").send().await;
+    // The simulated engine has the architecture of this build.
+    if cfg!(target_arch = "aarch64") {
+        ran.unwrap();
+        return;
+    }
+    let message = "neargate cannot run tasks of the CPU architecture ARM64 here: the container engine (simulated) runs X86_64.";
+    assert_eq!(told(ran), ("ClientException".to_owned(), message.to_owned()));
 }

@@ -41,6 +41,11 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     pub(crate) async fn start() -> Self {
+        Self::on(tempfile::tempdir().unwrap()).await
+    }
+
+    /// An emulator on this data directory.
+    pub(crate) async fn on(data: TempDir) -> Self {
         let options = engine::Options {
             region: "us-east-1".to_owned(),
             vpc: neargate::engine::vpc::Choice::Builtin { strict: false },
@@ -49,11 +54,14 @@ impl Emulator {
             ephemeral: true,
             publish_ports: false,
         };
-        Self::with(options).await
+        Self::build(options, data).await
     }
 
     pub(crate) async fn with(options: engine::Options) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::build(options, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn build(options: engine::Options, data: TempDir) -> Self {
         let store = Store::open(data.path()).await.unwrap();
         let clock = Clock::system();
         let runtime = Arc::new(Runtime::new(clock.clone()));
@@ -189,12 +197,19 @@ pub(crate) async fn describe(ecs: &aws_sdk_ecs::Client, task: &str) -> Task {
     described.tasks.take().and_then(|mut tasks| tasks.pop()).unwrap_or_else(|| panic!("{described:?}"))
 }
 
-/// Waits until the task has reached `status`.
+/// Waits until the task of the default cluster has reached `status`.
 pub(crate) async fn reached(ecs: &aws_sdk_ecs::Client, task: &str, status: &str) -> Task {
+    reached_in(ecs, "default", task, status).await
+}
+
+/// Waits until the task of that cluster has reached `status`.
+pub(crate) async fn reached_in(ecs: &aws_sdk_ecs::Client, cluster: &str, task: &str, status: &str) -> Task {
     let clock = Clock::system();
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let found = describe(ecs, task).await;
+        let described = ecs.describe_tasks().cluster(cluster).tasks(task).send().await.unwrap();
+        let [found] = described.tasks() else { panic!("{described:?}") };
+        let found = found.clone();
         if found.last_status() == Some(status) {
             return found;
         }

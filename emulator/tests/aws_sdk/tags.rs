@@ -74,3 +74,60 @@ async fn resources_that_are_not_there_have_no_tags() {
         assert_eq!(told(ecs.list_tags_for_resource().resource_arn(arn).send().await).0, code, "{arn}");
     }
 }
+
+#[tokio::test]
+async fn of_many_tags_set_at_once_none_is_lost() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    let definition = register(&ecs, "app", vec![container(&[])]).await;
+    let ran = run_task(&ecs, &definition).enable_ecs_managed_tags(true).send().await.unwrap();
+    let task = ran.tasks()[0].task_arn().unwrap();
+    let cluster = "arn:aws:ecs:us-east-1:000000000000:cluster/default";
+    for (arn, beside) in [(cluster, 0), (task, 1), (&definition, 0)] {
+        let sets =
+            (0..20).map(|n| ecs.tag_resource().resource_arn(arn).tags(tag(&format!("k{n}"), "v")).send());
+        for set in futures::future::join_all(sets).await {
+            set.unwrap();
+        }
+        let listed = ecs.list_tags_for_resource().resource_arn(arn).send().await.unwrap();
+        assert_eq!(listed.tags().len(), 20 + beside, "{arn}");
+    }
+    let own = ecs.untag_resource().resource_arn(task).tag_keys("aws:ecs:clusterName").send().await;
+    assert_eq!(
+        told(own),
+        (
+            "InvalidParameterException".to_owned(),
+            "Tag keys and values can not begin with 'aws:', which is reserved for AWS use.".to_owned()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_deletion_beside_a_change_of_tags_is_not_undone() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    for round in 0..10 {
+        let name = format!("c{round}");
+        ecs.create_cluster().cluster_name(&name).send().await.unwrap();
+        let arn = format!("arn:aws:ecs:us-east-1:000000000000:cluster/{name}");
+        let definition = register(&ecs, &name, vec![container(&[])]).await;
+        let of_cluster = || ecs.tag_resource().resource_arn(&arn).tags(tag("a", "1")).send();
+        let of_definition = || ecs.tag_resource().resource_arn(&definition).tags(tag("a", "1")).send();
+        // Either may be told that the cluster is gone.
+        let (_, deleted, _, _, deregistered, _) = tokio::join!(
+            of_cluster(),
+            ecs.delete_cluster().cluster(&name).send(),
+            of_cluster(),
+            of_definition(),
+            ecs.deregister_task_definition().task_definition(&definition).send(),
+            of_definition(),
+        );
+        deleted.unwrap();
+        deregistered.unwrap();
+        let described = ecs.describe_clusters().clusters(&name).send().await.unwrap();
+        assert_eq!(described.clusters()[0].status(), Some("INACTIVE"), "{round}");
+        let described = ecs.describe_task_definition().task_definition(&definition).send().await.unwrap();
+        let status = described.task_definition().unwrap().status();
+        assert_eq!(status.map(|status| status.as_str()), Some("INACTIVE"), "{round}");
+    }
+}

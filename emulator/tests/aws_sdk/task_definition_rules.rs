@@ -17,7 +17,7 @@ fn fine() -> Value {
         "containerDefinitions": [
             {
                 "name": "app", "image": "app:1", "cpu": 128, "memory": 256, "memoryReservation": 128, "user": "1000",
-                "readonlyRootFilesystem": true, "startTimeout": 2, "stopTimeout": 120,
+                "readonlyRootFilesystem": true, "startTimeout": 2, "environment": [{"name": "A", "value": "1"}], "stopTimeout": 120,
                 "linuxParameters": {"initProcessEnabled": true, "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]}},
                 "systemControls": [{"namespace": "net.core.somaxconn", "value": "1"}],
                 "ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}],
@@ -98,6 +98,7 @@ async fn names_sizes_and_roles_are_held_to_ecs_rules() {
         ("/memory", json!("much"), "Invalid 'memory' setting for task."),
         ("/cpu", json!("128"), size),
         ("/cpu", json!("32 vCPU"), size),
+        ("/cpu", json!("64 vCPU"), size),
         ("/memory", json!("3 GB"), size),
         ("/memory", json!("513"), size),
         ("/ephemeralStorage/sizeInGiB", json!(20), storage),
@@ -144,6 +145,10 @@ async fn what_fargate_does_not_support_is_refused_by_name() {
 #[tokio::test]
 async fn containers_are_held_to_ecs_rules_alone_and_beside_their_siblings() {
     let dependency = |name: &str, condition: &str| json!([{"containerName": name, "condition": condition}]);
+    let secrets = |names: &[&str]| -> Value {
+        let value = "arn:aws:ssm:us-east-1:000000000000:parameter/s";
+        names.iter().map(|name| json!({"name": name, "valueFrom": value})).collect()
+    };
     let characters = "Container.name contains invalid characters when it should only contain numbers, letters, hyphens and underscores.";
     let least =
         "Invalid setting for container 'app'. 'memory' and 'memoryReservation' must be at least 6 MiB.";
@@ -172,6 +177,14 @@ async fn containers_are_held_to_ecs_rules_alone_and_beside_their_siblings() {
         ("/containerDefinitions/0/memoryReservation", json!(300), "Invalid setting for container 'app'. 'memoryReservation' must be less than or equal to 'memory'."),
         ("/containerDefinitions/1/memoryReservation", json!(400), "The sum of all container 'memoryReservation' values cannot be greater than the value of the task 'memory'."),
         ("/containerDefinitions/0/portMappings/0/hostPort", json!(8080), "When networkMode=awsvpc, the host ports and container ports in port mappings must match."),
+        ("/containerDefinitions/0/portMappings/0", json!({"hostPort": 80}), "Invalid 'containerPort' setting for container 'app'."),
+        ("/containerDefinitions/0/secrets", secrets(&["S", "A"]), "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as 'A'."),
+        ("/containerDefinitions/0/secrets", secrets(&["S", "T", "S"]), "Duplicate secret names found: S. Each secret name must be unique."),
+        ("/containerDefinitions/0/logConfiguration/options/awslogs-group", json!("bad group*"), "Log driver awslogs option awslogs-group 'bad group*' is invalid: it must be 1 to 512 letters, numbers and the characters _-/.#."),
+        ("/containerDefinitions/0/logConfiguration/options/awslogs-group", json!("AWS/mine"), "Log driver awslogs option awslogs-group 'AWS/mine' is invalid: it must be 1 to 512 letters, numbers and the characters _-/.#."),
+        ("/containerDefinitions/0/logConfiguration/options/awslogs-region", json!("the moon"), "Log driver awslogs option awslogs-region 'the moon' is invalid: it must be lower-case letters, numbers and hyphens."),
+        ("/containerDefinitions/0/logConfiguration/options/awslogs-stream-prefix", json!("a:b"), "Log driver awslogs option awslogs-stream-prefix 'a:b' is invalid: it must be 1 to 223 characters, none of them : or *."),
+        ("/containerDefinitions/0/logConfiguration/options/awslogs-stream-prefix", json!(""), "Log driver awslogs option awslogs-stream-prefix '' is invalid: it must be 1 to 223 characters, none of them : or *."),
         ("/containerDefinitions/0/mountPoints/0/sourceVolume", json!("nope"), "Unknown volume 'nope'."),
         ("/containerDefinitions/0/mountPoints/0/containerPath", json!("scratch"), "Invalid 'containerPath' setting for mount point: it must be an absolute path."),
         ("/containerDefinitions/0/volumesFrom/0/sourceContainer", json!("nope"), "Unknown container 'nope' in volumesFrom."),
@@ -190,13 +203,48 @@ async fn containers_are_held_to_ecs_rules_alone_and_beside_their_siblings() {
         ("/containerDefinitions/0/logConfiguration/options", json!({}), "Log driver awslogs requires options: awslogs-region, awslogs-group"),
         ("/containerDefinitions/0/logConfiguration/options", json!({"awslogs-group": "g", "awslogs-region": "r"}), "Log driver awslogs requires options: awslogs-stream-prefix when using launch type FARGATE."),
         ("/containerDefinitions/1/healthCheck/command", json!([]), command),
-        ("/containerDefinitions/1/healthCheck/command", json!(["true"]), command),
+        ("/containerDefinitions/1/healthCheck/command", json!(["CMD"]), command),
+        ("/containerDefinitions/1/healthCheck/command", json!(["NONE", "true"]), command),
         ("/containerDefinitions/1/healthCheck/interval", json!(4), &interval),
         ("/containerDefinitions/1/healthCheck/timeout", json!(61), &timeout),
         ("/containerDefinitions/1/healthCheck/retries", json!(11), &retries),
         ("/containerDefinitions/1/healthCheck/startPeriod", json!(301), &start_period),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn secrets_need_an_execution_role() {
+    let emulator = Emulator::start().await;
+    let mut request = changed(
+        "/containerDefinitions/0/secrets",
+        json!([{"name": "S", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/s"}]),
+    );
+    assert_eq!(register(&emulator, &request).await.0, 200);
+    request["executionRoleArn"] = Value::Null;
+    request["containerDefinitions"][0]["logConfiguration"] = Value::Null;
+    let message =
+        "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.";
+    assert_eq!(register(&emulator, &request).await, (400, "ClientException".to_owned(), message.to_owned()));
+}
+
+#[tokio::test]
+async fn what_ecs_takes_is_kept_in_its_form() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    let mut request = changed("/containerDefinitions/1/healthCheck/command", json!(["/healthcheck"]));
+    request["cpu"] = json!("32 vCPU");
+    request["memory"] = json!("244 GB");
+    request["executionRoleArn"] = json!("execution");
+    request["taskRoleArn"] = json!("/path/task");
+    assert_eq!(register(&emulator, &request).await, (200, String::new(), String::new()));
+    let described = ecs.describe_task_definition().task_definition("app").send().await.unwrap();
+    let definition = described.task_definition().unwrap();
+    assert_eq!((definition.cpu(), definition.memory()), (Some("32768"), Some("249856")));
+    assert_eq!(definition.execution_role_arn(), Some("arn:aws:iam::000000000000:role/execution"));
+    assert_eq!(definition.task_role_arn(), Some("arn:aws:iam::000000000000:role/path/task"));
+    let check = definition.container_definitions()[1].health_check().unwrap();
+    assert_eq!(check.command(), ["/healthcheck"]);
 }
 
 #[tokio::test]

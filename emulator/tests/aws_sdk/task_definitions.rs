@@ -5,7 +5,7 @@ use aws_sdk_ecs::types::{
     TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus,
 };
 
-use crate::support::{Emulator, container, register, run_task, told};
+use crate::support::{Emulator, container, reached, register, run_task, told};
 
 #[tokio::test]
 async fn a_definition_is_answered_in_its_normal_form() {
@@ -185,4 +185,31 @@ async fn a_definition_that_does_not_fit_fargate_is_registered_for_ec2_and_not_ru
             "Task definition does not support launch_type FARGATE.".to_owned()
         )
     );
+}
+
+#[tokio::test]
+async fn a_definition_that_tasks_use_is_delete_in_progress_until_they_end() {
+    let emulator = Emulator::start().await;
+    let ecs = emulator.ecs();
+    register(&ecs, "app", vec![container(&[])]).await;
+    let ran = run_task(&ecs, "app:1").send().await.unwrap();
+    let task = ran.tasks()[0].task_arn().unwrap();
+    ecs.deregister_task_definition().task_definition("app:1").send().await.unwrap();
+    ecs.delete_task_definitions().task_definitions("app:1").send().await.unwrap();
+
+    let status = TaskDefinitionStatus::DeleteInProgress;
+    let described = ecs.describe_task_definition().task_definition("app:1").send().await.unwrap();
+    let definition = described.task_definition().unwrap();
+    assert_eq!(definition.status(), Some(&status));
+    assert!(definition.delete_requested_at().is_some());
+    let list = || ecs.list_task_definitions().status(status.clone()).send();
+    assert_eq!(list().await.unwrap().task_definition_arns().len(), 1);
+    let refused = told(run_task(&ecs, "app:1").send().await);
+    assert_eq!(refused, ("ClientException".to_owned(), "TaskDefinition is inactive".to_owned()));
+
+    ecs.stop_task().task(task).send().await.unwrap();
+    reached(&ecs, task, "STOPPED").await;
+    assert!(list().await.unwrap().task_definition_arns().is_empty());
+    let gone = told(ecs.describe_task_definition().task_definition("app:1").send().await);
+    assert_eq!(gone.1, "Unable to describe task definition.");
 }

@@ -159,6 +159,13 @@ async fn a_client_token_runs_its_request_once() {
     let elsewhere = arns(&request().cluster("other").send().await.unwrap());
     assert_ne!(elsewhere, first, "a token is of its cluster");
     assert_eq!(ecs.list_tasks().send().await.unwrap().task_arns(), first);
+
+    ecs.deregister_task_definition().task_definition("app:1").send().await.unwrap();
+    assert_eq!(
+        arns(&request().send().await.unwrap()),
+        first,
+        "what it returned does not depend on what is there"
+    );
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use super::filter::one;
 use super::{availability_zone, digits, error};
 use crate::api::model::ec2::{
     AttachmentStatus, DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, GroupIdentifier,
-    NetworkInterface, NetworkInterfaceAttachment, NetworkInterfacePrivateIpAddress, NetworkInterfaceStatus,
-    NetworkInterfaceType,
+    NetworkInterface, NetworkInterfaceAssociation, NetworkInterfaceAttachment,
+    NetworkInterfacePrivateIpAddress, NetworkInterfaceStatus, NetworkInterfaceType,
 };
 use crate::api::shape::Iso8601;
 use crate::api::{Context, Error, Operation};
@@ -44,6 +44,12 @@ const KIND: Kind<NetworkInterface> = Kind {
         (&["requester-managed"], |interface| one(interface.requester_managed.as_ref())),
         (&["source-dest-check"], |interface| one(interface.source_dest_check.as_ref())),
         (&["status"], |interface| one(interface.status.as_ref())),
+        (&["association.public-ip", "addresses.association.public-ip"], |interface| {
+            interface.association.iter().flat_map(|of| one(of.public_ip.as_ref())).collect()
+        }),
+        (&["association.ip-owner-id"], |interface| {
+            interface.association.iter().flat_map(|of| one(of.ip_owner_id.as_ref())).collect()
+        }),
         (&["attachment.attachment-id"], |interface| {
             attachment(interface).flat_map(|of| one(of.attachment_id.as_ref())).collect()
         }),
@@ -109,8 +115,15 @@ fn interface(task: &Task, vpc: &Vpc, context: &Context) -> Option<NetworkInterfa
     };
     let subnet = vpc.subnet(&of.subnet_id);
     let address = of.private_ipv4_address.map(|address| address.to_string());
+    // On AWS the public address leads to the task from outside of its VPC, and from this machine its own address does.
+    let association = of.assign_public_ip.then(|| NetworkInterfaceAssociation {
+        ip_owner_id: Some("amazon".to_owned()),
+        public_ip: address.clone(),
+        ..NetworkInterfaceAssociation::default()
+    });
     let described = context.arn("ecs", format_args!("attachment/{}", of.id));
     Some(NetworkInterface {
+        association: association.clone(),
         attachment: Some(NetworkInterfaceAttachment {
             attachment_id: Some(format!("eni-attach-{}", digits(&id))),
             attach_time: Some(Iso8601(task.created_at)),
@@ -131,10 +144,10 @@ fn interface(task: &Task, vpc: &Vpc, context: &Context) -> Option<NetworkInterfa
         private_dns_name: of.private_dns_name.clone(),
         private_ip_address: address.clone(),
         private_ip_addresses: Some(vec![NetworkInterfacePrivateIpAddress {
+            association,
             primary: Some(true),
             private_dns_name: of.private_dns_name.clone(),
             private_ip_address: address,
-            ..NetworkInterfacePrivateIpAddress::default()
         }]),
         requester_managed: Some(true),
         source_dest_check: Some(true),

@@ -64,17 +64,27 @@ impl Operation for DeleteLogGroup {
     type Output = ();
 
     async fn handle(context: &Context, input: Self::Input) -> Result<(), Error> {
-        let group = group_name::find(context, &input.log_group_name.unwrap_or_default()).await?;
-        if group.is_protected {
+        let name = input.log_group_name.unwrap_or_default();
+        let (account, region) = (context.account().to_owned(), context.region.clone());
+        let found = context
+            .store()
+            .write(move |connection| {
+                Box::pin(async move {
+                    let found = logs::group(&mut *connection, &account, &region, &name).await?;
+                    if let Some(group) = found.as_ref().filter(|group| !group.is_protected) {
+                        logs::delete_group(connection, group.id).await?;
+                    }
+                    Ok(found)
+                })
+            })
+            .await?;
+        if found.ok_or_else(error::group_missing)?.is_protected {
             return Err(Error::new(
                 codes::VALIDATION,
                 "The specified log group has deletion protection enabled.",
             ));
         }
-        context
-            .store()
-            .write(move |connection| Box::pin(async move { logs::delete_group(connection, group.id).await }))
-            .await?;
+        context.store().purge();
         Ok(())
     }
 }

@@ -60,6 +60,7 @@ impl Operation for DeleteLogStream {
                 Box::pin(async move { logs::delete_stream(connection, stream.id).await })
             })
             .await?;
+        context.store().purge();
         Ok(())
     }
 }

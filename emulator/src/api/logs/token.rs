@@ -51,13 +51,17 @@ impl Turn {
     }
 }
 
-/// A token of FilterLogEvents: the last event that was looked at.
-pub(super) fn after_event(stream: StreamId, position: Position) -> String {
-    digits(stream, position)
+/// A token of FilterLogEvents: the last event that was looked at, and whether the newest come first.
+pub(super) fn after_event(stream: StreamId, position: Position, newest_first: bool) -> String {
+    let digits = digits(stream, position);
+    if newest_first { format!("b/{digits}") } else { digits }
 }
 
-pub(super) fn event_of(token: &str) -> Option<(StreamId, Position)> {
-    of_digits(token)
+pub(super) fn event_of(token: &str) -> Option<((StreamId, Position), bool)> {
+    match token.strip_prefix("b/") {
+        Some(digits) => of_digits(digits).map(|event| (event, true)),
+        None => of_digits(token).map(|event| (event, false)),
+    }
 }
 
 /// A token of DescribeLogStreams: the order it belongs to, and the last stream's place in it.

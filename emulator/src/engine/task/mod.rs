@@ -7,6 +7,7 @@
 //! ```
 
 pub mod depends;
+mod lost;
 mod model;
 mod next;
 mod plan;
@@ -15,6 +16,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use lost::lost;
 pub use model::{
     Attachment, AttachmentStatus, Connectivity, Container, ContainerStatus, Desired, Health, Status,
     StopCode, Tag, Task,

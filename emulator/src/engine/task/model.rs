@@ -64,6 +64,8 @@ pub enum Connectivity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tag {
     pub key: String,
+    /// Empty if none was given.
+    #[serde(default)]
     pub value: String,
 }
 
@@ -149,6 +151,9 @@ pub struct Attachment {
     pub status: AttachmentStatus,
     pub subnet_id: String,
     pub security_groups: Vec<String>,
+    /// `assignPublicIp`.
+    #[serde(default)]
+    pub assign_public_ip: bool,
     /// The rest is known once a sandbox is claimed.
     pub sandbox_id: Option<String>,
     pub network_interface_id: Option<String>,

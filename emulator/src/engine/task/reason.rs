@@ -12,6 +12,9 @@ pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memor
 /// The container vanished from the runtime while nobody watched, and took its exit code along.
 pub const LOST: &str = "InternalError: The container is no longer known to the container runtime";
 
+/// The data directory is a copy, and the task runs under the original.
+pub const COPIED: &str = "InternalError: The data directory was copied from one whose instance runs the task";
+
 /// The task's network namespace vanished while nobody watched.
 pub const SANDBOX_LOST: &str = "InternalError: The network interface of the task is no longer there";
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::task::{Event, StopCode, Tag, Task};
+use crate::engine::tag;
+use crate::engine::task::{Event, StopCode, Task};
 
 /// What a supervisor is told.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub(in crate::engine) enum Message {
         reply: oneshot::Sender<Arc<Task>>,
     },
     Tag {
-        tags: Vec<Tag>,
-        reply: oneshot::Sender<Arc<Task>>,
+        change: tag::Change,
+        reply: oneshot::Sender<Result<Arc<Task>, tag::Broken>>,
     },
 }
 

@@ -1,24 +1,29 @@
 //! A task as the store keeps it.
 
 use crate::engine::task::{Status, Task};
-use crate::store::{self, tasks::Row};
+use crate::store::{self, Body, tasks::Row};
+
+/// The version of a stored body.
+const VERSION: u32 = 1;
 
 /// The row of a task.
 pub(in crate::engine) fn row(task: &Task) -> Row {
     Row {
         arn: task.arn.clone(),
         cluster_arn: task.cluster_arn.clone(),
+        task_definition_arn: task.task_definition_arn.clone(),
         last_status: status(task.last_status).to_owned(),
         stopped_at: task.stopped_at,
-        // Plain data with string keys: there is nothing in it that JSON could not say.
-        body: serde_json::to_string(task).unwrap_or_default(),
+        body: Body::new(VERSION, task),
     }
 }
 
 /// The task of a row. A row that cannot be read back is an error, never a task left out.
 pub(in crate::engine) fn task(row: &Row) -> Result<Task, store::Error> {
-    serde_json::from_str(&row.body)
-        .map_err(|source| store::Error::Corrupt { what: "a task", source: Box::new(source) })
+    match row.body.version {
+        VERSION => row.body.parse("a task"),
+        _ => Err(row.body.newer("a task", VERSION)),
+    }
 }
 
 fn status(status: Status) -> &'static str {

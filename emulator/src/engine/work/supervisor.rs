@@ -237,9 +237,17 @@ impl Supervisor {
                 // Who asked may have gone away; the task stops all the same.
                 let _ = reply.send(Arc::clone(&self.task));
             }
-            Message::Tag { tags, reply } => {
-                self.advance(vec![Event::Tagged(tags)]).await;
-                let _ = reply.send(Arc::clone(&self.task));
+            // Stopped: who asked changes the row instead, for from here on nothing else writes it.
+            Message::Tag { .. } if self.task.is_stopped() => {}
+            Message::Tag { change, reply } => {
+                let changed = match change.apply(&self.task.tags) {
+                    Ok(tags) => {
+                        self.advance(vec![Event::Tagged(tags)]).await;
+                        Ok(Arc::clone(&self.task))
+                    }
+                    Err(broken) => Err(broken),
+                };
+                let _ = reply.send(changed);
             }
         }
     }

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
 use super::client::failed;
-use super::names::{CONTAINER, SANDBOX};
+use super::names::{CONTAINER, SANDBOX, is_task_id};
 use crate::runtime::{Error, Inventory};
 
 /// Requests at once: the engine works on each with a thread of its own.
@@ -24,6 +24,8 @@ impl Inner {
 
         let mut tasks: BTreeSet<String> = self.task_cgroups().await?.into_iter().collect();
         tasks.extend(self.list_volumes(&[]).await?.into_iter().filter_map(|(_, task)| task));
+        // Labels and names that somebody else may have written: they become paths.
+        tasks.retain(|task| is_task_id(task));
         Ok(Inventory {
             containers: containers.into_iter().flatten().collect(),
             sandboxes: listed

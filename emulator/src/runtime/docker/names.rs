@@ -32,6 +32,11 @@ pub(crate) struct Instance {
     pub(crate) host: String,
 }
 
+/// Whether a label can be the id of a task: 32 hexadecimal digits, and so a safe part of a path.
+pub(crate) fn is_task_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 impl Instance {
     /// An instance with its data directory on this machine.
     pub(crate) fn here(id: String, data_dir: PathBuf) -> Self {

@@ -46,7 +46,8 @@ impl Position {
     /// Right behind this one: no event fits between.
     #[must_use]
     pub fn next(self) -> Self {
-        Self { sequence: self.sequence + 1, ..self }
+        // A position may come from a caller's token.
+        Self { sequence: self.sequence.saturating_add(1), ..self }
     }
 }
 

@@ -2,20 +2,21 @@
 
 use sqlx::{SqliteConnection, SqliteExecutor};
 
-use crate::store::Error;
+use crate::store::{Body, Error};
 
 /// Sets the container's cursor to `body`.
 pub async fn put_cursor(
     connection: &mut SqliteConnection,
     container_id: &str,
-    body: &str,
+    body: &Body,
 ) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO log_cursors (container_id, body) VALUES (?, ?)
-         ON CONFLICT DO UPDATE SET body = excluded.body",
+        "INSERT INTO log_cursors (container_id, body_version, body) VALUES (?, ?, ?)
+         ON CONFLICT DO UPDATE SET body_version = excluded.body_version, body = excluded.body",
     )
     .bind(container_id)
-    .bind(body)
+    .bind(body.version)
+    .bind(&body.json)
     .execute(connection)
     .await
     .map_err(Error::attempting("put a log cursor"))?;
@@ -23,8 +24,8 @@ pub async fn put_cursor(
 }
 
 /// The container's cursor.
-pub async fn cursor(executor: impl SqliteExecutor<'_>, container_id: &str) -> Result<Option<String>, Error> {
-    sqlx::query_scalar("SELECT body FROM log_cursors WHERE container_id = ?")
+pub async fn cursor(executor: impl SqliteExecutor<'_>, container_id: &str) -> Result<Option<Body>, Error> {
+    sqlx::query_as("SELECT body_version, body FROM log_cursors WHERE container_id = ?")
         .bind(container_id)
         .fetch_optional(executor)
         .await

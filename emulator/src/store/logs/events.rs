@@ -6,7 +6,7 @@ use sqlx::{FromRow, SqliteConnection, SqlitePool};
 use super::block::{self, Event, OVERHEAD, Position, Stored};
 use super::streams::StreamId;
 use crate::clock::Timestamp;
-use crate::store::Error;
+use crate::store::{Error, purge};
 
 /// The last block of a stream takes what follows until it has this many bytes. Small, because every event that comes
 /// alone rewrites it.
@@ -41,7 +41,7 @@ pub async fn append(
              last_ingestion_at = iif(?6 > 0, ?4, last_ingestion_at),
              stored_bytes = stored_bytes + ?5,
              next_sequence = next_sequence + ?6
-         WHERE id = ?1 RETURNING next_sequence",
+         WHERE id = ?1 AND group_id <> ?7 RETURNING next_sequence",
     )
     .bind(stream.0)
     .bind(first)
@@ -49,6 +49,7 @@ pub async fn append(
     .bind(ingested_at.millis())
     .bind(count(bytes))
     .bind(count(events.len()))
+    .bind(purge::TRASH)
     .fetch_optional(&mut *connection)
     .await
     .map_err(Error::attempting("update a log stream"))?;
@@ -237,9 +238,12 @@ pub async fn page(
     Ok(events)
 }
 
-/// Forgets what is older than its group's retention: the blocks all of whose events are, so that an expired event may
-/// stay for as long as its neighbours.
-pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), Error> {
+/// Blocks that one [`delete_expired`] deletes.
+const EXPIRED: u32 = 512;
+
+/// Forgets some of what is older than its group's retention: blocks all of whose events are, so that an expired event may
+/// stay for as long as its neighbours. Whether there may be more.
+pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -> Result<bool, Error> {
     let attempted = Error::attempting("delete expired log events");
     // CROSS JOIN holds SQLite to this order: few groups have a retention, and of their blocks only the old are touched.
     let mut streams: Vec<i64> = sqlx::query_scalar(
@@ -248,13 +252,16 @@ pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -
              CROSS JOIN log_streams AS stream ON stream.group_id = log_groups.id
              CROSS JOIN log_blocks AS block ON block.stream_id = stream.id
                  AND block.first_timestamp < ?1 - retention_days * 86400000
-             WHERE retention_days IS NOT NULL AND block.last_timestamp < ?1 - retention_days * 86400000)
+             WHERE retention_days IS NOT NULL AND block.last_timestamp < ?1 - retention_days * 86400000
+             LIMIT ?2)
          RETURNING stream_id",
     )
     .bind(now.millis())
+    .bind(EXPIRED)
     .fetch_all(&mut *connection)
     .await
     .map_err(&attempted)?;
+    let is_full = streams.len() >= usize::try_from(EXPIRED).unwrap_or(usize::MAX);
     streams.sort_unstable();
     streams.dedup();
     for stream in streams {
@@ -269,7 +276,7 @@ pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -
         .await
         .map_err(&attempted)?;
     }
-    Ok(())
+    Ok(is_full)
 }
 
 /// A length as SQLite's integer.
@@ -463,7 +470,13 @@ mod tests {
         put(&store, stream, vec![Event { timestamp: Timestamp(1), message: "gone".into() }]).await;
         let group = group_of(&store).await.id;
         store
-            .write(move |connection| Box::pin(async move { delete_group(connection, group).await }))
+            .write(move |connection| {
+                Box::pin(async move {
+                    delete_group(connection, group).await?;
+                    while purge::step(connection).await? {}
+                    Ok(())
+                })
+            })
             .await
             .unwrap();
         let span = Span { from: Position::start_of(Timestamp(0)), to: END };

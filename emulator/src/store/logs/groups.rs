@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use crate::clock::Timestamp;
-use crate::store::Error;
+use crate::store::{Error, purge};
 
 /// Names a log group here. Never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,8 +178,10 @@ pub async fn groups(executor: impl SqliteExecutor<'_>, filter: GroupFilter<'_>) 
     .collect()
 }
 
-/// Deletes the log group with all its streams and events.
+/// Deletes the log group with all its streams and events; these go piece by piece afterwards
+/// ([`crate::store::Store::purge`]).
 pub async fn delete_group(connection: &mut SqliteConnection, group: GroupId) -> Result<(), Error> {
+    purge::discard_streams(connection, Some(group.0)).await?;
     sqlx::query("DELETE FROM log_groups WHERE id = ?")
         .bind(group.0)
         .execute(connection)

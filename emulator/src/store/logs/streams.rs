@@ -4,7 +4,7 @@ use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::groups::{GroupId, NewGroup, create_group};
 use crate::clock::Timestamp;
-use crate::store::Error;
+use crate::store::{Error, purge};
 
 /// Names a log stream here. Never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -255,12 +255,7 @@ pub async fn streams_within(
     .map_err(Error::attempting("find the log streams of a time"))
 }
 
-/// Deletes the stream with its events.
+/// Deletes the stream with its events; these go piece by piece afterwards ([`crate::store::Store::purge`]).
 pub async fn delete_stream(connection: &mut SqliteConnection, stream: StreamId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM log_streams WHERE id = ?")
-        .bind(stream.0)
-        .execute(connection)
-        .await
-        .map_err(Error::attempting("delete a log stream"))?;
-    Ok(())
+    purge::discard_stream(connection, stream.0).await
 }

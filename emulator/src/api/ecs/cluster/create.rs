@@ -1,9 +1,11 @@
 //! CreateCluster.
 
-use super::record::{DEFAULT, Record, find};
+use super::find::{DEFAULT, new};
+use super::view;
 use crate::api::ecs::{reference, tag};
-use crate::api::model::ecs::{ClusterServiceConnectDefaults, CreateClusterRequest, CreateClusterResponse};
+use crate::api::model::ecs::{CreateClusterRequest, CreateClusterResponse};
 use crate::api::{Context, Error, Operation, Rule};
+use crate::engine::cluster::Cluster;
 
 /// Makes a cluster; one of that name that is there already is answered as it is.
 #[derive(Debug)]
@@ -59,26 +61,20 @@ impl Operation for Create {
             settings,
             tags,
         } = input;
-        let name = cluster_name.as_deref().unwrap_or(DEFAULT);
-        let before = find(context, Some(name)).await?;
-        let record = match before.filter(Record::is_active) {
-            Some(record) => record,
-            None => {
-                let mut record = Record::new(context, name);
-                let cluster = &mut record.cluster;
-                cluster.configuration = configuration;
-                cluster.service_connect_defaults = service_connect_defaults
-                    .map(|defaults| ClusterServiceConnectDefaults { namespace: defaults.namespace });
-                // What is not given stays as a new cluster has it.
-                cluster.capacity_providers = capacity_providers.or_else(|| cluster.capacity_providers.take());
-                cluster.default_capacity_provider_strategy = default_capacity_provider_strategy
-                    .or_else(|| cluster.default_capacity_provider_strategy.take());
-                cluster.settings = settings.or_else(|| cluster.settings.take());
-                cluster.tags = tags.or_else(|| cluster.tags.take());
-                record.put(context).await?;
-                record
-            }
+        // What is not given stays as a new cluster has it.
+        let given = new(context, cluster_name.as_deref().unwrap_or(DEFAULT));
+        let cluster = Cluster {
+            configuration: configuration.map(serde_json::to_value).transpose().map_err(Error::failure)?,
+            service_connect_namespace: service_connect_defaults.and_then(|defaults| defaults.namespace),
+            capacity_providers: capacity_providers.unwrap_or(given.capacity_providers),
+            default_capacity_provider_strategy: view::strategy(
+                &default_capacity_provider_strategy.unwrap_or_default(),
+            ),
+            settings: settings.map_or(given.settings, view::settings),
+            tags: tags.unwrap_or_default().into_iter().map(Into::into).collect(),
+            ..given
         };
-        Ok(CreateClusterResponse { cluster: Some(super::describe::counted(context, record)) })
+        let cluster = context.engine().clusters().create(cluster).await?;
+        Ok(CreateClusterResponse { cluster: Some(super::describe::counted(context, cluster)) })
     }
 }

@@ -1,8 +1,10 @@
 //! DeleteCluster.
 
-use super::record::find_active;
+use super::find::{find, named, not_found};
 use crate::api::model::ecs::{DeleteClusterRequest, DeleteClusterResponse, error};
 use crate::api::{Context, Error, Operation, Rule};
+use crate::engine::cluster::Undeletable;
+use crate::engine::update;
 
 /// Makes a cluster INACTIVE, as long as nothing is in it.
 #[derive(Debug)]
@@ -23,13 +25,18 @@ impl Operation for Delete {
     }];
 
     async fn handle(context: &Context, input: DeleteClusterRequest) -> Result<DeleteClusterResponse, Error> {
-        let record = find_active(context, input.cluster.as_deref()).await?;
-        if context.engine().tasks(&record.arn).iter().any(|task| !task.is_stopped()) {
-            let message = "The Cluster cannot be deleted while Tasks are active.";
-            return Err(Error::new(error::CLUSTER_CONTAINS_TASKS, message));
-        }
-        let record = record.inactive();
-        record.put(context).await?;
-        Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, record)) })
+        let name = input.cluster.as_deref();
+        // Makes the default one if nothing has asked for it yet.
+        find(context, name).await?;
+        let (_, arn) = named(context, name)?;
+        let deleted = context.engine().clusters().delete(&arn).await.map_err(|failed| match failed {
+            update::Error::NotFound | update::Error::Refused(Undeletable::Inactive) => not_found(),
+            update::Error::Refused(Undeletable::HasTasks) => Error::new(
+                error::CLUSTER_CONTAINS_TASKS,
+                "The Cluster cannot be deleted while Tasks are active.",
+            ),
+            update::Error::Store(source) => source.into(),
+        })?;
+        Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, deleted)) })
     }
 }

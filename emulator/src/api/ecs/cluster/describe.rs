@@ -1,10 +1,12 @@
 //! DescribeClusters.
 
-use super::record::{DEFAULT, Record, find};
+use super::find::{DEFAULT, find};
+use super::view;
 use crate::api::model::ecs::{
     Cluster, ClusterField, DescribeClustersRequest, DescribeClustersResponse, Failure, KeyValuePair,
 };
 use crate::api::{Context, Error, Operation, Rule};
+use crate::engine::cluster as model;
 
 /// Describes clusters; one that is not there becomes a failure `MISSING`.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl Operation for Describe {
         let mut failures = Vec::new();
         for name in asked {
             match find(context, Some(&name)).await? {
-                Some(record) => found.push(shown(context, record, &include)),
+                Some(cluster) => found.push(shown(context, cluster, &include)),
                 None => {
                     let arn = if name.starts_with("arn:") {
                         name
@@ -55,21 +57,14 @@ impl Operation for Describe {
 }
 
 /// The cluster with its counts.
-pub(super) fn counted(context: &Context, record: Record) -> Cluster {
-    let counts = context.engine().counts(&record.arn);
-    Cluster {
-        registered_container_instances_count: Some(0),
-        running_tasks_count: i32::try_from(counts.running_tasks_count).ok(),
-        pending_tasks_count: i32::try_from(counts.pending_tasks_count).ok(),
-        active_services_count: Some(0),
-        statistics: Some(Vec::new()),
-        ..record.cluster
-    }
+pub(super) fn counted(context: &Context, cluster: model::Cluster) -> Cluster {
+    let counts = context.engine().counts(&cluster.arn);
+    view::of(cluster, counts)
 }
 
 /// What DescribeClusters shows: settings, tags and the rest only where they are included.
-fn shown(context: &Context, record: Record, include: &[ClusterField]) -> Cluster {
-    let mut cluster = counted(context, record);
+fn shown(context: &Context, cluster: model::Cluster, include: &[ClusterField]) -> Cluster {
+    let mut cluster = counted(context, cluster);
     let has = |field: ClusterField| include.contains(&field);
     if !has(ClusterField::Settings) {
         cluster.settings = Some(Vec::new());

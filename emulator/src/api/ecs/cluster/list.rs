@@ -1,10 +1,9 @@
 //! ListClusters.
 
-use super::record::{DEFAULT, find};
+use super::find::{DEFAULT, find};
 use crate::api::ecs::page;
 use crate::api::model::ecs::{ListClustersRequest, ListClustersResponse};
 use crate::api::{Context, Error, Operation};
-use crate::store::clusters;
 
 /// Lists the ARNs of the clusters that are not deleted.
 #[derive(Debug)]
@@ -23,17 +22,10 @@ impl Operation for List {
         // Makes it where nobody has asked for it yet.
         find(context, Some(DEFAULT)).await?;
         let (account, region) = (context.account(), &context.region);
-        let mut rows = clusters::list(
-            context.store().readers(),
-            account,
-            region,
-            "ACTIVE",
-            after.as_deref(),
-            size.asked(),
-        )
-        .await?;
-        let next_token = size.cut(&mut rows, Self::NAME, |row| row.name.clone());
-        let arns = rows.into_iter().map(|row| row.arn).collect();
+        let clusters = context.engine().clusters();
+        let mut found = clusters.list(account, region, after.as_deref(), size.asked()).await?;
+        let next_token = size.cut(&mut found, Self::NAME, |(name, _)| name.clone());
+        let arns = found.into_iter().map(|(_, arn)| arn).collect();
         Ok(ListClustersResponse { cluster_arns: Some(arns), next_token })
     }
 }

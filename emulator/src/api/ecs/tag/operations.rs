@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
-use super::rules::{broken, merged};
+use super::rules::{broken, duplicate, is_reserved, reserved, too_many};
 use crate::api::ecs::{cluster, task, task_definition};
 use crate::api::model::ecs::{
-    ListTagsForResourceRequest, ListTagsForResourceResponse, Tag as Pair, TagResourceRequest,
-    TagResourceResponse, UntagResourceRequest, UntagResourceResponse,
+    ListTagsForResourceRequest, ListTagsForResourceResponse, TagResourceRequest, TagResourceResponse,
+    UntagResourceRequest, UntagResourceResponse,
 };
 use crate::api::{Context, Error, Operation, Rule};
-use crate::engine::task::Task;
+use crate::engine::cluster::Cluster;
+use crate::engine::definition::Definition;
+use crate::engine::tag::{Broken, Change};
+use crate::engine::task::{self as model, Task};
+use crate::engine::update;
 
 /// A resource that has tags.
 enum Resource {
-    Cluster(cluster::Record),
+    Cluster(Cluster),
     Task(Arc<Task>),
-    TaskDefinition(task_definition::Record),
+    TaskDefinition(Definition),
 }
 
 impl Resource {
@@ -29,7 +33,7 @@ impl Resource {
                 context.engine().task(&arn).map(Self::Task).ok_or_else(|| not_found("task"))
             }
             Some("task-definition") => match task_definition::find(context, arn).await? {
-                Some(record) => Ok(Self::TaskDefinition(record)),
+                Some(definition) => Ok(Self::TaskDefinition(definition)),
                 None => Err(not_found("task definition")),
             },
             Some("service" | "container-instance" | "task-set" | "capacity-provider") => {
@@ -39,30 +43,42 @@ impl Resource {
         }
     }
 
-    fn tags(&self) -> Vec<Pair> {
+    fn tags(&self) -> &[model::Tag] {
         match self {
-            Self::Cluster(record) => record.cluster.tags.clone().unwrap_or_default(),
-            Self::Task(task) => task.tags.iter().cloned().map(Pair::from).collect(),
-            Self::TaskDefinition(record) => record.tags.clone(),
+            Self::Cluster(cluster) => &cluster.tags,
+            Self::Task(task) => &task.tags,
+            Self::TaskDefinition(definition) => &definition.tags,
         }
     }
 
-    async fn put(self, context: &Context, tags: Vec<Pair>) -> Result<(), Error> {
-        match self {
-            Self::Cluster(mut record) => {
-                record.cluster.tags = Some(tags);
-                record.put(context).await
+    /// Applies `change` to the tags as they are then: it may be one of several at once.
+    async fn change(self, context: &Context, change: Change) -> Result<(), Error> {
+        let engine = context.engine();
+        let (changed, missing) = match self {
+            Self::Cluster(cluster) => {
+                let clusters = engine.clusters();
+                let changed = clusters.update(&cluster.arn, move |cluster| {
+                    cluster.tags = change.apply(&cluster.tags)?;
+                    Ok(())
+                });
+                (changed.await, cluster::not_found())
             }
-            Self::Task(task) => {
-                let tags = tags.into_iter().map(Into::into).collect();
-                let changed = context.engine().set_tags(&task.arn, tags).await.map_err(Error::failure)?;
-                changed.map(|_| ()).ok_or_else(|| not_found("task"))
+            Self::Task(task) => (engine.tag(&task.arn, change).await.map(|_| ()), not_found("task")),
+            Self::TaskDefinition(definition) => {
+                let definitions = engine.definitions();
+                let changed = definitions.update(&definition.arn, move |definition| {
+                    definition.tags = change.apply(&definition.tags)?;
+                    Ok(())
+                });
+                (changed.await, not_found("task definition"))
             }
-            Self::TaskDefinition(mut record) => {
-                record.tags = tags;
-                record.put(context).await
-            }
-        }
+        };
+        changed.map_err(|error| match error {
+            update::Error::NotFound => missing,
+            update::Error::Refused(Broken::TooMany) => too_many(),
+            update::Error::Refused(Broken::Duplicate) => duplicate(),
+            update::Error::Store(source) => source.into(),
+        })
     }
 }
 
@@ -88,11 +104,8 @@ impl Operation for Tag {
     async fn handle(context: &Context, input: TagResourceRequest) -> Result<TagResourceResponse, Error> {
         let TagResourceRequest { resource_arn, tags } = input;
         let resource = Resource::find(context, resource_arn.as_deref()).await?;
-        let tags = merged(resource.tags(), tags.unwrap_or_default());
-        if let Some(error) = broken(Some(&tags)) {
-            return Err(error);
-        }
-        resource.put(context, tags).await?;
+        let tags = tags.unwrap_or_default().into_iter().map(Into::into).collect();
+        resource.change(context, Change::Set(tags)).await?;
         Ok(TagResourceResponse {})
     }
 }
@@ -107,13 +120,15 @@ impl Operation for Untag {
     type Input = UntagResourceRequest;
     type Output = UntagResourceResponse;
 
+    const RULES: &'static [Rule<UntagResourceRequest>] = &[Rule {
+        source: "API reference, Tag: \"You cannot edit or delete tag keys or values with this prefix\"",
+        broken: |input| input.tag_keys.iter().flatten().any(|key| is_reserved(key)).then(reserved),
+    }];
+
     async fn handle(context: &Context, input: UntagResourceRequest) -> Result<UntagResourceResponse, Error> {
         let UntagResourceRequest { resource_arn, tag_keys } = input;
-        let gone = tag_keys.unwrap_or_default();
         let resource = Resource::find(context, resource_arn.as_deref()).await?;
-        let mut tags = resource.tags();
-        tags.retain(|tag| !tag.key.as_ref().is_some_and(|key| gone.contains(key)));
-        resource.put(context, tags).await?;
+        resource.change(context, Change::Remove(tag_keys.unwrap_or_default())).await?;
         Ok(UntagResourceResponse {})
     }
 }
@@ -133,6 +148,7 @@ impl Operation for List {
         input: ListTagsForResourceRequest,
     ) -> Result<ListTagsForResourceResponse, Error> {
         let resource = Resource::find(context, input.resource_arn.as_deref()).await?;
-        Ok(ListTagsForResourceResponse { tags: Some(resource.tags()) })
+        let tags = resource.tags().iter().cloned().map(Into::into).collect();
+        Ok(ListTagsForResourceResponse { tags: Some(tags) })
     }
 }

@@ -12,37 +12,40 @@ const MOST: usize = 50;
 pub(in crate::api::ecs) fn broken(tags: Option<&[Tag]>) -> Option<Error> {
     let tags = tags?;
     if tags.len() > MOST {
-        return Some(Error::invalid_parameter(format!("A resource can have up to {MOST} tags.")));
+        return Some(too_many());
     }
     let mut keys: Vec<String> = Vec::new();
     for tag in tags {
         let Some(key) = tag.key.as_deref().filter(|key| !key.is_empty()) else {
             return Some(Error::invalid_parameter("Tag key can not be blank."));
         };
-        let reserved = |text: &str| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
-        if reserved(key) || tag.value.as_deref().is_some_and(reserved) {
-            let message = "Tag keys and values can not begin with 'aws:', which is reserved for AWS use.";
-            return Some(Error::invalid_parameter(message));
+        if is_reserved(key) || tag.value.as_deref().is_some_and(is_reserved) {
+            return Some(reserved());
         }
         let folded = key.to_lowercase();
         if keys.contains(&folded) {
-            let message = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
-            return Some(Error::invalid_parameter(message));
+            return Some(duplicate());
         }
         keys.push(folded);
     }
     None
 }
 
-/// `tags` with `added` put in, an equal key's value replaced.
-pub(super) fn merged(mut tags: Vec<Tag>, added: Vec<Tag>) -> Vec<Tag> {
-    for tag in added {
-        match tags.iter_mut().find(|old| old.key == tag.key) {
-            Some(old) => *old = tag,
-            None => tags.push(tag),
-        }
-    }
-    tags
+/// Whether a key or value is AWS's own.
+pub(super) fn is_reserved(text: &str) -> bool {
+    text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"))
+}
+
+pub(super) fn reserved() -> Error {
+    Error::invalid_parameter("Tag keys and values can not begin with 'aws:', which is reserved for AWS use.")
+}
+
+pub(super) fn too_many() -> Error {
+    Error::invalid_parameter(format!("A resource can have up to {MOST} tags."))
+}
+
+pub(super) fn duplicate() -> Error {
+    Error::invalid_parameter("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 }
 
 #[cfg(test)]
@@ -77,11 +80,5 @@ mod tests {
         }
         assert!(broken(Some(&[tag("a", "1"), tag("b", "")])).is_none());
         assert!(broken(None).is_none());
-    }
-
-    #[test]
-    fn an_added_tag_replaces_the_one_of_its_key() {
-        let tags = merged(vec![tag("a", "1"), tag("b", "2")], vec![tag("b", "3"), tag("c", "4")]);
-        assert_eq!(tags, [tag("a", "1"), tag("b", "3"), tag("c", "4")]);
     }
 }

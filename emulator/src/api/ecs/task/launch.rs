@@ -1,40 +1,45 @@
 //! Where a task is launched: launch type, capacity provider, platform version. Pure.
 
+use fargate_facts::platform;
+
+use super::overrides::Merged;
 use crate::api::Error;
-use crate::api::model::ecs::{CapacityProviderStrategyItem, LaunchType, error};
+use crate::api::model::ecs::{LaunchType, error};
+use crate::engine::cluster::StrategyItem;
 
 const FARGATE: &str = "FARGATE";
 const FARGATE_SPOT: &str = "FARGATE_SPOT";
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Launch {
-    /// `None` where the launch type was named.
-    pub(super) capacity_provider: Option<String>,
+pub(super) enum Launch {
+    /// By launch type.
+    Fargate,
+    /// By capacity provider: that of each task, in order.
+    Providers(Vec<String>),
 }
 
 impl Launch {
-    /// Decides by the request, else by the cluster's default strategy, else EC2, as ECS does.
-    ///
-    /// One RunTask runs on one provider: the one with a base, else the one of the largest weight.
+    /// Decides for `count` tasks by the request, else by the cluster's default strategy, else EC2, as ECS does.
     ///
     /// # Errors
     /// EC2 and EXTERNAL, for there are no container instances; providers that the cluster does not have.
     pub(super) fn decide(
+        count: u32,
         launch_type: Option<&LaunchType>,
-        strategy: &[CapacityProviderStrategyItem],
-        cluster_strategy: &[CapacityProviderStrategyItem],
+        strategy: &[StrategyItem],
+        cluster_strategy: &[StrategyItem],
         cluster_providers: &[String],
     ) -> Result<Self, Error> {
         if let Some(launch_type) = launch_type {
             return match launch_type {
-                LaunchType::Fargate => Ok(Self { capacity_provider: None }),
+                LaunchType::Fargate => Ok(Self::Fargate),
                 _ => Err(no_instances()),
             };
         }
         let strategy = if strategy.is_empty() { cluster_strategy } else { strategy };
         for item in strategy {
-            let name = item.capacity_provider.as_deref().unwrap_or_default();
+            let name = item.capacity_provider.as_str();
             if ![FARGATE, FARGATE_SPOT].contains(&name) {
                 let message = format!("The specified capacity provider '{name}' was not found.");
                 return Err(Error::invalid_parameter(message));
@@ -45,11 +50,38 @@ impl Launch {
                 ));
             }
         }
-        let chosen = strategy
-            .iter()
-            .max_by_key(|item| (item.base.unwrap_or_default().min(1), item.weight.unwrap_or_default()));
-        chosen.map(|item| Self { capacity_provider: item.capacity_provider.clone() }).ok_or_else(no_instances)
+        if strategy.is_empty() {
+            return Err(no_instances());
+        }
+        Ok(Self::Providers(spread(strategy, count)))
     }
+}
+
+/// The provider of each of `count` tasks: first the bases, then by weight. The strategy is not empty.
+///
+/// Source: API reference, CapacityProviderStrategyItem: "Base value characteristics", "Weight value characteristics"
+/// (weights 1 and 4: for every task on the one, four on the other).
+fn spread(strategy: &[StrategyItem], count: u32) -> Vec<String> {
+    // How many tasks beyond its base each has.
+    let mut beyond = vec![0_u64; strategy.len()];
+    let mut based = strategy.iter().flat_map(|item| (0..item.base).map(|_| &item.capacity_provider));
+    (0..count)
+        .map(|_| {
+            if let Some(provider) = based.next() {
+                return provider.clone();
+            }
+            // The one that is furthest behind its share; a weight of 0 has none, unless no other has one.
+            let share = |index: usize| (beyond[index] + 1, u64::from(strategy[index].weight));
+            let behind = |&left: &usize, &right: &usize| {
+                let ((left, left_weight), (right, right_weight)) = (share(left), share(right));
+                (left * right_weight).cmp(&(right * left_weight))
+            };
+            let weighed = (0..strategy.len()).filter(|index| strategy[*index].weight > 0);
+            let chosen = weighed.min_by(behind).unwrap_or_default();
+            beyond[chosen] += 1;
+            strategy[chosen].capacity_provider.clone()
+        })
+        .collect()
 }
 
 fn no_instances() -> Error {
@@ -57,26 +89,24 @@ fn no_instances() -> Error {
 }
 
 /// The platform version that `requested` means.
-///
-/// Source: developer guide, "Fargate platform versions for Amazon ECS": LATEST is 1.4.0, 1.3.0 can still be named.
 pub(super) fn platform_version(requested: Option<&str>) -> Result<&'static str, Error> {
-    match requested {
-        None | Some("" | "LATEST" | "1.4.0") => Ok("1.4.0"),
-        Some("1.3.0") => Ok("1.3.0"),
-        Some(_) => Err(Error::new(error::PLATFORM_UNKNOWN, "The specified platform does not exist.")),
-    }
+    platform::version(requested)
+        .ok_or_else(|| Error::new(error::PLATFORM_UNKNOWN, "The specified platform does not exist."))
 }
 
-/// The error for a task that a platform version is too old for.
+/// The error for a task that a platform version is too old for: by its size, by the storage that it asks for, by a file
+/// system that it mounts.
 ///
-/// Source: developer guide, "Fargate platform versions for Amazon ECS": 8 and 16 vCPU, ephemeral storage beyond 20 GiB
-/// and EFS volumes came with 1.4.0.
-pub(super) fn too_old(platform_version: &str, cpu: u32, ephemeral_storage: Option<u32>) -> Option<Error> {
-    let needs_1_4_0 = cpu > 4096 || ephemeral_storage.is_some();
-    (needs_1_4_0 && platform_version == "1.3.0").then(|| {
+/// Source: developer guide, "Fargate platform versions for Amazon ECS"; the wording as users of ECS have reported it.
+pub(super) fn too_old(platform_version: &str, merged: &Merged) -> Option<Error> {
+    let volumes = merged.definition.volumes.iter().flatten();
+    let efs = volumes.into_iter().any(|volume| volume.efs_volume_configuration.is_some());
+    let asks_for_storage = merged.ephemeral_storage.is_some();
+    let runs = platform::runs(platform_version, merged.size, asks_for_storage || efs);
+    (!runs).then(|| {
         Error::new(
             error::PLATFORM_TASK_DEFINITION_INCOMPATIBILITY,
-            "The specified platform does not satisfy the task definition's required capabilities.",
+            "One or more of the requested capabilities are not supported.",
         )
     })
 }
@@ -85,12 +115,8 @@ pub(super) fn too_old(platform_version: &str, cpu: u32, ephemeral_storage: Optio
 mod tests {
     use super::*;
 
-    fn item(provider: &str, base: i32, weight: i32) -> CapacityProviderStrategyItem {
-        CapacityProviderStrategyItem {
-            capacity_provider: Some(provider.to_owned()),
-            base: Some(base),
-            weight: Some(weight),
-        }
+    fn item(provider: &str, base: u32, weight: u32) -> StrategyItem {
+        StrategyItem { capacity_provider: provider.to_owned(), base, weight }
     }
 
     #[test]
@@ -98,47 +124,41 @@ mod tests {
         let both = ["FARGATE".to_owned(), "FARGATE_SPOT".to_owned()];
         let spot = [item("FARGATE_SPOT", 0, 1)];
         let mixed = [item("FARGATE_SPOT", 0, 4), item("FARGATE", 1, 1)];
-        let on = |provider: &str| Ok(Some(provider.to_owned()));
+        let on = |provider: &str| Ok(Launch::Providers(vec![provider.to_owned()]));
         let none = || {
             Err("InvalidParameterException: No Container Instances were found in your cluster.".to_owned())
         };
         for (launch_type, strategy, default, expected) in [
-            (Some(LaunchType::Fargate), &[][..], &spot[..], Ok(None)),
+            (Some(LaunchType::Fargate), &[][..], &spot[..], Ok(Launch::Fargate)),
             (Some(LaunchType::Ec2), &[], &spot, none()),
             (Some(LaunchType::External), &[], &[], none()),
             (None, &[], &[], none()),
             (None, &[], &spot, on("FARGATE_SPOT")),
             (None, &mixed, &spot, on("FARGATE")),
         ] {
-            let decided = Launch::decide(launch_type.as_ref(), strategy, default, &both);
-            let decided = decided.map(|launch| launch.capacity_provider).map_err(|error| error.to_string());
-            assert_eq!(decided, expected, "{launch_type:?}");
+            let decided = Launch::decide(1, launch_type.as_ref(), strategy, default, &both);
+            assert_eq!(decided.map_err(|error| error.to_string()), expected, "{launch_type:?}");
         }
-        assert!(Launch::decide(None, &spot, &[], &both[..1]).is_err(), "not the cluster's");
-        assert!(Launch::decide(None, &[item("mine", 0, 1)], &[], &both).is_err(), "unknown");
+        assert!(Launch::decide(1, None, &spot, &[], &both[..1]).is_err(), "not the cluster's");
+        assert!(Launch::decide(1, None, &[item("mine", 0, 1)], &[], &both).is_err(), "unknown");
     }
 
     #[test]
-    fn latest_is_1_4_0_and_unknown_platforms_are_refused() {
-        for version in [None, Some("LATEST"), Some("1.4.0")] {
-            assert_eq!(platform_version(version).unwrap(), "1.4.0");
-        }
-        assert_eq!(platform_version(Some("1.3.0")).unwrap(), "1.3.0");
-        let code = platform_version(Some("9.9.9")).unwrap_err().code();
-        assert_eq!(code, Some("PlatformUnknownException"));
-    }
-
-    #[test]
-    fn what_came_with_1_4_0_is_not_run_on_1_3_0() {
-        for (version, cpu, storage, fits) in [
-            ("1.4.0", 16384, Some(200), true),
-            ("1.3.0", 4096, None, true),
-            ("1.3.0", 8192, None, false),
-            ("1.3.0", 256, Some(21), false),
+    fn tasks_are_spread_over_the_providers_by_base_and_weight() {
+        let (on_demand, spot) = ("FARGATE", "FARGATE_SPOT");
+        for (strategy, count, expected) in [
+            (vec![item(on_demand, 0, 1), item(spot, 0, 1)], 10, (5, 5)),
+            (vec![item(on_demand, 0, 1), item(spot, 0, 4)], 10, (2, 8)),
+            (vec![item(on_demand, 2, 1), item(spot, 0, 3)], 10, (4, 6)),
+            (vec![item(on_demand, 2, 0), item(spot, 0, 1)], 10, (2, 8)),
+            (vec![item(on_demand, 20, 1), item(spot, 0, 1)], 10, (10, 0)),
+            (vec![item(on_demand, 0, 1), item(spot, 0, 1000)], 10, (0, 10)),
+            (vec![item(on_demand, 0, 0)], 3, (3, 0)),
+            (vec![item(on_demand, 1, 0), item(spot, 0, 0)], 3, (3, 0)),
         ] {
-            let code = too_old(version, cpu, storage).and_then(|error| error.code());
-            let expected = (!fits).then_some("PlatformTaskDefinitionIncompatibilityException");
-            assert_eq!(code, expected, "{version} {cpu} {storage:?}");
+            let spread = spread(&strategy, count);
+            let on = |provider: &str| spread.iter().filter(|chosen| *chosen == provider).count();
+            assert_eq!((on(on_demand), on(spot)), expected, "{strategy:?}");
         }
     }
 }

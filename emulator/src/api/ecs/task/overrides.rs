@@ -1,7 +1,9 @@
 //! RunTask's overrides, merged into the task definition. Pure.
 
+use fargate_facts::Size;
+
 use crate::api::Error;
-use crate::api::ecs::task_definition::{Size, cpu_units, ephemeral_storage, memory_mib};
+use crate::api::ecs::task_definition::{cpu_units, ephemeral_storage, known, memory_mib};
 use crate::api::model::ecs::{
     ContainerDefinition, ContainerOverride, EphemeralStorage, TaskDefinition, TaskOverride,
 };
@@ -71,7 +73,7 @@ fn size(definition: &TaskDefinition, cpu: Option<&str>, memory: Option<&str>) ->
     let cpu = cpu.or(definition.cpu.as_deref()).and_then(cpu_units).ok_or_else(|| invalid("cpu"))?;
     let memory =
         memory.or(definition.memory.as_deref()).and_then(memory_mib).ok_or_else(|| invalid("memory"))?;
-    Size::new(cpu, memory)
+    known(cpu, memory)
         .map_err(|_| Error::invalid_parameter("No Fargate configuration exists for given values."))
 }
 
@@ -159,7 +161,7 @@ mod tests {
             }],
         }))
         .unwrap();
-        assert_eq!(merged.size, Size::new(1024, 2048).unwrap());
+        assert_eq!(merged.size, Size { cpu: 1024, memory: 2048 });
         assert_eq!(merged.ephemeral_storage, Some(30));
         let app = &merged.definition.container_definitions.as_ref().unwrap()[0];
         assert_eq!(app.command.as_deref(), Some(&["once".to_owned()][..]));

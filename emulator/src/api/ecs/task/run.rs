@@ -5,19 +5,25 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::launch::{Launch, platform_version, too_old};
-use super::{overrides, spec, supported, view};
+use super::overrides::{self, Merged};
+use super::{spec, supported, view};
 use crate::api::ecs::{cluster, tag, task_definition};
 use crate::api::model::ecs::{
-    AwsVpcConfiguration, Compatibility, Failure, LaunchType, NetworkConfiguration, PropagateTags,
-    RunTaskRequest, RunTaskResponse, Tag, error,
+    AssignPublicIp, AwsVpcConfiguration, CPUArchitecture, Compatibility, Failure, LaunchType,
+    NetworkConfiguration, PropagateTags, RunTaskRequest, RunTaskResponse, Tag, error,
 };
+use crate::api::shape::Enumeration as _;
 use crate::api::{Context, Error, Operation, Rule};
+use crate::engine::definition::Definition;
 use crate::engine::run::{self, ClientToken, Order};
 use crate::engine::task as model;
 
 /// How often, and how long apart, an engine that is not ready is asked again: 20 s in all.
 const READY_TRIES: u32 = 400;
 const READY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the engine may take to say what it is.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs up to 10 tasks of a definition.
 #[derive(Debug)]
@@ -160,16 +166,31 @@ impl Operation for Run {
     ];
 
     async fn handle(context: &Context, input: RunTaskRequest) -> Result<RunTaskResponse, Error> {
+        // Before anything else is looked at: what the request names may have gone since it was answered.
+        if let Some(token) = token(&input) {
+            let (_, cluster_arn) = cluster::named(context, input.cluster.as_deref())?;
+            if let Some(ran) = context.engine().returned(&cluster_arn, &token).await.map_err(refused)? {
+                return Ok(answer(ran));
+            }
+        }
         let order = order(context, input).await?;
         ready(context).await?;
         let ran = context.engine().run(order).await.map_err(refused)?;
-        let failures =
-            ran.failures.into_iter().map(|reason| Failure { arn: None, reason: Some(reason), detail: None });
-        Ok(RunTaskResponse {
-            tasks: Some(ran.tasks.iter().map(|task| view::of(task, view::Tags::Shown)).collect()),
-            failures: Some(failures.collect()),
-        })
+        Ok(answer(ran))
     }
+}
+
+fn answer(ran: run::Ran) -> RunTaskResponse {
+    let failures =
+        ran.failures.into_iter().map(|reason| Failure { arn: None, reason: Some(reason), detail: None });
+    RunTaskResponse {
+        tasks: Some(ran.tasks.iter().map(|task| view::of(task, view::Tags::Shown)).collect()),
+        failures: Some(failures.collect()),
+    }
+}
+
+fn token(input: &RunTaskRequest) -> Option<ClientToken> {
+    input.client_token.clone().map(|token| ClientToken { token, digest: digest(input) })
 }
 
 /// Waits until tasks can be placed: right after the start what an earlier process left is adopted first. An engine
@@ -189,36 +210,54 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
     let cluster = cluster::find_active(context, input.cluster.as_deref()).await?;
     let name = input.task_definition.as_deref().unwrap_or_default();
     let found = task_definition::find(context, name).await?;
-    let record = found.ok_or_else(|| Error::client("TaskDefinition not found."))?;
-    if !record.is_active() {
-        return Err(Error::client("TaskDefinition is inactive"));
+    let registered = found.ok_or_else(|| Error::client("TaskDefinition not found."))?;
+    if !registered.is_active() {
+        return Err(inactive());
     }
+    let definition = task_definition::shown(&registered)?;
+    let count = input.count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
     let launch = Launch::decide(
+        count,
         input.launch_type.as_ref(),
-        input.capacity_provider_strategy.as_deref().unwrap_or_default(),
-        cluster.cluster.default_capacity_provider_strategy.as_deref().unwrap_or_default(),
-        cluster.cluster.capacity_providers.as_deref().unwrap_or_default(),
+        &cluster::strategy(input.capacity_provider_strategy.as_deref().unwrap_or_default()),
+        &cluster.default_capacity_provider_strategy,
+        &cluster.capacity_providers,
     )?;
-    let compatible = record.definition.compatibilities.iter().flatten().any(|c| *c == Compatibility::Fargate);
+    let compatible = definition.compatibilities.iter().flatten().any(|c| *c == Compatibility::Fargate);
     if !compatible {
         return Err(Error::invalid_parameter("Task definition does not support launch_type FARGATE."));
     }
     let platform_version = platform_version(input.platform_version.as_deref())?.to_owned();
     let vpc = vpc(input.network_configuration.as_ref())?;
-    let task_definition_arn = record.arn().to_owned();
-    let family = record.family().to_owned();
-    let tags = tags(&input, &record.tags, &cluster.name)?;
-    let client_token = input.client_token.clone().map(|token| ClientToken { token, digest: digest(&input) });
+    let Definition { arn: task_definition_arn, family, tags: of_definition, .. } = registered;
+    let tags = tags(&input, &of_definition, &cluster.name)?;
+    let client_token = token(&input);
 
-    let merged = overrides::merge(record.definition, input.overrides.clone().unwrap_or_default())?;
-    let unfit = too_old(&platform_version, merged.size.cpu, merged.ephemeral_storage)
+    let mut given = input.overrides.clone().unwrap_or_default();
+    for role in [&mut given.task_role_arn, &mut given.execution_role_arn].into_iter().flatten() {
+        *role = task_definition::role_arn(context.account(), role);
+    }
+    let merged = overrides::merge(definition, given)?;
+    let unfit = no_role(&input, &merged)
+        .or_else(|| too_old(&platform_version, &merged))
         .or_else(|| supported::missing(&input, &merged.definition));
     if let Some(error) = unfit {
         return Err(error);
     }
     let architecture = merged.definition.runtime_platform.as_ref().and_then(|p| p.cpu_architecture.as_ref());
+    if architecture == Some(&CPUArchitecture::Arm64) {
+        runs_arm64(context).await?;
+    }
+    let ignored = supported::ignored(&input, &merged);
+    if !ignored.is_empty() {
+        let ignored = ignored.join(", ");
+        tracing::info!(
+            task_definition = task_definition_arn,
+            "its tasks run without these, which have no effect here: {ignored}"
+        );
+    }
     Ok(Order {
-        count: input.count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+        count,
         region: context.region.clone(),
         account: context.account().to_owned(),
         cluster_arn: cluster.arn,
@@ -228,7 +267,10 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
         family,
         started_by: input.started_by,
         launch_type: Some(LaunchType::Fargate.to_string()),
-        capacity_provider_name: launch.capacity_provider,
+        capacity_providers: match launch {
+            Launch::Fargate => Vec::new(),
+            Launch::Providers(providers) => providers,
+        },
         platform_version,
         cpu_architecture: architecture.map_or_else(|| "X86_64".to_owned(), ToString::to_string),
         cpu: merged.size.cpu,
@@ -239,9 +281,37 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
         tags,
         subnets: vpc.subnets.clone().unwrap_or_default(),
         security_groups: vpc.security_groups.clone().unwrap_or_default(),
+        assign_public_ip: vpc.assign_public_ip == Some(AssignPublicIp::Enabled),
         client_token,
         spec: spec::of(&merged.definition, &context.region),
     })
+}
+
+/// The error for `enableExecuteCommand` without a task role.
+///
+/// Source: developer guide, "Monitor Amazon ECS containers with ECS Exec", prerequisites; the wording as users of ECS
+/// have reported it.
+fn no_role(input: &RunTaskRequest, merged: &Merged) -> Option<Error> {
+    let role = merged.shown.task_role_arn.as_ref().or(merged.definition.task_role_arn.as_ref());
+    (input.enable_execute_command == Some(true) && role.is_none_or(String::is_empty)).then(|| {
+        Error::invalid_parameter(
+            "The execute command failed because a valid task role is not being used. Specify a valid task role in your task definition or as a task override and try again.",
+        )
+    })
+}
+
+/// Refuses a task for ARM64 if the engine's containers are of another architecture: it would run as something else than
+/// was asked for.
+async fn runs_arm64(context: &Context) -> Result<(), Error> {
+    let info = tokio::time::timeout(ENGINE_PATIENCE, context.engine().runtime().info()).await;
+    let engine = info.map_err(Error::failure)?.map_err(Error::failure)?;
+    if engine.cpu_architecture == CPUArchitecture::Arm64.as_str() {
+        return Ok(());
+    }
+    Err(Error::client(format!(
+        "neargate cannot run tasks of the CPU architecture ARM64 here: the container engine ({}) runs {}.",
+        engine.name, engine.cpu_architecture
+    )))
 }
 
 fn vpc(network: Option<&NetworkConfiguration>) -> Result<&AwsVpcConfiguration, Error> {
@@ -254,11 +324,16 @@ fn vpc(network: Option<&NetworkConfiguration>) -> Result<&AwsVpcConfiguration, E
 
 /// The task's tags: the request's, below them the definition's where they are propagated, and ECS's own where they
 /// are asked for.
-fn tags(input: &RunTaskRequest, of_definition: &[Tag], cluster: &str) -> Result<Vec<model::Tag>, Error> {
+fn tags(
+    input: &RunTaskRequest,
+    of_definition: &[model::Tag],
+    cluster: &str,
+) -> Result<Vec<model::Tag>, Error> {
     let mut tags = input.tags.clone().unwrap_or_default();
     if input.propagate_tags == Some(PropagateTags::TaskDefinition) {
-        let missing = of_definition.iter().filter(|tag| !tags.iter().any(|given| given.key == tag.key));
-        let missing: Vec<Tag> = missing.cloned().collect();
+        let missing = of_definition.iter().cloned().map(Tag::from);
+        let missing: Vec<Tag> =
+            missing.filter(|tag| !tags.iter().any(|given| given.key == tag.key)).collect();
         tags.extend(missing);
     }
     if let Some(error) = tag::broken(Some(&tags)) {
@@ -291,8 +366,14 @@ fn refused(error: run::Error) -> Error {
         run::Error::UnknownSecurityGroup(id) => Error::invalid_parameter(format!(
             "Error retrieving security group information for [{id}]: The security group '{id}' does not exist (ErrorCode: InvalidGroup.NotFound)"
         )),
+        run::Error::ClusterInactive => cluster::not_found(),
+        run::Error::DefinitionInactive => inactive(),
         run::Error::Store(source) => source.into(),
     }
+}
+
+fn inactive() -> Error {
+    Error::client("TaskDefinition is inactive")
 }
 
 fn has<T>(list: Option<&Vec<T>>) -> bool {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fargate_facts::timeout;
+
 use super::datetime;
 use crate::api::model::ecs::{
     self as model, ContainerCondition, ContainerDefinition, ContainerDependency, HealthCheck,
@@ -11,12 +13,6 @@ use crate::engine::task::{
     AwsLogs, Condition, ContainerSpec, Dependency, PortMapping, Protocol, RestartPolicy, Spec,
 };
 use crate::runtime;
-
-/// Seconds between SIGTERM and SIGKILL where the definition names none (API reference, ContainerDefinition).
-const STOP_TIMEOUT: u32 = 30;
-
-/// Seconds a container must have run to be restarted, where its policy names none (ContainerRestartPolicy).
-const RESTART_ATTEMPT_PERIOD: u32 = 300;
 
 /// Translates a merged task definition; `region` is that of logs whose options name none.
 pub(super) fn of(definition: &TaskDefinition, region: &str) -> Spec {
@@ -68,7 +64,7 @@ fn container(definition: &ContainerDefinition, region: &str) -> ContainerSpec {
         essential: definition.essential != Some(false),
         depends_on: definition.depends_on.iter().flatten().map(dependency).collect(),
         start_timeout: positive(definition.start_timeout),
-        stop_timeout: positive(definition.stop_timeout).unwrap_or(STOP_TIMEOUT),
+        stop_timeout: positive(definition.stop_timeout).unwrap_or(timeout::STOP),
         restart_policy: definition.restart_policy.as_ref().filter(|policy| policy.enabled == Some(true)).map(
             |policy| RestartPolicy {
                 ignored_exit_codes: policy
@@ -79,7 +75,7 @@ fn container(definition: &ContainerDefinition, region: &str) -> ContainerSpec {
                     .map(i64::from)
                     .collect(),
                 restart_attempt_period: positive(policy.restart_attempt_period)
-                    .unwrap_or(RESTART_ATTEMPT_PERIOD),
+                    .unwrap_or(timeout::RESTART_ATTEMPT),
             },
         ),
         cpu: positive(definition.cpu).unwrap_or_default(),
@@ -110,8 +106,12 @@ fn ulimit(ulimit: &Ulimit) -> runtime::Ulimit {
 
 /// `NONE` is no check; an image's own is none either (API reference, HealthCheck).
 fn health_check(check: &HealthCheck) -> Option<runtime::HealthCheck> {
-    let command =
+    let mut command =
         check.command.clone().filter(|command| command.first().is_some_and(|kind| kind != "NONE"))?;
+    // Without a kind it is run in exec form.
+    if !["CMD", "CMD-SHELL"].contains(&command[0].as_str()) {
+        command.insert(0, "CMD".to_owned());
+    }
     let seconds =
         |number: Option<i32>, default| number.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
     Some(runtime::HealthCheck {
@@ -269,5 +269,14 @@ mod tests {
             {"name": "app", "image": "nginx", "healthCheck": {"command": ["NONE"]}},
         ]}));
         assert_eq!(spec.containers[0].health_check, None);
+    }
+
+    #[test]
+    fn a_health_check_without_a_kind_is_run_in_exec_form() {
+        let spec = spec(serde_json::json!({"containerDefinitions": [
+            {"name": "app", "image": "nginx", "healthCheck": {"command": ["/healthcheck", "-v"]}},
+        ]}));
+        let check = spec.containers[0].health_check.as_ref().map(|check| check.command.join(" "));
+        assert_eq!(check.as_deref(), Some("CMD /healthcheck -v"));
     }
 }

@@ -1,6 +1,9 @@
-//! What AWS runs and this emulator does not yet: refused at RunTask by name, so that no task runs as something else
-//! than was asked for.
+//! What AWS runs and this emulator does not yet.
+//!
+//! What a task would do differently without is refused at RunTask by name, so that no task runs as something else than
+//! was asked for. What a task would not notice itself is accepted and named in the log.
 
+use super::overrides::Merged;
 use crate::api::Error;
 use crate::api::model::ecs::{ContainerDefinition, LogDriver, RunTaskRequest, TaskDefinition, Volume};
 
@@ -22,6 +25,29 @@ pub(super) fn missing(request: &RunTaskRequest, definition: &TaskDefinition) -> 
     let all: Vec<String> = of_task.into_iter().flatten().chain(of_containers).chain(of_volumes).collect();
     (!all.is_empty())
         .then(|| Error::client(format!("neargate does not run tasks with {} yet.", all.join(", "))))
+}
+
+/// What is asked for, accepted and without effect.
+pub(super) fn ignored(request: &RunTaskRequest, merged: &Merged) -> Vec<&'static str> {
+    let definition = &merged.definition;
+    let mappings =
+        definition.container_definitions.iter().flatten().flat_map(|c| c.port_mappings.iter().flatten());
+    let role = merged.shown.task_role_arn.as_ref().or(definition.task_role_arn.as_ref());
+    [
+        (merged.ephemeral_storage.is_some(), "ephemeralStorage (the engine's disk is what there is)"),
+        (
+            request.enable_execute_command == Some(true),
+            "enableExecuteCommand (ExecuteCommand is not built yet)",
+        ),
+        (role.is_some(), "taskRoleArn (tasks get no credentials yet)"),
+        (
+            mappings.into_iter().any(|mapping| mapping.container_port_range.is_some()),
+            "containerPortRange (such ports are not published on this machine)",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(present, what)| present.then_some(what))
+    .collect()
 }
 
 fn of_container(container: &ContainerDefinition) -> Option<&'static str> {

@@ -4,19 +4,19 @@
 //! wording as users of ECS have reported it.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use fargate_facts::{MOST_CONTAINERS, timeout};
 
 use super::fargate;
 use super::size::{cpu_units, memory_mib};
 use crate::api::Error;
 use crate::api::ecs::reference;
 use crate::api::model::ecs::{
-    ContainerCondition, ContainerDefinition, HealthCheck, LogDriver, NetworkMode,
+    ContainerCondition, ContainerDefinition, HealthCheck, LogConfiguration, LogDriver, NetworkMode,
     RegisterTaskDefinitionRequest,
 };
 use crate::engine::task::depends;
-
-/// Containers of a task definition at most (service quotas).
-const MOST: usize = 10;
 
 /// MiB of a container at least (API reference, ContainerDefinition, `memory`).
 const LEAST_MEMORY: i32 = 6;
@@ -31,7 +31,7 @@ fn check(input: &RegisterTaskDefinitionRequest, containers: &[ContainerDefinitio
     if containers.is_empty() {
         return Err("Container list cannot be empty.".to_owned());
     }
-    if containers.len() > MOST {
+    if containers.len() > MOST_CONTAINERS {
         return Err("Too many containers.".to_owned());
     }
     let mut names = BTreeSet::new();
@@ -50,6 +50,7 @@ fn check(input: &RegisterTaskDefinitionRequest, containers: &[ContainerDefinitio
         ports(input, container)?;
         mounts(input, container, containers)?;
         dependencies(name, container, containers)?;
+        secrets(input, container)?;
         logs(container)?;
         timeouts(name, container)?;
         if let Some(check) = &container.health_check {
@@ -132,6 +133,10 @@ fn resources(
 
 fn ports(input: &RegisterTaskDefinitionRequest, container: &ContainerDefinition) -> Result<(), String> {
     for mapping in container.port_mappings.iter().flatten() {
+        if mapping.container_port.is_none() && mapping.container_port_range.is_none() {
+            let name = container.name.as_deref().unwrap_or_default();
+            return Err(format!("Invalid 'containerPort' setting for container '{name}'."));
+        }
         for port in [mapping.container_port, mapping.host_port].into_iter().flatten() {
             if !(0..=65535).contains(&port) {
                 return Err(format!("Invalid port number {port}. Ports must be between 0 and 65535."));
@@ -145,6 +150,32 @@ fn ports(input: &RegisterTaskDefinitionRequest, container: &ContainerDefinition)
                     .to_owned(),
             );
         }
+    }
+    Ok(())
+}
+
+/// A secret is an environment variable of the container: one of that name, and a role that may read it.
+fn secrets(input: &RegisterTaskDefinitionRequest, container: &ContainerDefinition) -> Result<(), String> {
+    let names = || container.secrets.iter().flatten().filter_map(|secret| secret.name.as_deref());
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<&str> = names().filter(|name| !seen.insert(*name)).collect();
+    if !twice.is_empty() {
+        let twice = twice.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(format!("Duplicate secret names found: {twice}. Each secret name must be unique."));
+    }
+    let is_variable = |name: &&str| {
+        container.environment.iter().flatten().any(|variable| variable.name.as_deref() == Some(*name))
+    };
+    if let Some(shared) = names().find(is_variable) {
+        return Err(format!(
+            "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as '{shared}'."
+        ));
+    }
+    if names().next().is_some() && input.execution_role_arn.as_ref().is_none_or(String::is_empty) {
+        return Err(
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
+                .to_owned(),
+        );
     }
     Ok(())
 }
@@ -232,17 +263,53 @@ fn logs(container: &ContainerDefinition) -> Result<(), String> {
     let has = |option: &&str| log.options.as_ref().is_some_and(|options| options.contains_key(*option));
     let lacking: Vec<&str> =
         ["awslogs-region", "awslogs-group"].into_iter().filter(|option| !has(option)).collect();
-    if lacking.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("Log driver awslogs requires options: {}", lacking.join(", ")))
+    if !lacking.is_empty() {
+        return Err(format!("Log driver awslogs requires options: {}", lacking.join(", ")));
+    }
+    // What CloudWatch would not take as a name could be made and never be deleted.
+    name(log, "awslogs-group", is_group, "1 to 512 letters, numbers and the characters _-/.#")?;
+    name(log, "awslogs-region", is_region, "lower-case letters, numbers and hyphens")?;
+    name(log, "awslogs-stream-prefix", is_stream_prefix, "1 to 223 characters, none of them : or *")
+}
+
+fn name(log: &LogConfiguration, option: &str, fits: impl Fn(&str) -> bool, form: &str) -> Result<(), String> {
+    match log.options.as_ref().and_then(|options| options.get(option)) {
+        Some(value) if !fits(value) => {
+            Err(format!("Log driver awslogs option {option} '{value}' is invalid: it must be {form}."))
+        }
+        _ => Ok(()),
     }
 }
 
+/// Source: CloudWatch Logs API reference, CreateLogGroup, `logGroupName`.
+fn is_group(name: &str) -> bool {
+    (1..=512).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/.#".contains(&b))
+        && !name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws/"))
+}
+
+fn is_region(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// The stream is the prefix, the container's name of up to 255 characters and the task's id of 32 behind it, each after
+/// a slash, and 512 characters at most.
+///
+/// Source: CloudWatch Logs API reference, CreateLogStream, `logStreamName`.
+fn is_stream_prefix(prefix: &str) -> bool {
+    (1..=512 - 255 - 32 - 2).contains(&prefix.chars().count())
+        && !prefix.chars().any(|c| c == ':' || c == '*' || c.is_control())
+}
+
 fn timeouts(name: &str, container: &ContainerDefinition) -> Result<(), String> {
+    let is_in = |range: &RangeInclusive<u32>, seconds: i32| {
+        u32::try_from(seconds).is_ok_and(|seconds| range.contains(&seconds))
+    };
+    let (least, most) = (timeout::RANGE.start(), timeout::RANGE.end());
     let within = |what: &str, value: Option<i32>| match value {
-        Some(seconds) if !(2..=120).contains(&seconds) => Err(format!(
-            "Invalid setting for container '{name}'. '{what}' must be between 2 and 120 seconds."
+        Some(seconds) if !is_in(&timeout::RANGE, seconds) => Err(format!(
+            "Invalid setting for container '{name}'. '{what}' must be between {least} and {most} seconds."
         )),
         _ => Ok(()),
     };
@@ -252,8 +319,10 @@ fn timeouts(name: &str, container: &ContainerDefinition) -> Result<(), String> {
     if policy.ignored_exit_codes.as_ref().is_some_and(|codes| codes.len() > 50) {
         return Err("ignoredExitCodes can have at most 50 items.".to_owned());
     }
-    if policy.restart_attempt_period.is_some_and(|seconds| !(60..=1800).contains(&seconds)) {
-        return Err("restartAttemptPeriod must be between 60 and 1800 seconds.".to_owned());
+    let range = timeout::RESTART_ATTEMPT_RANGE;
+    if policy.restart_attempt_period.is_some_and(|seconds| !is_in(&range, seconds)) {
+        let (least, most) = (range.start(), range.end());
+        return Err(format!("restartAttemptPeriod must be between {least} and {most} seconds."));
     }
     Ok(())
 }
@@ -262,9 +331,11 @@ fn health_check(name: &str, check: &HealthCheck) -> Result<(), String> {
     let HealthCheck { command, interval, timeout, retries, start_period } = check;
     let command = command.as_deref().unwrap_or_default();
     let fits = match command.first().map(String::as_str) {
+        None => false,
         Some("NONE") => command.len() == 1,
         Some("CMD" | "CMD-SHELL") => command.len() > 1,
-        _ => false,
+        // ECS takes it as it is, and runs it as CMD would: AWS's own collector's template has `["/healthcheck"]`.
+        Some(_) => true,
     };
     if !fits {
         return Err(format!(

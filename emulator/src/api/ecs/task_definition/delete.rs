@@ -1,12 +1,10 @@
 //! DeleteTaskDefinitions.
 
-use super::record::{Record, find};
-use crate::api::model::ecs::{
-    DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse, Failure, TaskDefinition,
-    TaskDefinitionStatus,
-};
+use super::record::{find, shown};
+use crate::api::model::ecs::{DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse, Failure};
 use crate::api::{Context, Error, Operation, Rule};
-use crate::store::task_definitions as table;
+use crate::engine::definition::StillActive;
+use crate::engine::update;
 
 /// Deletes up to 10 INACTIVE revisions; the others become failures.
 #[derive(Debug)]
@@ -34,41 +32,32 @@ impl Operation for Delete {
         let mut deleted = Vec::new();
         let mut failures = Vec::new();
         for name in input.task_definitions.unwrap_or_default() {
-            let found = if has_revision(&name) { find(context, &name).await? } else { None };
             let failure = |reason: &str, detail: &str| Failure {
                 arn: Some(name.clone()),
                 reason: Some(reason.to_owned()),
                 detail: Some(detail.to_owned()),
             };
-            match found {
-                None if !has_revision(&name) => {
-                    failures.push(failure("INVALID_REVISION", "A revision must be specified."));
-                }
-                None => failures.push(failure("MISSING", "The specified task definition does not exist.")),
-                Some(record) if record.is_active() => failures.push(failure(
+            if !has_revision(&name) {
+                failures.push(failure("INVALID_REVISION", "A revision must be specified."));
+                continue;
+            }
+            let missing = || failure("MISSING", "The specified task definition does not exist.");
+            let Some(found) = find(context, &name).await? else {
+                failures.push(missing());
+                continue;
+            };
+            match context.engine().definitions().delete(&found.arn, context.clock().now()).await {
+                Ok(definition) => deleted.push(shown(&definition)?),
+                Err(update::Error::NotFound) => failures.push(missing()),
+                Err(update::Error::Refused(StillActive)) => failures.push(failure(
                     "TASK_DEFINITION_ACTIVE",
                     "The specified task definition is still in ACTIVE status. Please deregister the task definition and try again.",
                 )),
-                Some(record) => deleted.push(delete(context, record).await?),
+                Err(update::Error::Store(source)) => return Err(source.into()),
             }
         }
         Ok(DeleteTaskDefinitionsResponse { task_definitions: Some(deleted), failures: Some(failures) })
     }
-}
-
-/// No task or service needs a definition once it runs, so the deletion is done when it is asked for; it is answered
-/// as AWS does, in progress.
-async fn delete(context: &Context, record: Record) -> Result<TaskDefinition, Error> {
-    let arn = record.arn().to_owned();
-    context
-        .store()
-        .write(move |connection| Box::pin(async move { table::delete(connection, &arn).await }))
-        .await?;
-    Ok(TaskDefinition {
-        status: Some(TaskDefinitionStatus::DeleteInProgress),
-        delete_requested_at: Some(context.clock().now().into()),
-        ..record.definition
-    })
 }
 
 fn has_revision(name: &str) -> bool {

@@ -1,10 +1,12 @@
 //! DeregisterTaskDefinition.
 
-use super::record::find;
-use crate::api::model::ecs::{
-    DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse, TaskDefinitionStatus,
-};
+use std::convert::Infallible;
+
+use super::record::{find, shown};
+use crate::api::model::ecs::{DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse};
 use crate::api::{Context, Error, Operation, Rule};
+use crate::engine::definition::Status;
+use crate::engine::update;
 
 /// Makes a revision INACTIVE: what runs of it goes on, new tasks of it are refused.
 #[derive(Debug)]
@@ -38,14 +40,22 @@ impl Operation for Deregister {
         context: &Context,
         input: DeregisterTaskDefinitionRequest,
     ) -> Result<DeregisterTaskDefinitionResponse, Error> {
-        let found = find(context, &input.task_definition.unwrap_or_default()).await?;
-        let mut record =
-            found.ok_or_else(|| Error::client("The specified task definition does not exist."))?;
-        if record.is_active() {
-            record.definition.status = Some(TaskDefinitionStatus::Inactive);
-            record.definition.deregistered_at = Some(context.clock().now().into());
-            record.put(context).await?;
-        }
-        Ok(DeregisterTaskDefinitionResponse { task_definition: Some(record.definition) })
+        let not_found = || Error::client("The specified task definition does not exist.");
+        let found = find(context, &input.task_definition.unwrap_or_default()).await?.ok_or_else(not_found)?;
+        let now = context.clock().now();
+        let definitions = context.engine().definitions();
+        let deregistered = definitions.update(&found.arn, move |definition| {
+            if definition.is_active() {
+                definition.status = Status::Inactive;
+                definition.deregistered_at = Some(now);
+            }
+            Ok::<_, Infallible>(definition.clone())
+        });
+        let definition = deregistered.await.map_err(|error| match error {
+            update::Error::NotFound => not_found(),
+            update::Error::Refused(never) => match never {},
+            update::Error::Store(source) => source.into(),
+        })?;
+        Ok(DeregisterTaskDefinitionResponse { task_definition: Some(shown(&definition)?) })
     }
 }

@@ -1,6 +1,6 @@
 //! DescribeTaskDefinition.
 
-use super::record::{Record, find};
+use super::record::{find, shown};
 use crate::api::model::ecs::{
     DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse, TaskDefinitionField,
 };
@@ -30,12 +30,11 @@ impl Operation for Describe {
     ) -> Result<DescribeTaskDefinitionResponse, Error> {
         let DescribeTaskDefinitionRequest { task_definition, include } = input;
         let found = find(context, &task_definition.unwrap_or_default()).await?;
-        let Record { definition, tags } =
-            found.ok_or_else(|| Error::client("Unable to describe task definition."))?;
+        let definition = found.ok_or_else(|| Error::client("Unable to describe task definition."))?;
         let with_tags = include.unwrap_or_default().contains(&TaskDefinitionField::Tags);
         Ok(DescribeTaskDefinitionResponse {
-            task_definition: Some(definition),
-            tags: with_tags.then_some(tags),
+            task_definition: Some(shown(&definition)?),
+            tags: with_tags.then(|| definition.tags.into_iter().map(Into::into).collect()),
         })
     }
 }

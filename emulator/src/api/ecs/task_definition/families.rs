@@ -5,7 +5,7 @@ use crate::api::model::ecs::{
     ListTaskDefinitionFamiliesRequest, ListTaskDefinitionFamiliesResponse, TaskDefinitionFamilyStatus,
 };
 use crate::api::{Context, Error, Operation};
-use crate::store::task_definitions::{self as table, FamilyStatus};
+use crate::store::task_definitions::FamilyStatus;
 
 /// Lists families by name.
 #[derive(Debug)]
@@ -33,10 +33,9 @@ impl Operation for ListFamilies {
         let scope = format!("{} {prefix:?} {status:?}", Self::NAME);
         let after: Option<String> = page::position(&scope, next_token.as_deref())?;
         let (account, region) = (context.account(), &context.region);
-        let readers = context.store().readers();
+        let definitions = context.engine().definitions();
         let mut families =
-            table::families(readers, account, region, &prefix, status, after.as_deref(), size.asked())
-                .await?;
+            definitions.families(account, region, &prefix, status, after.as_deref(), size.asked()).await?;
         let next_token = size.cut(&mut families, &scope, Clone::clone);
         Ok(ListTaskDefinitionFamiliesResponse { families: Some(families), next_token })
     }

@@ -3,7 +3,9 @@
 //! Source: developer guide, "Amazon ECS task definition differences for Fargate"; the wording as users of ECS have
 //! reported it.
 
-use super::size::{Size, cpu_units, memory_mib};
+use fargate_facts::{Size, storage};
+
+use super::size::{cpu_units, known, memory_mib};
 use crate::api::model::ecs::{
     Compatibility, ContainerDefinition, LogDriver, NetworkMode, OSFamily, PidMode,
     RegisterTaskDefinitionRequest, ResourceType, Volume,
@@ -227,16 +229,18 @@ fn size(input: &RegisterTaskDefinitionRequest) -> Result<Size, Error> {
     let memory = input.memory.as_deref().ok_or_else(|| required("memory"))?;
     let cpu = cpu_units(cpu).ok_or_else(|| Error::client("Invalid 'cpu' setting for task."))?;
     let memory = memory_mib(memory).ok_or_else(|| Error::client("Invalid 'memory' setting for task."))?;
-    Size::new(cpu, memory)
+    known(cpu, memory)
 }
 
 /// The error for a size that ephemeral storage can't have.
-///
-/// Source: API reference, EphemeralStorage, `sizeInGiB`: the minimum is 21, the maximum 200.
 pub(in crate::api::ecs) fn ephemeral_storage(gib: Option<i32>) -> Option<Error> {
-    let fits = gib.is_some_and(|gib| (21..=200).contains(&gib));
+    let (least, most) = (storage::REQUESTABLE.start(), storage::REQUESTABLE.end());
+    let fits =
+        gib.and_then(|gib| u32::try_from(gib).ok()).is_some_and(|gib| storage::REQUESTABLE.contains(&gib));
     (!fits).then(|| {
-        Error::client("Invalid setting for ephemeral storage. Size must be between 21 GiB and 200 GiB.")
+        Error::client(format!(
+            "Invalid setting for ephemeral storage. Size must be between {least} GiB and {most} GiB."
+        ))
     })
 }
 

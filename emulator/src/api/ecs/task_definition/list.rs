@@ -37,7 +37,7 @@ impl Operation for List {
             after: after.as_ref().map(|(family, revision)| (family.as_str(), *revision)),
             limit: size.asked(),
         };
-        let mut rows = table::list(context.store().readers(), filter).await?;
+        let mut rows = context.engine().definitions().list(filter).await?;
         let next_token = size.cut(&mut rows, &scope, |(_, family, revision)| (family.clone(), *revision));
         let arns = rows.into_iter().map(|(arn, _, _)| arn).collect();
         Ok(ListTaskDefinitionsResponse { task_definition_arns: Some(arns), next_token })

@@ -11,7 +11,7 @@ use crate::api::model::ecs::{
 ///
 /// Source: API reference, RegisterTaskDefinition, sample responses: sizes as numbers, `cpu` 0, `essential` true,
 /// empty lists for what is not given, host ports in awsvpc mode the container's.
-pub(super) fn form(input: RegisterTaskDefinitionRequest) -> TaskDefinition {
+pub(super) fn form(account: &str, input: RegisterTaskDefinitionRequest) -> TaskDefinition {
     let compatibilities = compatibilities(&input);
     let requires_attributes = attributes(&input);
     let RegisterTaskDefinitionRequest {
@@ -20,7 +20,7 @@ pub(super) fn form(input: RegisterTaskDefinitionRequest) -> TaskDefinition {
         enable_fault_injection,
         ephemeral_storage,
         execution_role_arn,
-        family,
+        family: _,
         inference_accelerators,
         ipc_mode,
         memory,
@@ -46,8 +46,7 @@ pub(super) fn form(input: RegisterTaskDefinitionRequest) -> TaskDefinition {
         requires_attributes: Some(requires_attributes),
         enable_fault_injection,
         ephemeral_storage,
-        execution_role_arn,
-        family,
+        execution_role_arn: execution_role_arn.map(|role| role_arn(account, &role)),
         inference_accelerators,
         ipc_mode,
         network_mode,
@@ -55,9 +54,19 @@ pub(super) fn form(input: RegisterTaskDefinitionRequest) -> TaskDefinition {
         proxy_configuration,
         requires_compatibilities,
         runtime_platform,
-        task_role_arn,
+        task_role_arn: task_role_arn.map(|role| role_arn(account, &role)),
         ..TaskDefinition::default()
     }
+}
+
+/// The ARN of a role that is named by it or by its short name, which may have a path in front.
+///
+/// Source: API reference, RegisterTaskDefinition, `taskRoleArn`: "The short name or full Amazon Resource Name (ARN)".
+pub(in crate::api::ecs) fn role_arn(account: &str, role: &str) -> String {
+    if role.is_empty() || role.starts_with("arn:") {
+        return role.to_owned();
+    }
+    format!("arn:aws:iam::{account}:role/{}", role.trim_start_matches('/'))
 }
 
 fn container(mut container: ContainerDefinition, awsvpc: bool) -> ContainerDefinition {

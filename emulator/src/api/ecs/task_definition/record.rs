@@ -1,76 +1,52 @@
-//! A task definition as it is kept: the wire's own structure, and its tags beside it.
+//! A revision as the engine keeps it, and as the wire shows it.
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::api::ecs::reference;
-use crate::api::model::ecs::{Tag, TaskDefinition, TaskDefinitionStatus};
-use crate::api::shape::Enumeration as _;
+use crate::api::model::ecs::{TaskDefinition, TaskDefinitionStatus};
 use crate::api::{Context, Error};
-use crate::store::task_definitions as table;
+use crate::engine::definition::Definition;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in crate::api::ecs) struct Record {
-    pub(in crate::api::ecs) definition: TaskDefinition,
-    pub(in crate::api::ecs) tags: Vec<Tag>,
+/// The document that is kept of a definition that is registered: all that its registration does not add.
+pub(super) fn document(definition: &TaskDefinition) -> Result<Map<String, Value>, Error> {
+    match serde_json::to_value(definition).map_err(Error::failure)? {
+        Value::Object(document) => Ok(document),
+        _ => Err(Error::failure("a task definition is no JSON object")),
+    }
 }
 
-impl Record {
-    pub(in crate::api::ecs) fn arn(&self) -> &str {
-        self.definition.task_definition_arn.as_deref().unwrap_or_default()
-    }
-
-    pub(in crate::api::ecs) fn family(&self) -> &str {
-        self.definition.family.as_deref().unwrap_or_default()
-    }
-
-    pub(in crate::api::ecs) fn is_active(&self) -> bool {
-        self.definition.status == Some(TaskDefinitionStatus::Active)
-    }
-
-    pub(super) fn row(&self, context: &Context) -> Result<table::Row, Error> {
-        Ok(table::Row {
-            arn: self.arn().to_owned(),
-            account: context.account().to_owned(),
-            region: context.region.clone(),
-            family: self.family().to_owned(),
-            revision: self.definition.revision.map(i64::from).unwrap_or_default(),
-            status: self
-                .definition
-                .status
-                .as_ref()
-                .map(|status| status.as_str().to_owned())
-                .unwrap_or_default(),
-            body: serde_json::to_string(self).map_err(Error::failure)?,
-        })
-    }
-
-    /// Keeps it, in place of the one of its ARN.
-    pub(in crate::api::ecs) async fn put(&self, context: &Context) -> Result<(), Error> {
-        let row = self.row(context)?;
-        let write = context
-            .store()
-            .write(move |connection| Box::pin(async move { table::put(connection, &row).await }));
-        Ok(write.await?)
-    }
-
-    fn read(row: &table::Row) -> Result<Self, Error> {
-        serde_json::from_str(&row.body).map_err(Error::failure)
-    }
+/// The wire's task definition.
+///
+/// # Errors
+/// The stored document is none of ECS's.
+pub(in crate::api::ecs) fn shown(definition: &Definition) -> Result<TaskDefinition, Error> {
+    let document: TaskDefinition =
+        serde_json::from_value(Value::Object(definition.document.clone())).map_err(Error::failure)?;
+    Ok(TaskDefinition {
+        task_definition_arn: Some(definition.arn.clone()),
+        family: Some(definition.family.clone()),
+        revision: i32::try_from(definition.revision).ok(),
+        status: Some(TaskDefinitionStatus::from(definition.status.as_str().to_owned())),
+        registered_at: definition.registered_at.map(Into::into),
+        registered_by: definition.registered_by.clone(),
+        deregistered_at: definition.deregistered_at.map(Into::into),
+        delete_requested_at: definition.delete_requested_at.map(Into::into),
+        ..document
+    })
 }
 
 /// Finds a task definition by `family` (its latest ACTIVE revision), `family:revision` or ARN.
-pub(in crate::api::ecs) async fn find(context: &Context, text: &str) -> Result<Option<Record>, Error> {
+pub(in crate::api::ecs) async fn find(context: &Context, text: &str) -> Result<Option<Definition>, Error> {
     let name = reference::resource(context, "task-definition", text)?.unwrap_or(text);
-    let readers = context.store().readers();
-    let row = match name.split_once(':') {
+    let definitions = context.engine().definitions();
+    Ok(match name.split_once(':') {
         Some((family, revision)) => {
             let Ok(revision) = revision.parse::<u32>() else {
                 return Err(Error::client(format!("Invalid revision number. Number: {revision}")));
             };
             let arn = context.arn("ecs", format_args!("task-definition/{family}:{revision}"));
-            table::get(readers, &arn).await?
+            definitions.get(&arn).await?
         }
-        None => table::latest_active(readers, context.account(), &context.region, name).await?,
-    };
-    row.as_ref().map(Record::read).transpose()
+        None => definitions.latest_active(context.account(), &context.region, name).await?,
+    })
 }

@@ -1,13 +1,11 @@
 //! RegisterTaskDefinition.
 
-use super::record::Record;
+use super::record::{document, shown};
 use super::{containers, fargate, normal};
 use crate::api::ecs::{reference, tag};
-use crate::api::model::ecs::{
-    RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse, TaskDefinition, TaskDefinitionStatus,
-};
+use crate::api::model::ecs::{RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse};
 use crate::api::{Context, Error, Operation, Rule};
-use crate::store::task_definitions as table;
+use crate::engine::definition::New;
 
 /// Bytes of a task definition at most (service quotas, "Task definition size").
 const LARGEST: usize = 64 << 10;
@@ -47,37 +45,23 @@ impl Operation for Register {
         input: RegisterTaskDefinitionRequest,
     ) -> Result<RegisterTaskDefinitionResponse, Error> {
         let tags = input.tags.clone();
-        let definition = TaskDefinition {
-            status: Some(TaskDefinitionStatus::Active),
-            registered_at: Some(context.clock().now().into()),
-            registered_by: Some(format!("arn:aws:iam::{}:root", context.account())),
-            ..normal::form(input)
-        };
+        let family = input.family.clone().unwrap_or_default();
+        let definition = normal::form(context.account(), input);
         let length = serde_json::to_vec(&definition).map_err(Error::failure)?.len();
         if length > LARGEST {
             let message = format!("Actual length: '{length}'. Max allowed length is '{LARGEST}' bytes.");
             return Err(Error::client(message));
         }
-        let mut record = Record { definition, tags: tags.clone().unwrap_or_default() };
-        let context_of_write = context.clone();
-        let record = context
-            .store()
-            .write(move |connection| {
-                Box::pin(async move {
-                    let context = context_of_write;
-                    let (account, family) = (context.account(), record.family().to_owned());
-                    let revision =
-                        table::next_revision(connection, account, &context.region, &family).await?;
-                    let arn = context.arn("ecs", format_args!("task-definition/{family}:{revision}"));
-                    record.definition.task_definition_arn = Some(arn);
-                    record.definition.revision = i32::try_from(revision).ok();
-                    match record.row(&context) {
-                        Ok(row) => table::put(connection, &row).await.map(|()| Ok(record)),
-                        Err(error) => Ok(Err(error)),
-                    }
-                })
-            })
-            .await??;
-        Ok(RegisterTaskDefinitionResponse { task_definition: Some(record.definition), tags })
+        let new = New {
+            account: context.account().to_owned(),
+            region: context.region.clone(),
+            family,
+            registered_at: context.clock().now(),
+            registered_by: format!("arn:aws:iam::{}:root", context.account()),
+            tags: tags.clone().unwrap_or_default().into_iter().map(Into::into).collect(),
+            document: document(&definition)?,
+        };
+        let registered = context.engine().definitions().register(new).await?;
+        Ok(RegisterTaskDefinitionResponse { task_definition: Some(shown(&registered)?), tags })
     }
 }

@@ -1,48 +1,12 @@
-//! The sizes of a Fargate task.
-//!
-//! Source: developer guide, "Amazon ECS task definition parameters for Fargate", task size; API reference, Task,
-//! `cpu` and `memory`.
+//! A task's size as a request writes it.
+
+use fargate_facts::Size;
 
 use crate::api::Error;
 
-/// CPU units, and the memory that goes with them: from, to and step in MiB.
-const TABLE: &[(u32, u32, u32, u32)] = &[
-    (512, 1024, 4096, 1024),
-    (1024, 2048, 8192, 1024),
-    (2048, 4096, 16384, 1024),
-    (4096, 8192, 30720, 1024),
-    (8192, 16384, 61440, 4096),
-    (16384, 32768, 122_880, 8192),
-];
-
-/// The smallest CPU has a row of its own, for its steps are not even.
-const SMALLEST: (u32, [u32; 3]) = (256, [512, 1024, 2048]);
-
-/// A size of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::api::ecs) struct Size {
-    /// CPU units; 1024 are a vCPU.
-    pub(in crate::api::ecs) cpu: u32,
-    /// MiB.
-    pub(in crate::api::ecs) memory: u32,
-}
-
-impl Size {
-    /// The size of those two, where Fargate has it.
-    pub(in crate::api::ecs) fn new(cpu: u32, memory: u32) -> Result<Self, Error> {
-        let known = if cpu == SMALLEST.0 {
-            SMALLEST.1.contains(&memory)
-        } else {
-            TABLE.iter().any(|&(units, from, to, step)| {
-                units == cpu && (from..=to).contains(&memory) && (memory - from).is_multiple_of(step)
-            })
-        };
-        if known {
-            Ok(Self { cpu, memory })
-        } else {
-            Err(Error::client("No Fargate configuration exists for given values."))
-        }
-    }
+/// Fargate's size of those CPU units and MiB.
+pub(in crate::api::ecs) fn known(cpu: u32, memory: u32) -> Result<Size, Error> {
+    Size::exact(cpu, memory).ok_or_else(|| Error::client("No Fargate configuration exists for given values."))
 }
 
 /// CPU units of `256`, `.25 vCPU`, `1vcpu`; `None` where the text says no whole positive number of them.
@@ -81,24 +45,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_table_and_nothing_beside_it_is_a_size() {
-        let mut table: Vec<(u32, u32)> = vec![(256, 512), (256, 1024), (256, 2048)];
-        table.extend((1..=4).map(|gib| (512, gib * 1024)));
-        table.extend((2..=8).map(|gib| (1024, gib * 1024)));
-        table.extend((4..=16).map(|gib| (2048, gib * 1024)));
-        table.extend((8..=30).map(|gib| (4096, gib * 1024)));
-        table.extend((16..=60).step_by(4).map(|gib| (8192, gib * 1024)));
-        table.extend((32..=120).step_by(8).map(|gib| (16384, gib * 1024)));
-        for cpu in [0, 128, 255, 256, 512, 768, 1024, 2048, 4096, 8192, 16384, 32768] {
-            for memory in (0..=131_072).step_by(256) {
-                let size = Size::new(cpu, memory).ok();
-                let expected = table.contains(&(cpu, memory)).then_some(Size { cpu, memory });
-                assert_eq!(size, expected, "{cpu} {memory}");
-            }
-        }
-    }
-
-    #[test]
     fn sizes_are_read_with_and_without_a_unit() {
         for (text, units) in [
             ("256", Some(256)),
@@ -107,6 +53,7 @@ mod tests {
             ("1 vCPU", Some(1024)),
             ("1 VCPU", Some(1024)),
             ("16 vCPU", Some(16384)),
+            ("32 vCPU", Some(32768)),
             ("1.50 vCPU", Some(1536)),
             ("0", None),
             ("", None),

@@ -74,6 +74,7 @@ fn task(specs: Vec<ContainerSpec>) -> Task {
         initialized: false,
         shows_activating: false,
         attachment: Attachment {
+            assign_public_ip: false,
             id: "a".into(),
             status: AttachmentStatus::Precreated,
             subnet_id: "subnet-0000000000000000a".into(),

@@ -3,25 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt as _, StreamExt as _};
 use regex::Regex;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info_span, warn};
 
-use super::assembler::{self, Assembler};
+use super::assembler::{self, Assembler, Progress};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::task::AwsLogs;
 use crate::runtime::Runtime;
-use crate::store::{self, Store, logs};
+use crate::store::{self, Body, Store, logs};
 
-/// Frames that are committed together at the most.
+/// Frames, and bytes of them, that are committed together at the most.
 const BATCH: usize = 4096;
+const BATCH_BYTES: usize = 256 << 10;
 
 /// How long lines of a multiline event may wait for the next one.
 const MULTILINE_WAIT: Duration = Duration::from_secs(1);
 
 /// Between two looks at a log that the runtime could not give.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// The version of a stored cursor.
+const VERSION: u32 = 1;
 
 /// Whose output it is, and where it goes.
 #[derive(Clone, Debug)]
@@ -121,7 +125,15 @@ impl Worker {
                 Err(error) => self.trouble("read the log cursor", &error).await,
             }
         };
-        let progress = stored.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        let progress = match stored.as_ref().map(read) {
+            None => Progress::default(),
+            Some(Ok(progress)) => progress,
+            Some(Err(error)) => {
+                let container = &self.source.container_id;
+                warn!(%error, container, "could not read how far the log was followed; it is stored again whole");
+                Progress::default()
+            }
+        };
         Assembler::resume(progress, self.multiline())
     }
 
@@ -136,27 +148,37 @@ impl Worker {
 
     /// Reads to the end of the log. `false` where it broke off and must be read again.
     async fn read(&mut self, assembler: &mut Assembler) -> bool {
-        let mut frames =
-            self.runtime.logs(&self.source.container_id, assembler.since(), true).ready_chunks(BATCH);
+        let mut frames = self.runtime.logs(&self.source.container_id, assembler.since(), true).fuse();
+        let store = self.store.clone();
         loop {
-            let chunk = tokio::select! {
-                chunk = frames.next() => chunk,
+            let first = tokio::select! {
+                first = frames.next() => first,
                 () = self.clock.sleep(MULTILINE_WAIT), if assembler.holds_multiline() => {
                     assembler.flush_multiline();
                     self.commit(assembler).await;
                     continue;
                 }
             };
-            let Some(chunk) = chunk else { return true };
-            let mut whole = true;
-            for frame in chunk {
+            let Some(first) = first else { return true };
+            let _turn = store.logs_in().await;
+            let (mut next, mut count, mut bytes, mut whole) = (Some(first), 0, 0, true);
+            while let Some(frame) = next {
                 match frame {
-                    Ok(frame) => assembler.push(&frame),
+                    Ok(frame) => {
+                        count += 1;
+                        bytes += frame.bytes.len();
+                        assembler.push(&frame);
+                    }
                     Err(error) => {
                         debug!(%error, "the log broke off");
                         whole = false;
                     }
                 }
+                if count == BATCH || bytes >= BATCH_BYTES {
+                    break;
+                }
+                // What is there already goes along; the end of the log shows again at the next look.
+                next = frames.next().now_or_never().flatten();
             }
             self.commit(assembler).await;
             if !whole {
@@ -174,8 +196,7 @@ impl Worker {
         let event =
             |event: assembler::Event| logs::Event { timestamp: event.timestamp, message: event.message };
         let events: Arc<[logs::Event]> = assembler.take().into_iter().map(event).collect();
-        // Plain data with string keys: there is nothing in it that JSON could not say.
-        let progress = serde_json::to_string(assembler.progress()).unwrap_or_default();
+        let progress = Body::new(VERSION, assembler.progress());
         let count = events.len();
         loop {
             let (events, progress, source) = (Arc::clone(&events), progress.clone(), self.source.clone());
@@ -213,6 +234,14 @@ impl Worker {
     }
 }
 
+/// The cursor of a row.
+fn read(body: &Body) -> Result<Progress, store::Error> {
+    match body.version {
+        VERSION => body.parse("a log cursor"),
+        _ => Err(body.newer("a log cursor", VERSION)),
+    }
+}
+
 /// Appends to the stream; one that was deleted meanwhile is made again, as long as there is its group.
 async fn append(
     connection: &mut store::SqliteConnection,
@@ -231,4 +260,18 @@ async fn append(
         logs::append(connection, stream, events, now).await?;
     }
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_of_release_0_1_0_is_read_and_one_of_a_newer_release_is_refused() {
+        let json = r#"{"cursor":{"floor":1795730855,"stored":{"1795730865":2}},"stdout":null,"stderr":null,"multiline":null,"last":1795730865117}"#;
+        let body = Body { version: 1, json: json.to_owned() };
+        let progress = read(&body).expect("the cursor");
+        assert_eq!(Body::new(1, &progress).json, json);
+        assert!(read(&Body { version: VERSION + 1, ..body }).is_err());
+    }
 }

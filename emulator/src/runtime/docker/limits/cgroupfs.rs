@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{CPU_PERIOD, attempted, bytes, cpu_quota};
+use crate::runtime::docker::names::is_task_id;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
@@ -88,6 +89,10 @@ impl Tree {
     }
 
     pub(super) async fn release(&self, task_id: &str) -> io::Result<()> {
+        if !is_task_id(task_id) {
+            let reason = format!("{task_id:?} is not the id of a task");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
         let task = self.root.join(task_id);
         for mount in self.all() {
             let directory = mount.join(&task);
@@ -263,6 +268,24 @@ mod tests {
         let without: String =
             V1.lines().filter(|line| !line.contains("memory")).collect::<Vec<_>>().join("\n");
         assert!(Layout::find(1, &without).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_id_of_a_task_is_no_directory_to_remove() {
+        let mount = tempfile::tempdir().unwrap();
+        let tree =
+            Tree { root: PathBuf::from("neargate/i"), layout: Layout::V2 { mount: mount.path().into() } };
+        let outside = mount.path().join("outside");
+        std::fs::create_dir_all(&outside).unwrap();
+        for label in ["../../outside", "/outside", "", "..", &"A".repeat(32), &"a".repeat(33)] {
+            let error = tree.release(label).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{label}");
+        }
+        assert!(outside.is_dir());
+        let task = "0123456789abcdef".repeat(2);
+        std::fs::create_dir_all(mount.path().join("neargate/i").join(&task)).unwrap();
+        tree.release(&task).await.unwrap();
+        assert!(!mount.path().join("neargate/i").join(&task).exists());
     }
 
     #[test]

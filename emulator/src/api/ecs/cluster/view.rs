@@ -1,0 +1,75 @@
+//! The engine's cluster as the wire shows it, and the parts of the wire that it keeps. Pure.
+
+use crate::api::model::ecs::{
+    CapacityProviderStrategyItem, Cluster, ClusterServiceConnectDefaults, ClusterSetting, ClusterSettingName,
+    Tag,
+};
+use crate::engine::Counts;
+use crate::engine::cluster::{self as model, Setting, StrategyItem};
+
+/// The wire's cluster with everything that it has.
+pub(super) fn of(cluster: model::Cluster, counts: Counts) -> Cluster {
+    let model::Cluster {
+        arn,
+        account: _,
+        region: _,
+        name,
+        status,
+        settings,
+        capacity_providers,
+        default_capacity_provider_strategy,
+        configuration,
+        service_connect_namespace,
+        tags,
+    } = cluster;
+    let setting = |Setting { name, value }| ClusterSetting {
+        name: Some(ClusterSettingName::from(name)),
+        value: Some(value),
+    };
+    let item = |StrategyItem { capacity_provider, base, weight }| CapacityProviderStrategyItem {
+        capacity_provider: Some(capacity_provider),
+        base: i32::try_from(base).ok(),
+        weight: i32::try_from(weight).ok(),
+    };
+    Cluster {
+        cluster_arn: Some(arn),
+        cluster_name: Some(name),
+        status: Some(status.as_str().to_owned()),
+        settings: Some(settings.into_iter().map(setting).collect()),
+        capacity_providers: Some(capacity_providers),
+        default_capacity_provider_strategy: Some(
+            default_capacity_provider_strategy.into_iter().map(item).collect(),
+        ),
+        // It was of that shape when it came.
+        configuration: configuration.and_then(|configuration| serde_json::from_value(configuration).ok()),
+        service_connect_defaults: service_connect_namespace
+            .map(|namespace| ClusterServiceConnectDefaults { namespace: Some(namespace) }),
+        tags: Some(tags.into_iter().map(Tag::from).collect()),
+        registered_container_instances_count: Some(0),
+        running_tasks_count: i32::try_from(counts.running_tasks_count).ok(),
+        pending_tasks_count: i32::try_from(counts.pending_tasks_count).ok(),
+        active_services_count: Some(0),
+        statistics: Some(Vec::new()),
+        ..Cluster::default()
+    }
+}
+
+pub(super) fn settings(settings: Vec<ClusterSetting>) -> Vec<Setting> {
+    let setting = |setting: ClusterSetting| Setting {
+        name: setting.name.map(|name| name.to_string()).unwrap_or_default(),
+        value: setting.value.unwrap_or_default(),
+    };
+    settings.into_iter().map(setting).collect()
+}
+
+/// The items of a strategy; the model holds base and weight to what is not negative.
+pub(in crate::api::ecs) fn strategy(items: &[CapacityProviderStrategyItem]) -> Vec<StrategyItem> {
+    let number =
+        |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+    let item = |item: &CapacityProviderStrategyItem| StrategyItem {
+        capacity_provider: item.capacity_provider.clone().unwrap_or_default(),
+        base: number(item.base),
+        weight: number(item.weight),
+    };
+    items.iter().map(item).collect()
+}

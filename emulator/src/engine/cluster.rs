@@ -1,0 +1,273 @@
+//! Clusters: what they are, and every change of them, each read, decided and written in one transaction.
+
+use serde::{Deserialize, Serialize};
+
+use super::task::Tag;
+use super::update;
+use crate::store::{self, Body, SqliteConnection, Store, clusters as table, tasks};
+
+/// The version of a stored body. 1 was the API's own structure.
+const VERSION: u32 = 2;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    pub arn: String,
+    /// 12 digits.
+    pub account: String,
+    pub region: String,
+    pub name: String,
+    pub status: Status,
+    pub settings: Vec<Setting>,
+    pub capacity_providers: Vec<String>,
+    pub default_capacity_provider_strategy: Vec<StrategyItem>,
+    /// ECS's ClusterConfiguration as it was given; nothing here depends on it.
+    pub configuration: Option<serde_json::Value>,
+    /// The default namespace of Service Connect.
+    pub service_connect_namespace: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    Active,
+    /// Deleted; CreateCluster makes it anew.
+    Inactive,
+}
+
+impl Status {
+    /// In ECS's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// `name` and `value` of a setting (`containerInsights`, `disabled`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    pub name: String,
+    #[serde(default)]
+    pub value: String,
+}
+
+/// A provider of a capacity provider strategy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyItem {
+    pub capacity_provider: String,
+    /// Tasks that run on it before any other gets one.
+    pub base: u32,
+    /// Its share of the tasks beyond the base.
+    pub weight: u32,
+}
+
+impl Cluster {
+    pub fn is_active(&self) -> bool {
+        self.status == Status::Active
+    }
+}
+
+/// Why a cluster cannot be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undeletable {
+    #[error("the cluster is not active")]
+    Inactive,
+    #[error("the cluster has tasks")]
+    HasTasks,
+}
+
+/// The clusters of the store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clusters(Store);
+
+impl Clusters {
+    pub(super) fn of(store: &Store) -> Self {
+        Self(store.clone())
+    }
+
+    /// The cluster of that ARN, deleted ones too.
+    pub async fn get(&self, arn: &str) -> Result<Option<Cluster>, store::Error> {
+        table::get(self.0.readers(), arn).await?.as_ref().map(read).transpose()
+    }
+
+    /// At most `limit` ACTIVE clusters of a region as (name, ARN), by name, those after `after` alone.
+    pub async fn list(
+        &self,
+        account: &str,
+        region: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, store::Error> {
+        let active = Status::Active.as_str();
+        let rows = table::list(self.0.readers(), account, region, active, after, limit).await?;
+        Ok(rows.into_iter().map(|row| (row.name, row.arn)).collect())
+    }
+
+    /// Makes the cluster, also in place of a deleted one of its name. Returns the ACTIVE one that is there already as
+    /// it is.
+    pub async fn create(&self, cluster: Cluster) -> Result<Cluster, store::Error> {
+        self.make(cluster, Cluster::is_active).await
+    }
+
+    /// Makes the cluster unless there is one of its name, deleted or not; returns the one that is there.
+    pub async fn ensure(&self, cluster: Cluster) -> Result<Cluster, store::Error> {
+        self.make(cluster, |_| true).await
+    }
+
+    async fn make(&self, cluster: Cluster, stays: fn(&Cluster) -> bool) -> Result<Cluster, store::Error> {
+        self.0
+            .write(move |connection| {
+                Box::pin(async move {
+                    if let Some(found) = find(connection, &cluster.arn).await?.filter(stays) {
+                        return Ok(found);
+                    }
+                    table::put(connection, &row(&cluster)).await?;
+                    Ok(cluster)
+                })
+            })
+            .await
+    }
+
+    /// Changes the cluster by `change`, which sees it as it is in the transaction that writes it.
+    ///
+    /// # Errors
+    /// There is no such cluster; `change` refuses; the store fails. Nothing is written then.
+    pub async fn update<R, E>(
+        &self,
+        arn: &str,
+        change: impl FnOnce(&mut Cluster) -> Result<R, E> + Send + 'static,
+    ) -> Result<R, update::Error<E>>
+    where
+        R: Send + 'static,
+        E: Send + 'static,
+    {
+        let arn = arn.to_owned();
+        let updated = self.0.write(move |connection| {
+            Box::pin(async move {
+                let Some(mut cluster) = find(connection, &arn).await? else {
+                    return Ok(Err(update::Error::NotFound));
+                };
+                match change(&mut cluster) {
+                    Ok(result) => table::put(connection, &row(&cluster)).await.map(|()| Ok(result)),
+                    Err(refusal) => Ok(Err(update::Error::Refused(refusal))),
+                }
+            })
+        });
+        updated.await.map_err(update::Error::Store)?
+    }
+
+    /// Makes the cluster INACTIVE, as long as no live task is in it: RunTask reads the status in the transaction that
+    /// keeps its tasks, so one of the two comes first.
+    ///
+    /// # Errors
+    /// There is no such cluster; it is INACTIVE already or has tasks; the store fails.
+    pub async fn delete(&self, arn: &str) -> Result<Cluster, update::Error<Undeletable>> {
+        let arn = arn.to_owned();
+        let deleted = self.0.write(move |connection| {
+            Box::pin(async move {
+                let Some(mut cluster) = find(connection, &arn).await? else {
+                    return Ok(Err(update::Error::NotFound));
+                };
+                if !cluster.is_active() {
+                    return Ok(Err(update::Error::Refused(Undeletable::Inactive)));
+                }
+                if tasks::any_live_in_cluster(&mut *connection, &arn).await? {
+                    return Ok(Err(update::Error::Refused(Undeletable::HasTasks)));
+                }
+                cluster.status = Status::Inactive;
+                table::put(connection, &row(&cluster)).await?;
+                Ok(Ok(cluster))
+            })
+        });
+        deleted.await.map_err(update::Error::Store)?
+    }
+}
+
+/// Whether tasks may be launched in the cluster, read in the transaction that keeps them.
+pub(super) async fn is_active(connection: &mut SqliteConnection, arn: &str) -> Result<bool, store::Error> {
+    Ok(table::get(connection, arn).await?.is_some_and(|row| row.status == Status::Active.as_str()))
+}
+
+async fn find(connection: &mut SqliteConnection, arn: &str) -> Result<Option<Cluster>, store::Error> {
+    table::get(connection, arn).await?.as_ref().map(read).transpose()
+}
+
+fn row(cluster: &Cluster) -> table::Row {
+    table::Row {
+        arn: cluster.arn.clone(),
+        account: cluster.account.clone(),
+        region: cluster.region.clone(),
+        name: cluster.name.clone(),
+        status: cluster.status.as_str().to_owned(),
+        body: Body::new(VERSION, cluster),
+    }
+}
+
+fn read(row: &table::Row) -> Result<Cluster, store::Error> {
+    match row.body.version {
+        1 => first::read(row),
+        VERSION => row.body.parse("a cluster"),
+        _ => Err(row.body.newer("a cluster", VERSION)),
+    }
+}
+
+/// Version 1: ECS's structure as the API answered it.
+mod first {
+    use super::{Cluster, Setting, Status, StrategyItem, Tag, store, table};
+    use serde::Deserialize;
+
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Body {
+        status: String,
+        settings: Vec<Setting>,
+        capacity_providers: Vec<String>,
+        default_capacity_provider_strategy: Vec<Item>,
+        configuration: Option<serde_json::Value>,
+        service_connect_defaults: Option<ServiceConnect>,
+        tags: Vec<Tag>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Item {
+        capacity_provider: String,
+        #[serde(default)]
+        base: u32,
+        #[serde(default)]
+        weight: u32,
+    }
+
+    #[derive(Deserialize)]
+    struct ServiceConnect {
+        namespace: Option<String>,
+    }
+
+    pub(super) fn read(row: &table::Row) -> Result<Cluster, store::Error> {
+        let body: Body = row.body.parse("a cluster")?;
+        let item = |item: Item| StrategyItem {
+            capacity_provider: item.capacity_provider,
+            base: item.base,
+            weight: item.weight,
+        };
+        Ok(Cluster {
+            arn: row.arn.clone(),
+            account: row.account.clone(),
+            region: row.region.clone(),
+            name: row.name.clone(),
+            status: if body.status == "ACTIVE" { Status::Active } else { Status::Inactive },
+            settings: body.settings,
+            capacity_providers: body.capacity_providers,
+            default_capacity_provider_strategy: body
+                .default_capacity_provider_strategy
+                .into_iter()
+                .map(item)
+                .collect(),
+            configuration: body.configuration,
+            service_connect_namespace: body.service_connect_defaults.and_then(|defaults| defaults.namespace),
+            tags: body.tags,
+        })
+    }
+}

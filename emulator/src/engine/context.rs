@@ -1,21 +1,28 @@
 //! What every part of a running engine shares.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::error;
 
-use super::changes::{Change, Changes};
+use super::background::Background;
+use super::changes::{Change, Changes, Reader};
 use super::network::pool::Pool;
 use super::network::ports::Ports;
 use super::options::Options;
+use super::readiness::{NotReady, Readiness};
 use super::task::Task;
 use super::work::mailbox::{Message, Route};
 use super::work::registry::Registry;
 use crate::clock::Clock;
-use crate::runtime::Runtime;
-use crate::store::Store;
+use crate::runtime::{self, Inventory, Runtime};
+use crate::store::{self, Store};
+
+/// An inventory that takes longer has failed. The engine inspects each container for it.
+const INVENTORY: Duration = Duration::from_mins(2);
 
 #[derive(Debug)]
 pub(super) struct Context {
@@ -26,31 +33,126 @@ pub(super) struct Context {
     pub(super) changes: Changes,
     pub(super) registry: Arc<Registry>,
     pub(super) ports: Arc<Ports>,
-    /// There once the network is made and what an earlier process left is adopted.
-    pub(super) pool: watch::Sender<Option<Pool>>,
-    /// Task ARN → its supervisor.
+    pub(super) readiness: watch::Sender<Readiness>,
+    pub(super) background: Background,
+    /// Wakes the auditor: events may have been missed.
+    pub(super) audit: Arc<Notify>,
+    /// Task ARN → its supervisor. One that panicked is closed here until it is started again.
     pub(super) supervisors: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
-    /// Held while tasks that have stopped are changed or forgotten, until that is published: no supervisor orders it.
-    pub(super) stopped_tasks: tokio::sync::Mutex<()>,
+    /// Held while a task that has no supervisor is written and published: two of these do not cross.
+    pub(super) unsupervised: tokio::sync::Mutex<()>,
     /// Container id → whose it is.
     pub(super) routes: Mutex<HashMap<String, Route>>,
+    /// ARNs of tasks whose rows cannot be read. They are left as they are, with what they have on the runtime.
+    unreadable: Mutex<BTreeSet<String>>,
 }
 
 impl Context {
-    /// The pool, as soon as the engine is ready to place tasks.
+    pub(super) fn new(options: Options, store: Store, runtime: Arc<dyn Runtime>, clock: Clock) -> Self {
+        let (registry, ports) = (Arc::<Registry>::default(), Arc::new(Ports::new(clock.clone())));
+        let published = options.publish_ports.then(|| Arc::clone(&ports) as Arc<dyn Reader>);
+        let readers = published.into_iter().chain([Arc::clone(&registry) as Arc<dyn Reader>]);
+        let starting = NotReady { since: clock.now(), reason: "it is starting".to_owned() };
+        Self {
+            options,
+            store,
+            runtime,
+            changes: Changes::new(readers.collect()),
+            registry,
+            ports,
+            readiness: watch::Sender::new(Readiness::NotReady(starting)),
+            background: Background::new(clock.clone()),
+            audit: Arc::default(),
+            clock,
+            supervisors: Mutex::default(),
+            unsupervised: tokio::sync::Mutex::default(),
+            routes: Mutex::default(),
+            unreadable: Mutex::default(),
+        }
+    }
+
+    /// The pool, as soon as the engine is ready, but after `bound` at most.
+    pub(super) async fn ready(&self, bound: Duration) -> Result<Pool, NotReady> {
+        match self.clock.timeout(bound, self.pool()).await {
+            Ok(pool) => Ok(pool),
+            Err(_) => Err(self.not_ready()),
+        }
+    }
+
+    /// The pool, without a bound: for what ends with the engine, such as a supervisor.
     pub(super) async fn pool(&self) -> Pool {
-        let mut ready = self.pool.subscribe();
+        let mut readiness = self.readiness.subscribe();
         loop {
-            if let Some(pool) = ready.borrow_and_update().as_ref() {
+            if let Readiness::Ready(pool) = &*readiness.borrow_and_update() {
                 return pool.clone();
             }
             // The sender lives in `self`, so the wait cannot end for want of one.
-            let _ = ready.changed().await;
+            let _ = readiness.changed().await;
         }
+    }
+
+    /// The pool, if the engine is ready.
+    pub(super) fn pool_now(&self) -> Option<Pool> {
+        match &*self.readiness.borrow() {
+            Readiness::Ready(pool) => Some(pool.clone()),
+            Readiness::NotReady(_) => None,
+        }
+    }
+
+    /// The reason for which a wait has ended without a pool.
+    pub(super) fn not_ready(&self) -> NotReady {
+        match &*self.readiness.borrow() {
+            Readiness::NotReady(not_ready) => not_ready.clone(),
+            Readiness::Ready(_) => {
+                NotReady { since: self.clock.now(), reason: "it became ready too late".to_owned() }
+            }
+        }
+    }
+
+    /// Tasks cannot be placed, for this reason. `since` stays what it is while the engine is not ready.
+    pub(super) fn set_not_ready(&self, reason: impl Into<String>) {
+        let now = self.clock.now();
+        self.readiness.send_modify(|readiness| {
+            let since = match readiness {
+                Readiness::NotReady(not_ready) => not_ready.since,
+                Readiness::Ready(_) => now,
+            };
+            *readiness = Readiness::NotReady(NotReady { since, reason: reason.into() });
+        });
     }
 
     /// Shows a committed task.
     pub(super) fn publish(&self, task: &Arc<Task>) {
         self.changes.publish(Change::Task(Arc::clone(task)));
+    }
+
+    /// The supervisor of a task, if it has one that works.
+    pub(super) fn supervisor(&self, task_arn: &str) -> Option<mpsc::UnboundedSender<Message>> {
+        self.supervisors.lock().get(task_arn).filter(|supervisor| !supervisor.is_closed()).cloned()
+    }
+
+    /// All that the runtime holds of this instance, in bounded time.
+    pub(super) async fn inventory(&self) -> Result<Inventory, runtime::Error> {
+        let inventory = self.clock.timeout(INVENTORY, self.runtime.inventory()).await;
+        inventory.unwrap_or_else(|elapsed| {
+            let attempted = "list what the container engine runs".to_owned();
+            Err(runtime::Error::Failed { attempted, reason: elapsed.to_string() })
+        })
+    }
+
+    /// Leaves a task aside whose row cannot be read. It is logged once.
+    pub(super) fn leave_aside(&self, task_arn: &str, error: &store::Error) {
+        if self.unreadable.lock().insert(task_arn.to_owned()) {
+            let error = error as &dyn std::error::Error;
+            error!(task = task_arn, error, "could not read a task from the store: it is left as it is");
+        }
+    }
+
+    pub(super) fn unreadable(&self) -> Vec<String> {
+        self.unreadable.lock().iter().cloned().collect()
+    }
+
+    pub(super) fn forget_unreadable(&self) {
+        self.unreadable.lock().clear();
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use super::changes::Change;
 use super::context::Context;
@@ -16,64 +16,72 @@ use crate::store::{self, client_tokens, logs, tasks, usage as table};
 /// How long a stopped task is still shown (ECS API reference, DescribeTasks: "at least one hour").
 const STOPPED_SHOWN: Duration = Duration::from_hours(1);
 
+/// Between two passes.
+pub(super) const PERIOD: Duration = Duration::from_mins(1);
+
 /// Forgets everything that has expired by now.
-pub(super) async fn pass(context: &Context) {
+///
+/// # Errors
+/// The first part that failed, after all others were tried.
+pub(super) async fn pass(context: &Context) -> Result<(), store::Error> {
     let now = context.clock.now();
-    let failed = |what: &str, error: &store::Error| {
-        warn!(error = error as &dyn std::error::Error, "could not forget {what}; retrying in a minute");
-    };
     let tokens = context.store.write(move |connection| {
         Box::pin(async move { client_tokens::delete_expired(connection, now).await })
     });
-    if let Err(error) = tokens.await {
-        failed("client tokens", &error);
-    }
+    let tokens = tokens.await.map(drop);
+    let events = log_events(context, now).await;
+    let tasks = stopped_tasks(context, now.minus(STOPPED_SHOWN)).await;
+    // Frees what the rows above and what was deleted through the API have left.
+    context.store.purge();
+    tokens.and(events).and(tasks)
+}
+
+async fn log_events(context: &Context, now: Timestamp) -> Result<(), store::Error> {
     loop {
         let events = context
             .store
             .write(move |connection| Box::pin(async move { logs::delete_expired(connection, now).await }));
-        match events.await {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => {
-                failed("log events", &error);
-                break;
-            }
+        if !events.await? {
+            return Ok(());
         }
     }
-    {
-        let _order = context.stopped_tasks.lock().await;
-        match stopped(context, now.minus(STOPPED_SHOWN)).await {
-            Ok(arns) => context.changes.publish(Change::Forgotten(arns.into())),
-            Err(error) => failed("stopped tasks", &error),
-        }
-    }
-    // Frees what the rows above and what was deleted through the API have left.
-    context.store.purge();
 }
+
+async fn stopped_tasks(context: &Context, before: Timestamp) -> Result<(), store::Error> {
+    // A task that is changed meanwhile is not shown again after it is forgotten.
+    let _turn = context.unsupervised.lock().await;
+    let (arns, unreadable) = stopped(context, before).await?;
+    for (arn, error) in unreadable {
+        context.leave_aside(&arn, &error);
+    }
+    if !arns.is_empty() {
+        context.changes.publish(Change::Forgotten(arns.into()));
+    }
+    Ok(())
+}
+
+/// ARNs of tasks whose rows cannot be read, and why.
+type Unreadable = Vec<(String, store::Error)>;
 
 /// Moves the tasks that stopped before `time` onto the bill; returns their ARNs. A task that cannot be read stays where it
 /// is.
-async fn stopped(context: &Context, time: Timestamp) -> Result<Vec<String>, store::Error> {
+async fn stopped(context: &Context, time: Timestamp) -> Result<(Vec<String>, Unreadable), store::Error> {
     context
         .store
         .write(move |connection| {
             Box::pin(async move {
-                let (mut arns, mut used) = (Vec::new(), Vec::new());
+                let (mut arns, mut used, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
                 for row in tasks::stopped_before(&mut *connection, time).await? {
                     match record::task(&row) {
                         Ok(task) => {
                             used.extend(usage::row_of(&task));
                             arns.push(row.arn);
                         }
-                        // Reported at the start.
-                        Err(error) => {
-                            debug!(task = row.arn, %error, "left a stopped task that cannot be read")
-                        }
+                        Err(error) => unreadable.push((row.arn, error)),
                     }
                 }
                 if arns.is_empty() {
-                    return Ok(arns);
+                    return Ok((arns, unreadable));
                 }
                 table::keep_many(connection, &used).await?;
                 let trimmed = table::trim(connection, table::MOST).await?;
@@ -85,7 +93,7 @@ async fn stopped(context: &Context, time: Timestamp) -> Result<Vec<String>, stor
                     );
                 }
                 tasks::delete_many(connection, &arns).await?;
-                Ok(arns)
+                Ok((arns, unreadable))
             })
         })
         .await

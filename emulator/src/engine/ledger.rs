@@ -6,7 +6,7 @@
 
 use super::task::Task;
 use super::work::record;
-use crate::store::{Error, SqliteConnection, tasks};
+use crate::store::{Error, SqliteConnection, SqliteExecutor, tasks};
 
 /// A task as it is to be written. It is serialised where it is made, and so not by the one writer of the store.
 #[derive(Clone, Debug)]
@@ -16,6 +16,14 @@ impl Entry {
     pub(in crate::engine) fn of(task: &Task) -> Self {
         Self(record::row(task))
     }
+}
+
+/// The task as it was committed last; `None`: there is no such task.
+pub(in crate::engine) async fn get(
+    executor: impl SqliteExecutor<'_>,
+    arn: &str,
+) -> Result<Option<Task>, Error> {
+    tasks::get(executor, arn).await?.map(|row| record::task(&row)).transpose()
 }
 
 /// Writes the state of a task over the one before.
@@ -30,4 +38,24 @@ pub(in crate::engine) async fn put_new(
 ) -> Result<(), Error> {
     let rows: Vec<tasks::Row> = entries.iter().map(|entry| entry.0.clone()).collect();
     tasks::put_many(connection, &rows).await
+}
+
+/// Reads the task, writes what `decide` makes of it, and returns that, or why `decide` refuses. `None`: there is no such
+/// task.
+///
+/// Legal for a task without a supervisor: a supervisor writes what it has in memory.
+pub(in crate::engine) async fn change<E>(
+    connection: &mut SqliteConnection,
+    arn: &str,
+    decide: impl FnOnce(&Task) -> Result<Task, E>,
+) -> Result<Option<Result<Task, E>>, Error> {
+    let Some(before) = get(&mut *connection, arn).await? else { return Ok(None) };
+    let after = match decide(&before) {
+        Ok(after) => after,
+        Err(refused) => return Ok(Some(Err(refused))),
+    };
+    if after != before {
+        put(connection, &Entry::of(&after)).await?;
+    }
+    Ok(Some(Ok(after)))
 }

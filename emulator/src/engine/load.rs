@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tracing::{error, warn};
+use tracing::warn;
 
+use super::context::Context;
 use super::ledger::{self, Entry};
 use super::task::{Task, lost, reason};
 use super::work::record;
@@ -15,17 +16,14 @@ use crate::store::{self, Store, meta, tasks};
 ///
 /// # Errors
 /// The store fails, or a newer release has written a task.
-pub(super) async fn load(store: &Store, clock: &Clock) -> Result<Vec<Arc<Task>>, store::Error> {
+pub(super) async fn load(context: &Context) -> Result<Vec<Arc<Task>>, store::Error> {
+    let Context { store, clock, .. } = context;
     let mut tasks = Vec::new();
     for row in tasks::load_all(store.readers()).await? {
         match record::task(&row) {
             Ok(task) => tasks.push(Arc::new(task)),
             Err(error) if error.is_corrupt() => {
-                let error = &error as &dyn std::error::Error;
-                error!(
-                    task = row.arn,
-                    error, "could not read a task: it is left in the database and not shown"
-                );
+                context.leave_aside(&row.arn, &error);
                 let arn = row.arn;
                 store
                     .write(move |connection| {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::readiness::NotReady;
 use super::task::{Spec, Tag, Task};
 use super::work::record;
 use crate::clock::Timestamp;
@@ -141,6 +142,8 @@ pub enum Error {
     /// It was deregistered or deleted since the API read it.
     #[error("the task definition is not active")]
     DefinitionInactive,
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     #[error("could not keep the tasks")]
     Store(#[source] store::Error),
 }

@@ -9,9 +9,10 @@ use super::run::{ClientToken, Order};
 use super::task::{AwsLogs, Condition, ContainerSpec, Dependency, Spec, Status, StopCode, Tag, Task};
 use super::{Engine, Options, cluster, definition, run, tag, vpc};
 use crate::clock::{Clock, Timestamp};
-use crate::runtime::{Runtime as _, simulated};
+use crate::runtime::{Runtime as _, faulty, simulated};
 use crate::store::{Store, logs};
 
+mod faults;
 mod network;
 mod records;
 
@@ -22,6 +23,9 @@ const DEFINITION: &str = "arn:aws:ecs:us-east-1:000000000000:task-definition/app
 struct World {
     dir: TempDir,
     runtime: simulated::Runtime,
+    /// What the engine sees of `runtime`.
+    faulty: faulty::Runtime,
+    clock: Clock,
     vpc: vpc::Choice,
     engine: Engine,
 }
@@ -33,11 +37,17 @@ impl World {
 
     /// With this VPC, on a runtime that `prepare` has changed.
     async fn with(vpc: vpc::Choice, prepare: impl FnOnce(&simulated::Runtime)) -> Self {
+        Self::at(Clock::system(), vpc, prepare).await
+    }
+
+    /// On this clock.
+    async fn at(clock: Clock, vpc: vpc::Choice, prepare: impl FnOnce(&simulated::Runtime)) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
-        let runtime = simulated::Runtime::new(Clock::system());
+        let runtime = simulated::Runtime::new(clock.clone());
+        let faulty = faulty::Runtime::new(Arc::new(runtime.clone()), clock.clone());
         prepare(&runtime);
-        let engine = start(&dir, &runtime, vpc.clone()).await;
-        Self { dir, runtime, vpc, engine }
+        let engine = start(&dir, &faulty, options(vpc.clone()), clock.clone()).await;
+        Self { dir, runtime, faulty, clock, vpc, engine }
     }
 
     /// What kill -9 does: nothing is finished, nothing is said.
@@ -47,7 +57,11 @@ impl World {
     }
 
     async fn start_again(&mut self) {
-        self.engine = start(&self.dir, &self.runtime, self.vpc.clone()).await;
+        self.start_with(options(self.vpc.clone())).await;
+    }
+
+    async fn start_with(&mut self, options: Options) {
+        self.engine = start(&self.dir, &self.faulty, options, self.clock.clone()).await;
     }
 
     async fn run(&self, spec: Vec<ContainerSpec>) -> Arc<Task> {
@@ -96,19 +110,18 @@ impl World {
     }
 }
 
-async fn start(dir: &TempDir, runtime: &simulated::Runtime, vpc: vpc::Choice) -> Engine {
-    start_at(dir, runtime, vpc, Clock::system()).await
-}
-
-async fn start_at(dir: &TempDir, runtime: &simulated::Runtime, vpc: vpc::Choice, clock: Clock) -> Engine {
-    let options = Options {
+fn options(vpc: vpc::Choice) -> Options {
+    Options {
         region: "us-east-1".into(),
         vpc,
         activating: false,
         sandbox_pool: 4,
         ephemeral: false,
         publish_ports: false,
-    };
+    }
+}
+
+async fn start(dir: &TempDir, runtime: &faulty::Runtime, options: Options, clock: Clock) -> Engine {
     let store = Store::open(dir.path()).await.expect("the store opens");
     let engine =
         Engine::start(options, store, Arc::new(runtime.clone()), clock).await.expect("the engine starts");
@@ -442,11 +455,7 @@ async fn a_reset_forgets_everything_and_the_engine_goes_on() {
 #[tokio::test]
 async fn a_task_is_billed_once_while_it_is_shown_and_after_it_is_forgotten_until_a_reset() {
     let clock = Clock::manual(Timestamp(1_000_000));
-    let dir = TempDir::new().expect("a temporary directory");
-    let runtime = simulated::Runtime::new(clock.clone());
-    let vpc = vpc::Choice::Builtin { strict: false };
-    let engine = start_at(&dir, &runtime, vpc.clone(), clock.clone()).await;
-    let mut world = World { dir, runtime, vpc: vpc.clone(), engine };
+    let mut world = World::at(clock.clone(), vpc::Choice::Builtin { strict: false }, |_| {}).await;
     let arn = world.run(vec![container("app", &[])]).await.arn.clone();
     let started = world.running(&arn).await;
     let usages = world.engine.usages().await.expect("usage");
@@ -469,7 +478,7 @@ async fn a_task_is_billed_once_while_it_is_shown_and_after_it_is_forgotten_until
     }
     assert_eq!(world.engine.usages().await.expect("usage"), shown, "forgotten");
     world.kill().await;
-    world.engine = start_at(&world.dir, &world.runtime, vpc, clock).await;
+    world.start_again().await;
     assert_eq!(world.engine.usages().await.expect("usage"), shown, "in the next process");
     world.engine.reset().await.expect("the reset");
     assert_eq!(world.engine.usages().await.expect("usage"), []);

@@ -41,7 +41,7 @@ const TRIES: usize = 3;
 const RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(in crate::engine) enum Error {
     #[error("subnet {0} has no free address")]
     SubnetFull(String),
     #[error("could not make a sandbox")]
@@ -412,13 +412,6 @@ impl Pool {
     pub(in crate::engine) async fn settle(&self) {
         self.0.making.close();
         self.0.making.wait().await;
-    }
-
-    /// Removes the sandboxes that no task has claimed.
-    pub(in crate::engine) async fn remove_idle(&self) -> Result<(), Error> {
-        let rows = sandboxes::load_all(self.0.store.readers()).await.map_err(Error::Store)?;
-        let idle = rows.into_iter().filter(|row| row.state == sandboxes::State::Idle);
-        futures::future::try_join_all(idle.map(|row| self.remove_row(row))).await.map(drop)
     }
 
     fn with<T>(&self, subnet_id: &str, change: impl FnOnce(&mut Room) -> T) -> Option<T> {

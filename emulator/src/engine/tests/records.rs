@@ -161,11 +161,7 @@ async fn a_deleted_revision_is_there_until_the_last_of_its_tasks_has_ended() {
 #[tokio::test]
 async fn a_client_token_returns_what_it_returned_after_its_tasks_are_forgotten() {
     let clock = Clock::manual(Timestamp(1_000_000));
-    let dir = TempDir::new().expect("a temporary directory");
-    let runtime = simulated::Runtime::new(clock.clone());
-    let vpc = vpc::Choice::Builtin { strict: false };
-    let engine = start_at(&dir, &runtime, vpc.clone(), clock.clone()).await;
-    let world = World { dir, runtime, vpc, engine };
+    let world = World::at(clock.clone(), vpc::Choice::Builtin { strict: false }, |_| {}).await;
     let order = || Order {
         client_token: Some(ClientToken { token: "t".into(), digest: "a".into() }),
         count: 2,
@@ -209,11 +205,7 @@ async fn tamper(world: &World, statement: &'static str) {
 #[tokio::test]
 async fn a_task_that_cannot_be_read_stops_neither_the_start_nor_what_is_forgotten() {
     let clock = Clock::manual(Timestamp(1_000_000));
-    let dir = TempDir::new().expect("a temporary directory");
-    let runtime = simulated::Runtime::new(clock.clone());
-    let vpc = vpc::Choice::Builtin { strict: false };
-    let engine = start_at(&dir, &runtime, vpc.clone(), clock.clone()).await;
-    let mut world = World { dir, runtime, vpc: vpc.clone(), engine };
+    let mut world = World::at(clock.clone(), vpc::Choice::Builtin { strict: false }, |_| {}).await;
     let damaged = world.run(vec![container("app", &[])]).await.arn.clone();
     let sound = world.run(vec![container("app", &[])]).await.arn.clone();
     for arn in [&damaged, &sound] {
@@ -224,7 +216,7 @@ async fn a_task_that_cannot_be_read_stops_neither_the_start_nor_what_is_forgotte
     world.kill().await;
     tamper(&world, "UPDATE tasks SET body = '{' WHERE rowid = (SELECT min(rowid) FROM tasks)").await;
 
-    world.engine = start_at(&world.dir, &world.runtime, vpc, clock.clone()).await;
+    world.start_again().await;
     assert_eq!(world.engine.task(&damaged), None);
     assert!(world.engine.task(&sound).is_some());
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -245,14 +237,7 @@ async fn a_task_of_a_newer_release_ends_the_start_in_one_line() {
     world.kill().await;
     tamper(&world, "UPDATE tasks SET body_version = 99").await;
     let store = Store::open(world.dir.path()).await.expect("the store opens");
-    let options = Options {
-        region: "us-east-1".into(),
-        vpc: vpc::Choice::Builtin { strict: false },
-        activating: false,
-        sandbox_pool: 4,
-        ephemeral: false,
-        publish_ports: false,
-    };
+    let options = options(world.vpc.clone());
     let started = Engine::start(options, store, Arc::new(world.runtime.clone()), Clock::system()).await;
     let error = started.expect_err("it starts");
     let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -272,8 +257,10 @@ async fn the_tasks_of_a_copied_data_directory_are_lost_and_the_originals_go_on()
     }
     world.start_again().await;
     // On an engine of its own: the simulated runtime tells no instances apart.
-    let elsewhere = simulated::Runtime::new(Clock::system());
-    let copied = start(&copy, &elsewhere, world.vpc.clone()).await;
+    let clock = Clock::system();
+    let elsewhere = simulated::Runtime::new(clock.clone());
+    let elsewhere = faulty::Runtime::new(Arc::new(elsewhere), clock.clone());
+    let copied = start(&copy, &elsewhere, options(world.vpc.clone()), clock).await;
     let task = copied.task(&arn).expect("it is shown");
     assert!(task.is_stopped());
     assert_eq!(task.stop_code, Some(StopCode::InfrastructureHealth));

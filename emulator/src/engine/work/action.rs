@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::awslogs::{self, Follower, Source};
 use super::mailbox::{Message, Route};
+use super::seen::{runtime_id, seen};
 use crate::engine::context::Context;
 use crate::engine::task::{Action, ContainerStatus, Event, Task, depends, reason};
 use crate::runtime::{self, ContainerSpec, Observed, State, TaskSpec};
@@ -192,37 +192,6 @@ fn failed(container: Option<usize>, reason: String) -> Outcome {
     Outcome::Happened(vec![Event::StartFailed { container, reason }])
 }
 
-/// What the runtime says now of the task's containers, as events.
-pub(in crate::engine) async fn observe(context: &Context, task: &Task) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (index, container) in task.containers.iter().enumerate() {
-        let Some(container_id) = container.container_id.as_ref().filter(|_| !container.is_stopped()) else {
-            continue;
-        };
-        match context.runtime.inspect_container(container_id).await {
-            Ok(observed) => events.extend(seen(index, observed.as_ref())),
-            Err(error) => warn!(%error, "could not look at a container"),
-        }
-    }
-    events
-}
-
-/// The events that lead to what was observed.
-pub(in crate::engine) fn seen(container: usize, observed: Option<&Observed>) -> Vec<Event> {
-    match observed.map(|observed| &observed.state) {
-        None => vec![Event::Gone { container }],
-        Some(State::Created) => Vec::new(),
-        Some(State::Running { since, healthy }) => {
-            let health = healthy.map(|healthy| Event::Health { container, healthy });
-            std::iter::once(Event::Started { container, at: *since }).chain(health).collect()
-        }
-        Some(State::Exited { started_at, exit }) => {
-            let started = started_at.map(|at| Event::Started { container, at });
-            started.into_iter().chain([Event::Exited { container, exit: *exit }]).collect()
-        }
-    }
-}
-
 /// [`seen`] of a container that was told to stop: one that never started will not.
 fn ended(container: usize, observed: Option<&Observed>) -> Vec<Event> {
     match observed.map(|observed| &observed.state) {
@@ -242,11 +211,6 @@ fn source_of(task: &Task, container: usize, container_id: String) -> Option<Sour
     let stream = format!("{}/{}/{}", options.stream_prefix, spec.name, task.id);
     let account = task.arn.split(':').nth(4).unwrap_or_default().to_owned();
     Some(Source { container_id, account, stream, options })
-}
-
-/// `<task id>-<10 digits>`, as platform version 1.4.0 has it.
-pub(in crate::engine) fn runtime_id(task: &Task) -> String {
-    format!("{}-{:010}", task.id, rand::rng().random_range(0..10_000_000_000u64))
 }
 
 fn spec_of(task: &Task, container: usize) -> ContainerSpec {

@@ -2,16 +2,17 @@
 //!
 //! Adopts what still runs, reports what died meanwhile, removes what belongs to no live task.
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::info;
 
-use super::action;
+use super::observation::{ByTask, Observation};
+use super::strangers;
+use crate::clock::Elapsed;
 use crate::engine::context::Context;
 use crate::engine::network::pool::Pool;
-use crate::engine::task::{Event, StopCode, Task, reason};
+use crate::engine::task::Task;
 use crate::engine::vpc::{self, Vpc};
 use crate::runtime::{self, Cidr, Inventory, Network, NetworkSpec};
 use crate::store::{self, meta, sandboxes};
@@ -29,22 +30,29 @@ pub(in crate::engine) enum Error {
     OtherBlock { network: String, described: Cidr, real: Cidr },
     #[error("could not remove an idle sandbox of a subnet that is no more")]
     Sandbox(#[source] runtime::Error),
-    #[error("could not see what runs")]
+    #[error("could not list what the container engine runs")]
     Inventory(#[source] runtime::Error),
     #[error("could not read the store")]
     Store(#[source] store::Error),
+    #[error("the container engine did not answer in time")]
+    Unanswered(#[source] Elapsed),
 }
 
-/// What the tasks of an earlier process have to catch up with, and the pool to go on with.
+/// The pool to go on with, and what the runtime holds of the tasks of an earlier process.
 pub(in crate::engine) struct Booted {
     pub(in crate::engine) pool: Pool,
-    pub(in crate::engine) events: Vec<(Arc<Task>, Vec<Event>)>,
+    pub(in crate::engine) observations: Vec<(Arc<Task>, Observation)>,
 }
 
-/// Compares the live `tasks` with the runtime, and makes the network.
-pub(in crate::engine) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) -> Result<Booted, Error> {
-    let inventory = context.runtime.inventory().await.map_err(Error::Inventory)?;
-    remove_strangers(context, &tasks, &inventory).await?;
+/// Compares the tasks that have not stopped with the runtime, and makes the network.
+pub(in crate::engine) async fn boot(context: &Context) -> Result<Booted, Error> {
+    let tasks = context.registry.live();
+    let inventory = context.inventory().await.map_err(Error::Inventory)?;
+    let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
+    let sandboxes = rows.into_iter().map(|row| row.sandbox_id).collect();
+    // Before the network: it can't be given another block while something is on it.
+    strangers::remove_of_tasks(context, &inventory).await;
+    strangers::remove_sandboxes(context, &sandboxes, &inventory).await;
     let (vpc, network) = vpc(context).await?;
     let pool = adopt_sandboxes(context, vpc, network, &inventory).await?;
     for task in &tasks {
@@ -54,8 +62,27 @@ pub(in crate::engine) async fn boot(context: &Context, tasks: Vec<Arc<Task>>) ->
         }
         pool.join(task);
     }
-    let events = tasks.into_iter().map(|task| (Arc::clone(&task), catch_up(&task, &inventory))).collect();
-    Ok(Booted { pool, events })
+    let by_task = ByTask::new(&inventory);
+    let observations = tasks.into_iter().map(|task| {
+        let observation = by_task.of(&task);
+        (task, observation)
+    });
+    Ok(Booted { pool, observations: observations.collect() })
+}
+
+/// The VPC, if it can be told without the runtime: it was described, or made before.
+pub(in crate::engine) async fn known_vpc(context: &Context) -> Result<Option<Vpc>, store::Error> {
+    match &context.options.vpc {
+        vpc::Choice::Given(vpc) => Ok(Some(Vpc::clone(vpc))),
+        vpc::Choice::Builtin { strict } => {
+            Ok(kept_cidr(context).await?.map(|cidr| Vpc::builtin(cidr, *strict)))
+        }
+    }
+}
+
+async fn kept_cidr(context: &Context) -> Result<Option<Cidr>, store::Error> {
+    let kept = meta::get(context.store.readers(), CIDR).await?;
+    Ok(kept.and_then(|cidr| cidr.parse().ok()))
 }
 
 /// The VPC, its network made or found, and that one's name.
@@ -87,8 +114,7 @@ pub(in crate::engine) async fn vpc(context: &Context) -> Result<(Vpc, String), E
 }
 
 async fn builtin_network(context: &Context) -> Result<Network, Error> {
-    let kept = meta::get(context.store.readers(), CIDR).await.map_err(Error::Store)?;
-    let kept: Option<Cidr> = kept.and_then(|cidr| cidr.parse().ok());
+    let kept = kept_cidr(context).await.map_err(Error::Store)?;
     let candidates = kept.into_iter().chain(vpc::candidates()).collect();
     let spec = NetworkSpec::Own { vpc_id: vpc::VPC_ID.to_owned(), candidates };
     let network = context.runtime.ensure_network(&spec).await.map_err(Error::Network)?;
@@ -132,69 +158,6 @@ async fn forget(context: &Context, sandbox_ids: Vec<String>) -> Result<(), Error
         })
         .await
         .map_err(Error::Store)
-}
-
-/// What happened to a task while nobody watched.
-fn catch_up(task: &Task, inventory: &Inventory) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (index, container) in
-        task.containers.iter().enumerate().filter(|(_, container)| !container.is_stopped())
-    {
-        let observed = inventory
-            .containers
-            .iter()
-            .find(|observed| observed.task_id == task.id && observed.name == container.name);
-        match (observed, &container.container_id) {
-            // It was created and the process died before that was committed.
-            (Some(observed), None) => {
-                let container_id = observed.container_id.clone();
-                events.push(Event::Created {
-                    container: index,
-                    container_id,
-                    runtime_id: action::runtime_id(task),
-                });
-                events.extend(action::seen(index, Some(observed)));
-            }
-            (observed, Some(_)) => events.extend(action::seen(index, observed)),
-            (None, None) => {}
-        }
-    }
-    let lost = |sandbox_id: &String| !inventory.sandboxes.contains(sandbox_id);
-    if task.attachment.sandbox_id.as_ref().is_some_and(lost) {
-        events.push(Event::Stop {
-            code: StopCode::InfrastructureHealth,
-            reason: reason::SANDBOX_LOST.to_owned(),
-        });
-    }
-    events
-}
-
-/// Removes what is this instance's and belongs to no live task: of sandboxes, those without a row.
-async fn remove_strangers(
-    context: &Context,
-    tasks: &[Arc<Task>],
-    inventory: &Inventory,
-) -> Result<(), Error> {
-    let live: HashSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
-    let runtime = &context.runtime;
-    let mut results = Vec::new();
-    for container in
-        inventory.containers.iter().filter(|container| !live.contains(container.task_id.as_str()))
-    {
-        results.push(runtime.remove_container(&container.container_id).await);
-    }
-    for task_id in inventory.tasks.iter().filter(|task_id| !live.contains(task_id.as_str())) {
-        results.push(runtime.release_task(task_id).await);
-    }
-    let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
-    let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
-    for sandbox_id in inventory.sandboxes.iter().filter(|sandbox_id| !known.contains(sandbox_id.as_str())) {
-        results.push(runtime.remove_sandbox(sandbox_id).await);
-    }
-    for error in results.into_iter().filter_map(Result::err) {
-        warn!(%error, "something of nobody's is left");
-    }
-    Ok(())
 }
 
 /// Counts the sandboxes that still run, and forgets the rows of idle ones that do not.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::observation::Observation;
 use crate::engine::tag;
 use crate::engine::task::{Event, StopCode, Task};
 
@@ -12,8 +13,8 @@ use crate::engine::task::{Event, StopCode, Task};
 pub(in crate::engine) enum Message {
     /// The runtime saw something happen to the container.
     Happened(Event),
-    /// The runtime may have missed events.
-    Resync,
+    /// An inventory differs from the task. Nothing is said here of containers on which an action works.
+    Observed(Observation),
     Stop {
         code: StopCode,
         reason: String,

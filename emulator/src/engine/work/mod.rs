@@ -2,15 +2,22 @@
 //!
 //! ```text
 //! mailbox ──▶ supervisor ──▶ action ──▶ Runtime
-//!                 │ next, commit
-//!                 ▼
-//!              record ──▶ store, then registry: what readers see
+//!    ▲            │ next, commit            │ inventory
+//!    │            ▼                         ▼
+//!    │      record ──▶ store, registry    boot, audit: what differs (observation), what belongs to no task (strangers)
+//!    └──────────────────────────────────────┘
 //! ```
 
 pub(in crate::engine) mod action;
+pub(in crate::engine) mod audit;
 pub(in crate::engine) mod awslogs;
 pub(in crate::engine) mod boot;
+pub(in crate::engine) mod idle;
 pub(in crate::engine) mod mailbox;
+pub(in crate::engine) mod observation;
 pub(in crate::engine) mod record;
 pub(in crate::engine) mod registry;
+mod seen;
+mod strangers;
+pub(in crate::engine) mod supervision;
 pub(in crate::engine) mod supervisor;

@@ -55,6 +55,13 @@ impl Registry {
         self.inner.read().by_arn.values().map(|(_, task)| Arc::clone(task)).collect()
     }
 
+    /// The tasks that have not stopped.
+    pub(in crate::engine) fn live(&self) -> Vec<Arc<Task>> {
+        let inner = self.inner.read();
+        let tasks = inner.by_arn.values().map(|(_, task)| task);
+        tasks.filter(|task| !task.is_stopped()).cloned().collect()
+    }
+
     pub(in crate::engine) fn of_cluster(&self, cluster_arn: &str) -> Vec<Arc<Task>> {
         let inner = self.inner.read();
         inner.by_cluster.get(cluster_arn).map(|tasks| tasks.values().cloned().collect()).unwrap_or_default()

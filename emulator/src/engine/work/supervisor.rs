@@ -20,6 +20,7 @@ use tracing::{debug, error, warn};
 use super::action::{self, Outcome, Work};
 use super::awslogs::Follower;
 use super::mailbox::{Message, Route};
+use super::observation::Observation;
 use crate::engine::context::Context;
 use crate::engine::ledger;
 use crate::engine::network::pool::{self, Start};
@@ -81,9 +82,11 @@ impl Supervisor {
         supervisor
     }
 
-    /// Makes the task's state agree with what an earlier process left running, then goes on with it.
-    pub(in crate::engine) async fn adopt(mut self, events: Vec<Event>) {
-        self.advance(events).await;
+    /// Makes the task's state agree with what an earlier supervisor left running, then goes on with it.
+    pub(in crate::engine) async fn adopt(mut self, observation: Observation) {
+        // From here on requests come to this supervisor; what was asked of the task before is in the store.
+        self.read_again().await;
+        self.advance(observation.events(&self.task, |_| false)).await;
         for index in 0..self.task.containers.len() {
             if let Some(container_id) = self.task.containers[index].container_id.clone() {
                 self.route(&container_id, index);
@@ -228,8 +231,10 @@ impl Supervisor {
                 }
                 _ => self.advance(vec![event]).await,
             },
-            Message::Resync => {
-                let events = action::observe(&self.context, &self.task).await;
+            Message::Observed(observation) => {
+                let busy =
+                    |container| self.in_flight.values().any(|action| action.container() == Some(container));
+                let events = observation.events(&self.task, busy);
                 self.advance(events).await;
             }
             Message::Stop { code, reason, reply } => {
@@ -367,6 +372,16 @@ impl Supervisor {
     }
 
     // ── state ──
+
+    async fn read_again(&mut self) {
+        loop {
+            match ledger::get(self.context.store.readers(), &self.task.arn).await {
+                Ok(Some(task)) => return self.task = Arc::new(task),
+                Ok(None) => return,
+                Err(error) => self.trouble("read a task", &error).await,
+            }
+        }
+    }
 
     /// Draws the next state from what happened, commits it, then publishes it.
     async fn advance(&mut self, events: Vec<Event>) {

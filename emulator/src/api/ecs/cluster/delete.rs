@@ -36,6 +36,7 @@ impl Operation for Delete {
                 "The Cluster cannot be deleted while Tasks are active.",
             ),
             update::Error::Store(source) => source.into(),
+            update::Error::Unanswered(source) => Error::failure(source),
         })?;
         Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, deleted)) })
     }

@@ -78,6 +78,7 @@ impl Resource {
             update::Error::Refused(Broken::TooMany) => too_many(),
             update::Error::Refused(Broken::Duplicate) => duplicate(),
             update::Error::Store(source) => source.into(),
+            update::Error::Unanswered(source) => Error::failure(source),
         })
     }
 }

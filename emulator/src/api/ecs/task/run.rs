@@ -18,10 +18,6 @@ use crate::engine::definition::Definition;
 use crate::engine::run::{self, ClientToken, Order};
 use crate::engine::task as model;
 
-/// How often, and how long apart, an engine that is not ready is asked again: 20 s in all.
-const READY_TRIES: u32 = 400;
-const READY_PAUSE: Duration = Duration::from_millis(50);
-
 /// How long the engine may take to say what it is.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -174,7 +170,6 @@ impl Operation for Run {
             }
         }
         let order = order(context, input).await?;
-        ready(context).await?;
         let ran = context.engine().run(order).await.map_err(refused)?;
         Ok(answer(ran))
     }
@@ -191,18 +186,6 @@ fn answer(ran: run::Ran) -> RunTaskResponse {
 
 fn token(input: &RunTaskRequest) -> Option<ClientToken> {
     input.client_token.clone().map(|token| ClientToken { token, digest: digest(input) })
-}
-
-/// Waits until tasks can be placed: right after the start what an earlier process left is adopted first. An engine
-/// of containers that fails at that must not let callers wait for ever.
-async fn ready(context: &Context) -> Result<(), Error> {
-    for _ in 0..READY_TRIES {
-        if context.engine().is_ready() {
-            return Ok(());
-        }
-        context.clock().sleep(READY_PAUSE).await;
-    }
-    Err(Error::failure("the container engine is not ready to place tasks"))
 }
 
 /// What the engine is to run, with everything looked up that the request names.
@@ -368,6 +351,7 @@ fn refused(error: run::Error) -> Error {
         )),
         run::Error::ClusterInactive => cluster::not_found(),
         run::Error::DefinitionInactive => inactive(),
+        run::Error::NotReady(not_ready) => Error::failure(not_ready),
         run::Error::Store(source) => source.into(),
     }
 }

@@ -54,6 +54,7 @@ impl Operation for Delete {
                     "The specified task definition is still in ACTIVE status. Please deregister the task definition and try again.",
                 )),
                 Err(update::Error::Store(source)) => return Err(source.into()),
+                Err(update::Error::Unanswered(source)) => return Err(Error::failure(source)),
             }
         }
         Ok(DeleteTaskDefinitionsResponse { task_definitions: Some(deleted), failures: Some(failures) })

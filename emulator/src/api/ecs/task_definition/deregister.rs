@@ -55,6 +55,7 @@ impl Operation for Deregister {
             update::Error::NotFound => not_found(),
             update::Error::Refused(never) => match never {},
             update::Error::Store(source) => source.into(),
+            update::Error::Unanswered(source) => Error::failure(source),
         })?;
         Ok(DeregisterTaskDefinitionResponse { task_definition: Some(shown(&definition)?) })
     }

@@ -1,0 +1,283 @@
+//! The engine's life: start, reset, shutdown.
+//!
+//! ```text
+//! start ─▶ set_going ─▶ boot, again until it succeeds ─▶ ready: adopt the tasks, audit, pool, filters
+//!              ▲                                            │
+//!              └── reset: empty, whatever comes of that ◀── halt ──▶ shutdown: remove what is to go, in bounded time
+//! ```
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::OwnedRwLockWriteGuard;
+use tracing::{Instrument, info, info_span, warn};
+
+use super::background::When;
+use super::changes::Change;
+use super::context::Context;
+use super::engine::{Engine, Error, Inner, finish};
+use super::options::Options;
+use super::readiness::Readiness;
+use super::task::Task;
+use super::work::supervision;
+use super::work::{audit, boot, idle};
+use super::{events, forget, load, vpc};
+use crate::clock::Clock;
+use crate::runtime::Runtime;
+use crate::store::{Store, reset};
+
+/// Between two attempts to make store and runtime agree at the start.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// An attempt at the start that takes longer has failed.
+const BOOT: Duration = Duration::from_mins(5);
+
+/// Between two audits.
+const AUDIT: Duration = Duration::from_mins(1);
+
+/// The bound of emptying the runtime for a reset.
+const EMPTY: Duration = Duration::from_mins(5);
+
+/// The bounds of a shutdown, step by step: requests that are being accepted, the engine's loops, what is being made, what is
+/// to be removed, the store.
+const ACCEPTED: Duration = Duration::from_secs(5);
+const LOOPS: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_secs(10);
+const REMOVE: Duration = Duration::from_secs(60);
+const CLOSE: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Reads the state and shows it at once; the runtime is made to agree with it behind the scenes, and new tasks
+    /// wait for that.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the VPC that `options` describe cannot be set up.
+    pub async fn start(
+        options: Options,
+        store: Store,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let context = Arc::new(Context::new(options, store, runtime, clock));
+        for task in load::load(&context).await? {
+            context.publish(&task);
+        }
+        if matches!(context.options.vpc, vpc::Choice::Given(_)) {
+            // Whoever described it is told at once: nothing that comes later would mend it.
+            boot::vpc(&context).await.map_err(|error| Error::Vpc(error.into()))?;
+        }
+        let engine = Self(Arc::new(Inner::new(context)));
+        engine.set_going();
+        Ok(engine)
+    }
+
+    /// Throws everything away: tasks end at once, all state goes but the instance's id. If that fails, the engine goes on
+    /// with what is left.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn reset(&self) -> Result<(), Error> {
+        let engine = self.clone();
+        finish(async move { engine.throw_away().await }).await
+    }
+
+    async fn throw_away(&self) -> Result<(), Error> {
+        let _gate = self.0.gate.write().await;
+        if self.0.ending.is_cancelled() {
+            return Err(Error::Ending);
+        }
+        let context = &self.0.context;
+        let pool = context.pool_now();
+        self.halt().await;
+        context.set_not_ready("a reset is under way");
+        let emptied = AssertUnwindSafe(async {
+            if let Some(pool) = pool {
+                pool.settle().await;
+            }
+            context
+                .clock
+                .timeout(EMPTY, context.runtime.remove_everything())
+                .await
+                .map_err(Error::Unanswered)??;
+            let _turn = context.unsupervised.lock().await;
+            context.store.write(|connection| Box::pin(reset::everything(connection))).await?;
+            context.store.purge();
+            context.forget_unreadable();
+            context.changes.publish(Change::Reset);
+            Ok(())
+        });
+        let emptied = tokio::select! {
+            emptied = emptied.catch_unwind() => emptied,
+            () = self.0.ending.cancelled() => return Err(Error::Ending),
+        };
+        // On every path: what is left in the store is supervised again.
+        self.set_going();
+        emptied.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Ends the engine: tasks go on running and are adopted by the next process, idle sandboxes go. An ephemeral one takes
+    /// everything along. Returns in bounded time, whatever the runtime does.
+    ///
+    /// # Errors
+    /// What is left on the runtime.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        let engine = self.clone();
+        finish(async move { engine.end().await }).await
+    }
+
+    async fn end(&self) -> Result<(), Error> {
+        let context = &self.0.context;
+        let clock = &context.clock;
+        self.0.ending.cancel();
+        let gate = self.closed_gate().await;
+        if gate.is_none() {
+            warn!(
+                "ending while a request is still being accepted: its tasks are adopted by the next process"
+            );
+        }
+        let pool = context.pool_now();
+        if clock.timeout(LOOPS, self.halt()).await.is_err() {
+            warn!("ending while a part of the engine does not stop");
+        }
+        if let Some(pool) = pool
+            && clock.timeout(SETTLE, pool.settle()).await.is_err()
+        {
+            warn!("ending while a sandbox is being made: the next start removes it");
+        }
+        let removed = clock.timeout(REMOVE, self.remove_at_the_end()).await;
+        let removed = removed.map_err(Error::Unanswered).flatten();
+        if clock.timeout(CLOSE, context.store.close()).await.is_err() {
+            warn!("ending while the store does not close: the next start completes it");
+        }
+        match removed {
+            Ok(()) => Ok(()),
+            Err(source) => Err(Error::Left {
+                instance: context.store.instance_id().to_owned(),
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    /// The gate, once it is closed to new tasks; `None`: one is still being accepted.
+    async fn closed_gate(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        let gate = Arc::clone(&self.0.gate);
+        self.0.context.clock.timeout(ACCEPTED, gate.write_owned()).await.ok()
+    }
+
+    async fn remove_at_the_end(&self) -> Result<(), Error> {
+        let context = &self.0.context;
+        if context.options.ephemeral {
+            context.runtime.remove_everything().await.map_err(Error::Runtime)
+        } else {
+            idle::remove_all(context).await.map_err(Error::Idle)
+        }
+    }
+
+    /// Stops everything that runs where it is, as a kill would; the state is always fit for that.
+    pub(super) async fn halt(&self) {
+        let context = &self.0.context;
+        context.set_not_ready("it is halted");
+        let mut running = std::mem::take(&mut *self.0.running.lock());
+        running.shutdown().await;
+        context.supervisors.lock().clear();
+        context.routes.lock().clear();
+        context.ports.close_all();
+    }
+
+    /// Begins everything that runs, with the tasks that are shown.
+    fn set_going(&self) {
+        let context = &self.0.context;
+        context.set_not_ready("it makes its state and the container engine agree");
+        for task in context.registry.live() {
+            // Its ports are open again.
+            context.publish(&task);
+        }
+        self.drive("event router", When::Always, |context| async move {
+            events::route(&context).await;
+            Ok::<(), Infallible>(())
+        });
+        self.drive(
+            "sweep",
+            When::Every(forget::PERIOD),
+            |context| async move { forget::pass(&context).await },
+        );
+        let when = When::Signalled(Arc::clone(&context.audit), AUDIT);
+        self.drive("audit", when, |context| async move { audit::pass(&context).await });
+        // A weak handle: what runs inside must not keep the engine alive.
+        self.spawn(become_ready(Arc::downgrade(&self.0), Arc::clone(context)));
+    }
+
+    fn adopt_all(&self, booted: boot::Booted) {
+        let context = &self.0.context;
+        // First: a supervisor needs the pool at once. What is asked of a task before it has one goes to the store.
+        context.readiness.send_replace(Readiness::Ready(booted.pool.clone()));
+        for (task, observation) in booted.observations {
+            info!(task = %task.arn, "adopted");
+            self.keep_alive(&task, supervision::adopt(Arc::clone(context), Arc::clone(&task), observation));
+        }
+        let pool = booted.pool;
+        self.drive("sandboxes and filters", When::Always, move |_| {
+            let pool = pool.clone();
+            async move {
+                pool.run().await;
+                Ok::<(), Infallible>(())
+            }
+        });
+        // What happened between the inventory and the routes of these tasks.
+        context.audit.notify_one();
+    }
+
+    /// Spawns a loop of `activate`.
+    fn drive<F, E>(
+        &self,
+        name: &'static str,
+        when: When,
+        activate: impl Fn(Arc<Context>) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let context = Arc::clone(&self.0.context);
+        self.spawn(async move {
+            context.background.drive(name, when, || activate(Arc::clone(&context))).await;
+        });
+    }
+
+    /// Spawns the supervisor of a task.
+    pub(super) fn keep_alive(&self, task: &Task, supervisor: impl Future<Output = ()> + Send + 'static) {
+        let span = info_span!("task", arn = %task.arn);
+        let kept = supervision::keep_alive(Arc::clone(&self.0.context), task.arn.clone(), supervisor);
+        self.spawn(kept.instrument(span));
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut running = self.0.running.lock();
+        while running.try_join_next().is_some() {}
+        running.spawn(work);
+    }
+}
+
+async fn become_ready(engine: Weak<Inner>, context: Arc<Context>) {
+    let booted = loop {
+        let boot = async {
+            match context.clock.timeout(BOOT, boot::boot(&context)).await {
+                Ok(booted) => booted,
+                Err(elapsed) => Err(boot::Error::Unanswered(elapsed)),
+            }
+        };
+        match context.background.attempt("start", boot).await {
+            Ok(booted) => break booted,
+            Err(reason) => {
+                warn!(%reason, "could not make the state and the container engine agree; retrying in {} s", RETRY.as_secs());
+                context.set_not_ready(reason);
+            }
+        }
+        context.clock.sleep(RETRY).await;
+    };
+    if let Some(engine) = engine.upgrade() {
+        Engine(engine).adopt_all(booted);
+    }
+}

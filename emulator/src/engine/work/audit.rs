@@ -1,0 +1,33 @@
+//! The auditor: compares everything that the runtime holds with what should be, in one call of the runtime.
+//!
+//! Events make the engine fast, this makes it true: an exit that was lost with the event stream, a sandbox that died while it
+//! was idle, a container that was made after its caller had stopped waiting. It runs once after the start, after each gap in
+//! the events, and every minute.
+
+use super::mailbox::Message;
+use super::observation::ByTask;
+use super::strangers;
+use crate::engine::context::Context;
+use crate::runtime;
+
+/// One audit. Nothing is done while the engine is not ready: the start makes one of its own.
+pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Error> {
+    if context.pool_now().is_none() {
+        return Ok(());
+    }
+    // Before the inventory is taken: what comes to be meanwhile is not in it.
+    let tasks = context.registry.live();
+    let inventory = context.inventory().await?;
+    let by_task = ByTask::new(&inventory);
+    for task in &tasks {
+        let observation = by_task.of(task);
+        if !observation.events(task, |_| false).is_empty()
+            && let Some(supervisor) = context.supervisor(&task.arn)
+        {
+            // One that ended meanwhile has nothing to look at any more.
+            let _ = supervisor.send(Message::Observed(observation));
+        }
+    }
+    strangers::remove_of_tasks(context, &inventory).await;
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What an inventory says of one task, and what must have happened to the task. Pure.
+//!
+//! An inventory is old as soon as it is there: a container that was made since is not in it, and one that was started again
+//! is in it as it was before. So it says something only of what has not changed since before it was taken.
+
+use std::collections::HashMap;
+
+use super::seen::{runtime_id, seen};
+use crate::engine::task::{Container, ContainerStatus, Event, Health, StopCode, Task, reason};
+use crate::runtime::{Inventory, Observed, State};
+
+/// One task in an inventory.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Observation {
+    observed: Vec<Observed>,
+    /// The task's containers before the inventory was taken, in their order.
+    before: Vec<Before>,
+    /// The sandbox that the task had before, if that does not run.
+    lost_sandbox: Option<String>,
+}
+
+/// Which run of a container was the last one, and how far it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Before {
+    container_id: Option<String>,
+    restart_count: u32,
+    last_status: ContainerStatus,
+}
+
+/// An inventory, by task.
+#[derive(Debug)]
+pub(in crate::engine) struct ByTask<'i> {
+    containers: HashMap<&'i str, Vec<&'i Observed>>,
+    inventory: &'i Inventory,
+}
+
+impl<'i> ByTask<'i> {
+    pub(in crate::engine) fn new(inventory: &'i Inventory) -> Self {
+        let mut containers: HashMap<&str, Vec<&Observed>> = HashMap::new();
+        for container in &inventory.containers {
+            containers.entry(container.task_id.as_str()).or_default().push(container);
+        }
+        Self { containers, inventory }
+    }
+
+    /// What it says of `task`, as that was before the inventory was taken.
+    pub(in crate::engine) fn of(&self, task: &Task) -> Observation {
+        let observed = self.containers.get(task.id.as_str()).into_iter().flatten();
+        let lost = |sandbox_id: &&String| !self.inventory.sandboxes.contains(sandbox_id);
+        Observation {
+            observed: observed.map(|observed| Observed::clone(observed)).collect(),
+            before: task.containers.iter().map(Before::of).collect(),
+            lost_sandbox: task.attachment.sandbox_id.as_ref().filter(lost).cloned(),
+        }
+    }
+}
+
+impl Before {
+    fn of(container: &Container) -> Self {
+        let Container { container_id, restart_count, last_status, .. } = container;
+        Self { container_id: container_id.clone(), restart_count: *restart_count, last_status: *last_status }
+    }
+}
+
+impl Observation {
+    /// What must have happened to `task`, as it is now. Nothing is said of containers that are `busy`, by their index:
+    /// an action works on them, and what comes of it is an event of its own.
+    pub(in crate::engine) fn events(&self, task: &Task, busy: impl Fn(usize) -> bool) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (index, (container, before)) in task.containers.iter().zip(&self.before).enumerate() {
+            if !container.is_stopped() && *before == Before::of(container) && !busy(index) {
+                self.of_container(task, index, &mut events);
+            }
+        }
+        if self.lost_sandbox.is_some() && self.lost_sandbox == task.attachment.sandbox_id {
+            events.push(Event::Stop {
+                code: StopCode::InfrastructureHealth,
+                reason: reason::SANDBOX_LOST.to_owned(),
+            });
+        }
+        events
+    }
+
+    fn of_container(&self, task: &Task, index: usize, events: &mut Vec<Event>) {
+        let container = &task.containers[index];
+        let observed = self.observed.iter().find(|observed| is(observed, container));
+        match (observed, &container.container_id) {
+            // It was created, and the process died before that was committed.
+            (Some(observed), None) => {
+                let container_id = observed.container_id.clone();
+                let runtime_id = runtime_id(task);
+                events.push(Event::Created { container: index, container_id, runtime_id });
+                events.extend(seen(index, Some(observed)));
+            }
+            (Some(observed), Some(_)) if is_news(observed, container) => {
+                events.extend(seen(index, Some(observed)));
+            }
+            (None, Some(_)) => events.extend(seen(index, None)),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+}
+
+fn is(observed: &Observed, container: &Container) -> bool {
+    observed.name == container.name
+        && container.container_id.as_ref().is_none_or(|container_id| *container_id == observed.container_id)
+}
+
+/// Whether something is observed that the task has not seen before.
+fn is_news(observed: &Observed, container: &Container) -> bool {
+    // One that waits for its restart is still observed as it ended.
+    let later = |started_at: Option<_>| container.stopped_at.is_none_or(|ended| started_at > Some(ended));
+    match (&observed.state, container.last_status) {
+        (State::Created, _) => false,
+        (State::Running { healthy, .. }, ContainerStatus::Running) => match healthy {
+            Some(healthy) => *healthy != (container.health == Health::Healthy),
+            None => false,
+        },
+        (State::Running { since, .. }, _) => later(Some(*since)),
+        (State::Exited { .. }, ContainerStatus::Running) => true,
+        (State::Exited { started_at, .. }, _) => later(*started_at),
+    }
+}

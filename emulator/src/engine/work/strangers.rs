@@ -1,0 +1,53 @@
+//! What the runtime holds of this instance, and no task and no row of the store accounts for: it is removed.
+//!
+//! Left by a process that was killed, by a call that took longer than its caller waited, or by a removal that failed. One that
+//! resists is logged, and met again by the next pass.
+
+use std::collections::HashSet;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use tracing::warn;
+
+use crate::engine::context::Context;
+use crate::runtime::{self, Inventory};
+
+/// Removals at a time.
+const AT_ONCE: usize = 8;
+
+/// Removes the containers, then the shared parts, of tasks that are not live. What tasks whose rows cannot be read have on the
+/// runtime stays, so that a program that can read them finds it; a reset removes it.
+pub(in crate::engine) async fn remove_of_tasks(context: &Context, inventory: &Inventory) {
+    let runtime = &context.runtime;
+    // Asked after the inventory was taken: a task whose container is in it was live before.
+    let live = context.registry.live().into_iter().map(|task| task.id.clone());
+    let unreadable = context.unreadable().into_iter();
+    let known: HashSet<String> =
+        live.chain(unreadable.filter_map(|arn| arn.rsplit('/').next().map(str::to_owned))).collect();
+    let containers = inventory.containers.iter().filter(|container| !known.contains(&container.task_id));
+    let containers = containers.map(|container| &container.container_id);
+    remove_all(containers.map(|id| ("container", id, runtime.remove_container(id)))).await;
+    let shared = inventory.tasks.iter().filter(|task_id| !known.contains(*task_id));
+    remove_all(shared.map(|id| ("shared part of the task", id, runtime.release_task(id)))).await;
+}
+
+/// Removes the sandboxes that are not in `known`.
+pub(in crate::engine) async fn remove_sandboxes(
+    context: &Context,
+    known: &HashSet<String>,
+    inventory: &Inventory,
+) {
+    let sandboxes = inventory.sandboxes.iter().filter(|sandbox_id| !known.contains(*sandbox_id));
+    remove_all(sandboxes.map(|id| ("sandbox", id, context.runtime.remove_sandbox(id)))).await;
+}
+
+type Removal<'r> = (&'static str, &'r String, BoxFuture<'r, Result<(), runtime::Error>>);
+
+async fn remove_all<'r>(removals: impl Iterator<Item = Removal<'r>>) {
+    let removals = removals.map(|(kind, id, removal)| async move {
+        if let Err(error) = removal.await {
+            warn!(%error, "could not remove the {kind} {id}, which belongs to no task; it is tried again with the next audit");
+        }
+    });
+    futures::stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
+}

@@ -39,7 +39,7 @@ impl Engine {
             created_at: now,
         });
         let entries: Vec<Entry> = placed.tasks.iter().map(|task| Entry::of(task)).collect();
-        let (cluster, definition) = (order.cluster_arn, order.task_definition_arn);
+        let (cluster, definition) = (order.cluster_arn, order.template.task_definition_arn.clone());
         let kept = context
             .store
             .write(move |connection| {

@@ -17,17 +17,17 @@ const NO_ADDRESS: &str = "RESOURCE:ENI";
 
 /// The tasks of an order. Those for which no subnet has an address are failures; ids that are not known refuse it all.
 pub(super) fn place(order: &Order, pool: &Pool, activating: bool, now: Timestamp) -> Result<Ran, run::Error> {
-    let vpc = pool.vpc();
-    if let Some(unknown) = order.security_groups.iter().find(|group| !vpc.knows_security_group(group)) {
+    let (vpc, template) = (pool.vpc(), &order.template);
+    if let Some(unknown) = template.security_groups.iter().find(|group| !vpc.knows_security_group(group)) {
         return Err(run::Error::UnknownSecurityGroup(unknown.clone()));
     }
-    if let Some(unknown) = order.subnets.iter().find(|subnet| vpc.subnet(subnet).is_none()) {
+    if let Some(unknown) = template.subnets.iter().find(|subnet| vpc.subnet(subnet).is_none()) {
         return Err(run::Error::UnknownSubnet(unknown.clone()));
     }
     let mut ran = Ran::default();
     for nth in 0..usize::try_from(order.count).unwrap_or(0) {
-        let chosen = (0..order.subnets.len()).find_map(|step| {
-            let requested = &order.subnets[(nth + step) % order.subnets.len()];
+        let chosen = (0..template.subnets.len()).find_map(|step| {
+            let requested = &template.subnets[(nth + step) % template.subnets.len()];
             let subnet = vpc.subnet(requested)?;
             pool.promise(&subnet.subnet_id).then_some((requested, subnet))
         });
@@ -51,6 +51,7 @@ fn task(
     shows_activating: bool,
     now: Timestamp,
 ) -> Task {
+    let template = &order.template;
     let id = Uuid::new_v4().simple().to_string();
     let arn =
         |kind: &str, rest: &str| format!("arn:aws:ecs:{}:{}:{kind}/{rest}", order.region, order.account);
@@ -72,24 +73,24 @@ fn task(
         arn: arn("task", &format!("{}/{id}", order.cluster)),
         region: order.region.clone(),
         cluster_arn: order.cluster_arn.clone(),
-        task_definition_arn: order.task_definition_arn.clone(),
-        family: order.family.clone(),
+        task_definition_arn: template.task_definition_arn.clone(),
+        family: template.family.clone(),
         group: order.group.clone(),
         started_by: order.started_by.clone(),
         launch_type: order.launch_type.clone(),
         capacity_provider_name: order.capacity_providers.get(nth).cloned(),
-        platform_version: order.platform_version.clone(),
+        platform_version: template.platform_version.clone(),
         platform_family: "Linux".to_owned(),
-        cpu_architecture: order.cpu_architecture.clone(),
-        cpu: order.cpu,
-        memory: order.memory,
-        ephemeral_storage: order.ephemeral_storage.unwrap_or(fargate_facts::storage::INCLUDED),
-        ephemeral_storage_requested: order.ephemeral_storage.is_some(),
-        enable_execute_command: order.enable_execute_command,
-        overrides: if order.overrides.is_null() {
+        cpu_architecture: template.cpu_architecture.clone(),
+        cpu: template.cpu,
+        memory: template.memory,
+        ephemeral_storage: template.ephemeral_storage.unwrap_or(fargate_facts::storage::INCLUDED),
+        ephemeral_storage_requested: template.ephemeral_storage.is_some(),
+        enable_execute_command: template.enable_execute_command,
+        overrides: if template.overrides.is_null() {
             Value::Object(serde_json::Map::new())
         } else {
-            order.overrides.clone()
+            template.overrides.clone()
         },
         tags: order.tags.clone(),
         availability_zone,
@@ -114,16 +115,16 @@ fn task(
             id: Uuid::new_v4().to_string(),
             status: AttachmentStatus::Precreated,
             subnet_id: subnet_id.to_owned(),
-            security_groups: order.security_groups.clone(),
-            assign_public_ip: order.assign_public_ip,
+            security_groups: template.security_groups.clone(),
+            assign_public_ip: template.assign_public_ip,
             sandbox_id: None,
             network_interface_id: None,
             mac_address: None,
             private_dns_name: None,
             private_ipv4_address: None,
         },
-        containers: order.spec.containers.iter().map(container).collect(),
-        spec: order.spec.clone(),
+        containers: template.spec.containers.iter().map(container).collect(),
+        spec: template.spec.clone(),
         id,
     }
 }

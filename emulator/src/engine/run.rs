@@ -13,23 +13,12 @@ use crate::store::{self, Body, SqliteConnection, Store, client_tokens, tasks};
 /// The version of a [`Ran`] that is kept with its client token.
 const VERSION: u32 = 1;
 
-/// One RunTask, validated and merged by the API.
+/// What tasks are made of: frozen, with everything looked up and merged. Tasks can be launched from it again and again,
+/// without the request that it came from.
 #[derive(Clone, Debug)]
-pub struct Order {
-    /// 1 to 10.
-    pub count: u32,
-    pub region: String,
-    pub account: String,
-    pub cluster_arn: String,
-    /// The cluster's name, as it stands in the task's ARN.
-    pub cluster: String,
+pub struct Template {
     pub task_definition_arn: String,
     pub family: String,
-    pub group: String,
-    pub started_by: Option<String>,
-    pub launch_type: Option<String>,
-    /// The provider of each task, in order; empty if the launch type decided.
-    pub capacity_providers: Vec<String>,
     /// `1.4.0` or `1.3.0`; the API has resolved `LATEST`.
     pub platform_version: String,
     /// `X86_64` or `ARM64`.
@@ -43,13 +32,30 @@ pub struct Order {
     pub enable_execute_command: bool,
     /// As they came, for DescribeTasks.
     pub overrides: serde_json::Value,
-    pub tags: Vec<Tag>,
     /// As they came; the engine maps or refuses those that it does not know.
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
     pub assign_public_ip: bool,
-    pub client_token: Option<ClientToken>,
     pub spec: Spec,
+}
+
+/// Tasks to launch.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub template: Arc<Template>,
+    pub count: u32,
+    pub region: String,
+    pub account: String,
+    pub cluster_arn: String,
+    /// The cluster's name, as it stands in the task's ARN.
+    pub cluster: String,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub launch_type: Option<String>,
+    /// The provider of each task, in order; empty if the launch type decided.
+    pub capacity_providers: Vec<String>,
+    pub tags: Vec<Tag>,
+    pub client_token: Option<ClientToken>,
 }
 
 /// The idempotency token of a request, in its scope.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::run::{ClientToken, Order};
+use super::run::{ClientToken, Order, Template};
 use super::task::{AwsLogs, Condition, ContainerSpec, Dependency, Spec, Status, StopCode, Tag, Task};
 use super::{Engine, Options, cluster, definition, run, tag, vpc};
 use crate::clock::{Clock, Timestamp};
@@ -175,18 +175,30 @@ fn container(name: &str, environment: &[(&str, &str)]) -> ContainerSpec {
 }
 
 fn order(containers: Vec<ContainerSpec>) -> Order {
+    order_of(template(containers))
+}
+
+fn order_of(template: Template) -> Order {
     Order {
+        template: Arc::new(template),
         count: 1,
         region: "us-east-1".into(),
         account: "000000000000".into(),
         cluster_arn: CLUSTER.into(),
         cluster: "default".into(),
-        task_definition_arn: DEFINITION.into(),
-        family: "app".into(),
         group: "family:app".into(),
         started_by: None,
         launch_type: Some("FARGATE".into()),
         capacity_providers: Vec::new(),
+        tags: Vec::new(),
+        client_token: None,
+    }
+}
+
+fn template(containers: Vec<ContainerSpec>) -> Template {
+    Template {
+        task_definition_arn: DEFINITION.into(),
+        family: "app".into(),
         platform_version: "1.4.0".into(),
         cpu_architecture: "X86_64".into(),
         cpu: 256,
@@ -194,11 +206,9 @@ fn order(containers: Vec<ContainerSpec>) -> Order {
         ephemeral_storage: None,
         enable_execute_command: false,
         overrides: serde_json::Value::Null,
-        tags: Vec::new(),
         subnets: vec!["subnet-12345678".into()],
         security_groups: Vec::new(),
         assign_public_ip: false,
-        client_token: None,
         spec: Spec { containers, volumes: Vec::new(), shared_pid: false },
     }
 }
@@ -398,7 +408,10 @@ async fn a_full_subnet_is_a_failure_and_an_address_comes_back_when_a_task_ends()
     for _ in 1..free {
         assert!(pool.promise(&subnet.subnet_id));
     }
-    let here = || Order { subnets: vec![subnet.subnet_id.clone()], ..order(vec![container("app", &[])]) };
+    let here = || {
+        let subnets = vec![subnet.subnet_id.clone()];
+        order_of(Template { subnets, ..template(vec![container("app", &[])]) })
+    };
     let task = world.engine.run(here()).await.expect("accepted").tasks[0].arn.clone();
     let full = world.engine.run(here()).await.expect("answered");
     assert_eq!((full.tasks.len(), full.failures), (0, vec!["RESOURCE:ENI".to_owned()]));
@@ -411,9 +424,10 @@ async fn a_full_subnet_is_a_failure_and_an_address_comes_back_when_a_task_ends()
 #[tokio::test]
 async fn malformed_ids_refuse_the_order_and_nothing_is_kept() {
     let world = World::new().await;
-    let subnet = Order { subnets: vec!["subnet-x".into()], ..order(vec![container("app", &[])]) };
+    let template = || template(vec![container("app", &[])]);
+    let subnet = order_of(Template { subnets: vec!["subnet-x".into()], ..template() });
     assert!(matches!(world.engine.run(subnet).await, Err(run::Error::UnknownSubnet(id)) if id == "subnet-x"));
-    let group = Order { security_groups: vec!["default".into()], ..order(vec![container("app", &[])]) };
+    let group = order_of(Template { security_groups: vec!["default".into()], ..template() });
     assert!(
         matches!(world.engine.run(group).await, Err(run::Error::UnknownSecurityGroup(id)) if id == "default")
     );
@@ -494,4 +508,18 @@ async fn a_stop_that_comes_before_the_task_is_adopted_is_carried_out() {
     assert!(!world.engine.is_ready());
     world.engine.stop(&arn, StopCode::UserInitiated, "early".into()).await.expect("the stop is taken");
     assert_eq!(world.stopped(&arn).await.stopped_reason.as_deref(), Some("early"));
+}
+
+#[tokio::test]
+async fn more_than_ten_tasks_are_launched_from_one_template_again_and_again() {
+    let world = World::new().await;
+    let template = Arc::new(template(vec![container("app", &[("SIMULATED_EXIT_CODE", "0")])]));
+    let order = Order { template, count: 15, group: "service:web".into(), ..order(Vec::new()) };
+    for _ in 0..2 {
+        let ran = world.engine.run(order.clone()).await.expect("the order is accepted");
+        assert_eq!((ran.tasks.len(), ran.failures), (15, Vec::new()));
+        for task in &ran.tasks {
+            assert_eq!(world.stopped(&task.arn).await.containers[0].exit_code, Some(0));
+        }
+    }
 }

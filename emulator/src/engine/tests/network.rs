@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{World, container, order};
-use crate::engine::run::Order;
+use super::{World, container, order_of, template};
+use crate::engine::run::{Order, Template};
 use crate::engine::task::{StopCode, Task};
 use crate::engine::vpc::{
     Choice, Network, Peer, Permission, Protocol, SECURITY_GROUP_ID, SecurityGroup, Vpc,
@@ -40,11 +40,11 @@ fn given(vpc: Vpc) -> Choice {
 }
 
 fn in_group(vpc: &Vpc, group: &str) -> Order {
-    Order {
+    order_of(Template {
         subnets: vec![vpc.subnets[0].subnet_id.clone()],
         security_groups: vec![group.to_owned()],
-        ..order(vec![container("app", &[])])
-    }
+        ..template(vec![container("app", &[])])
+    })
 }
 
 impl World {

@@ -1,5 +1,6 @@
 //! RunTask.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -15,7 +16,7 @@ use crate::api::model::ecs::{
 use crate::api::shape::Enumeration as _;
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::definition::Definition;
-use crate::engine::run::{self, ClientToken, Order};
+use crate::engine::run::{self, ClientToken, Order, Template};
 use crate::engine::task as model;
 
 /// How long the engine may take to say what it is.
@@ -239,21 +240,10 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
             "its tasks run without these, which have no effect here: {ignored}"
         );
     }
-    Ok(Order {
-        count,
-        region: context.region.clone(),
-        account: context.account().to_owned(),
-        cluster_arn: cluster.arn,
-        cluster: cluster.name,
+    let group = input.group.unwrap_or_else(|| format!("family:{family}"));
+    let template = Template {
         task_definition_arn,
-        group: input.group.unwrap_or_else(|| format!("family:{family}")),
         family,
-        started_by: input.started_by,
-        launch_type: Some(LaunchType::Fargate.to_string()),
-        capacity_providers: match launch {
-            Launch::Fargate => Vec::new(),
-            Launch::Providers(providers) => providers,
-        },
         platform_version,
         cpu_architecture: architecture.map_or_else(|| "X86_64".to_owned(), ToString::to_string),
         cpu: merged.size.cpu,
@@ -261,12 +251,27 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
         ephemeral_storage: merged.ephemeral_storage,
         enable_execute_command: input.enable_execute_command == Some(true),
         overrides: serde_json::to_value(&merged.shown).map_err(Error::failure)?,
-        tags,
         subnets: vpc.subnets.clone().unwrap_or_default(),
         security_groups: vpc.security_groups.clone().unwrap_or_default(),
         assign_public_ip: vpc.assign_public_ip == Some(AssignPublicIp::Enabled),
-        client_token,
         spec: spec::of(&merged.definition, &context.region),
+    };
+    Ok(Order {
+        template: Arc::new(template),
+        count,
+        region: context.region.clone(),
+        account: context.account().to_owned(),
+        cluster_arn: cluster.arn,
+        cluster: cluster.name,
+        group,
+        started_by: input.started_by,
+        launch_type: Some(LaunchType::Fargate.to_string()),
+        capacity_providers: match launch {
+            Launch::Fargate => Vec::new(),
+            Launch::Providers(providers) => providers,
+        },
+        tags,
+        client_token,
     })
 }
 

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::Mistake;
+use super::mistake::{cidr, mistake, one_of};
 use super::rule::{Known, permission};
 use super::written::{self, File, Text};
 use crate::engine::vpc::{
@@ -237,31 +238,8 @@ fn sized(text: &Text) -> Result<Cidr, Mistake> {
     Err(mistake(text, format!("{block} has a prefix that no VPC or subnet has: expected /16 to /28")))
 }
 
-pub(super) fn cidr(text: &Text) -> Result<Cidr, Mistake> {
-    let block: Cidr = text.get_ref().parse().map_err(|_| {
-        let message = format!("{:?}: expected an IPv4 block such as 10.0.0.0/16", text.get_ref());
-        mistake(text, message)
-    })?;
-    let base = *block.block().start();
-    if base == block.base {
-        return Ok(block);
-    }
-    let begins = Cidr { base, ..block };
-    Err(mistake(text, format!("{block} is an address inside its block: expected {begins}")))
-}
-
 fn address(text: &Text) -> Result<Ipv4Addr, Mistake> {
     text.get_ref().parse().map_err(|_| {
         mistake(text, format!("{:?}: expected an IPv4 address such as 10.0.0.5", text.get_ref()))
     })
-}
-
-pub(super) fn mistake<T>(at: &Spanned<T>, message: impl Into<String>) -> Mistake {
-    Mistake { at: at.span(), message: message.into() }
-}
-
-/// `"a", "b"`, for what was expected.
-pub(super) fn one_of<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

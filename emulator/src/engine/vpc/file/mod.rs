@@ -7,6 +7,7 @@
 //! Every error names the file, the line, what is wrong there and what is expected.
 
 mod check;
+mod mistake;
 mod rule;
 mod written;
 

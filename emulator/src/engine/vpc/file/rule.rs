@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::Mistake;
-use super::check::{cidr, mistake, one_of};
+use super::mistake::{cidr, mistake, one_of};
 use super::written::{Port, Rule};
 use crate::engine::vpc::{Peer, Permission, Protocol};
 

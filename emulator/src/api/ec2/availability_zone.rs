@@ -53,7 +53,7 @@ impl Operation for Describe {
             zone_names,
         } = input;
         refuse_dry_run(dry_run)?;
-        let (vpc, _) = context.engine().vpc().await.map_err(Error::failure)?;
+        let (vpc, _) = describe::vpc(context).await?;
         let letters: BTreeSet<&str> =
             ZONES.into_iter().chain(vpc.subnets.iter().map(|subnet| subnet.zone.as_str())).collect();
         let mut zones: Vec<AvailabilityZone> =

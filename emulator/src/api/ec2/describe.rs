@@ -4,7 +4,17 @@ use super::error;
 use super::filter::{self, Field};
 use crate::api::model::ec2::Filter;
 use crate::api::shape::ErrorCode;
-use crate::api::{Error, page_token};
+use crate::api::{Context, Error, page_token};
+use crate::engine;
+use crate::engine::vpc::Vpc;
+
+/// The VPC, and the free addresses of its subnets.
+pub(super) async fn vpc(context: &Context) -> Result<(Vpc, Vec<usize>), Error> {
+    context.engine().vpc().await.map_err(|error| match error {
+        engine::Error::NotReady(not_ready) => Error::new(error::INTERNAL_ERROR, not_ready.to_string()),
+        other => Error::failure(other),
+    })
+}
 
 /// What is asked of one kind of resource.
 #[derive(Debug, Default)]

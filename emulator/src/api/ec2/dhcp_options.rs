@@ -44,7 +44,7 @@ impl Operation for Describe {
     ) -> Result<DescribeDhcpOptionsResult, Error> {
         let DescribeDhcpOptionsRequest { dry_run, filters, max_results, next_token, dhcp_options_ids } =
             input;
-        let (vpc, _) = context.engine().vpc().await.map_err(Error::failure)?;
+        let (vpc, _) = describe::vpc(context).await?;
         let mut servers: Vec<String> =
             vpc.dhcp_options.domain_name_servers.iter().map(ToString::to_string).collect();
         if servers.is_empty() {

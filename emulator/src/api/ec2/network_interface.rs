@@ -87,7 +87,7 @@ impl Operation for Describe {
             network_interface_ids,
             next_token,
         } = input;
-        let (vpc, _) = context.engine().vpc().await.map_err(Error::failure)?;
+        let (vpc, _) = describe::vpc(context).await?;
         let tasks = context.engine().all_tasks();
         let of_region = tasks.iter().filter(|task| task.region == context.region);
         let shown = of_region.filter_map(|task| interface(task, &vpc, context)).collect();

@@ -63,7 +63,7 @@ impl Operation for Describe {
         input: DescribeRouteTablesRequest,
     ) -> Result<DescribeRouteTablesResult, Error> {
         let DescribeRouteTablesRequest { dry_run, filters, max_results, next_token, route_table_ids } = input;
-        let (vpc, _) = context.engine().vpc().await.map_err(Error::failure)?;
+        let (vpc, _) = describe::vpc(context).await?;
         let question = Question { dry_run, ids: route_table_ids, filters, max_results, next_token };
         let (tables, next_token) = describe::answer(question, &KIND, shown(&vpc, context.account()))?;
         Ok(DescribeRouteTablesResult { route_tables: Some(tables), next_token })

@@ -82,7 +82,7 @@ impl Operation for Describe {
             max_results,
             next_token,
         } = input;
-        let (vpc, _) = context.engine().vpc().await.map_err(Error::failure)?;
+        let (vpc, _) = describe::vpc(context).await?;
         let account = context.account();
         let mut ids = group_ids.unwrap_or_default();
         // Names stand for the ids of their groups.

@@ -41,7 +41,7 @@ impl Operation for Describe {
         input: DescribeSubnetsRequest,
     ) -> Result<DescribeSubnetsResult, Error> {
         let DescribeSubnetsRequest { dry_run, filters, max_results, next_token, subnet_ids } = input;
-        let (vpc, free) = context.engine().vpc().await.map_err(Error::failure)?;
+        let (vpc, free) = describe::vpc(context).await?;
         let shown = vpc.subnets.iter().zip(free).map(|(subnet, free)| Subnet {
             subnet_id: Some(subnet.subnet_id.clone()),
             subnet_arn: Some(context.arn("ec2", format_args!("subnet/{}", subnet.subnet_id))),

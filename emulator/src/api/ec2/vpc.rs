@@ -48,7 +48,7 @@ impl Operation for Describe {
 
     async fn handle(context: &Context, input: DescribeVpcsRequest) -> Result<DescribeVpcsResult, Error> {
         let DescribeVpcsRequest { dry_run, filters, max_results, next_token, vpc_ids } = input;
-        let (vpc, _) = context.engine().vpc().await.map_err(Error::failure)?;
+        let (vpc, _) = describe::vpc(context).await?;
         let cidr = vpc.cidr.to_string();
         let association = VpcCidrBlockAssociation {
             association_id: Some(format!("vpc-cidr-assoc-{}", digits(&vpc.vpc_id))),

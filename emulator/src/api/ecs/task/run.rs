@@ -356,7 +356,7 @@ fn refused(error: run::Error) -> Error {
         )),
         run::Error::ClusterInactive => cluster::not_found(),
         run::Error::DefinitionInactive => inactive(),
-        run::Error::NotReady(not_ready) => Error::failure(not_ready),
+        run::Error::NotReady(not_ready) => Error::new(error::SERVER, not_ready.to_string()),
         run::Error::Store(source) => source.into(),
     }
 }

@@ -39,7 +39,7 @@ pub(in crate::engine) async fn remove_all(context: &Context) -> Result<(), Error
     let without_row = inventory.iter().flat_map(|inventory| &inventory.sandboxes);
     idle.extend(without_row.filter(|sandbox_id| !known.contains(*sandbox_id)).cloned());
 
-    let removals = idle.iter().map(|sandbox_id| remove(context, sandbox_id));
+    let removals = idle.into_iter().map(|sandbox_id| async move { remove(context, &sandbox_id).await });
     let removed: Vec<_> = futures::stream::iter(removals).buffer_unordered(AT_ONCE).collect().await;
     let mut failed: Vec<_> = removed.into_iter().filter_map(Result::err).collect();
     let left = failed.len();

@@ -70,7 +70,6 @@ async fn who_calls_is_known_by_its_sandbox_and_no_port_of_a_task_is_taken() {
                 assert_eq!(task.tells(&["call", "who", &at(inward)]).await, expected);
             }
         }
-        // Another task does not get there by the network: the address is not of it.
         let [first, _] = &tasks;
         let echoed = first.tells(&["mirror", "all", "3000000", &at(Inward::Metadata)]).await;
         assert_eq!(echoed, "3000000 true");

@@ -27,7 +27,10 @@ pub(super) fn directory(data_dir: &Path) -> Result<(), Error> {
         let name = entry.map_err(&attempted)?.file_name();
         is_ours &= OURS.iter().any(|ours| name == *ours);
     }
-    if is_ours { restrict(data_dir, 0o700).map_err(attempted) } else { Ok(()) }
+    if is_ours {
+        restrict(data_dir, 0o700);
+    }
+    Ok(())
 }
 
 /// Makes the database's file, if it is missing, and all files of the store their user's alone. SQLite gives those that it
@@ -39,19 +42,24 @@ pub(super) fn files(data_dir: &Path) -> Result<(), Error> {
         .append(true)
         .mode(0o600)
         .open(data_dir.join(DATABASE))
-        .map_err(&attempted)?;
+        .map_err(attempted)?;
     for name in OURS {
-        match restrict(&data_dir.join(name), 0o600) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            restricted => restricted.map_err(&attempted)?,
-        }
+        restrict(&data_dir.join(name), 0o600);
     }
     Ok(())
 }
 
-fn restrict(path: &Path, mode: u32) -> io::Result<()> {
-    if path.metadata()?.permissions().mode() & 0o777 == mode {
-        return Ok(());
+/// Sets the mode of what is there. A file system without modes, or a file of another user, ends no start.
+fn restrict(path: &Path, mode: u32) {
+    let restricted = path.metadata().and_then(|metadata| {
+        if metadata.permissions().mode() & 0o777 == mode {
+            return Ok(());
+        }
+        std::fs::set_permissions(path, Permissions::from_mode(mode))
+    });
+    if let Err(error) = restricted
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "others may be able to read this: its mode could not be set");
     }
-    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }

@@ -76,9 +76,9 @@ impl Drop for Acting {
 
 fn refused(code: StatusCode) -> Response {
     let reason = if code == StatusCode::NOT_FOUND { "NotFound" } else { "Other" };
-    let code = code.as_u16();
-    let status =
-        json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code });
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code.as_u16()
+    });
     (code, Json(status)).into_response()
 }
 

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use neargate::runtime::docker::{Options, Runtime};
-use neargate::runtime::{ContainerSpec, Filter, NetworkSpec, Resolver, Runtime as _, SandboxSpec, TaskSpec};
+use neargate::runtime::{
+    ContainerSpec, Filter, NetworkSpec, Process, Resolver, Runtime as _, SandboxSpec, TaskSpec,
+};
 
 const CPU: u32 = 256;
 const MEMORY: u32 = 512;
@@ -73,14 +75,20 @@ async fn measure(
 
         let task_id = uuid::Uuid::new_v4().simple().to_string();
         let began = Instant::now();
-        let task = TaskSpec { task_id: task_id.clone(), cpu: CPU, memory: MEMORY, volumes: Vec::new() };
+        let task = TaskSpec {
+            task_id: task_id.clone(),
+            cpu: CPU,
+            memory: MEMORY,
+            volumes: Vec::new(),
+            containers: Vec::new(),
+        };
         runtime.prepare_task(&task).await?;
         runtime.resolve_image(image).await?;
         let container = ContainerSpec {
             task_id: task_id.clone(),
             sandbox_id: spec.sandbox_id.clone(),
             name: "bench".to_owned(),
-            image: image.to_owned(),
+            process: Process { image: image.to_owned(), ..Process::default() },
             task_cpu: CPU,
             task_memory: MEMORY,
             ..ContainerSpec::default()

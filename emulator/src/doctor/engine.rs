@@ -25,6 +25,7 @@ pub(super) async fn checks(docker_host: Option<&str>) -> Vec<Check> {
     checks.push(limits(facts, &probe.inner.limits));
     checks.extend(kernel(facts));
     checks.push(memory(facts));
+    checks.push(disk());
     checks.extend(probe.sandbox().await);
     checks.push(images(&probe).await);
     probe.end().await;
@@ -128,6 +129,11 @@ fn kernel(facts: &Facts) -> Vec<Check> {
         .filter(|(_, able)| !able)
         .map(|(what, _)| missing(what))
         .collect()
+}
+
+/// What is limited on Fargate, where a task has 20 GiB or more of its own, and not here.
+fn disk() -> Check {
+    Check::ok("disk", "not limited per task: its files and its logs grow as far as the engine's disk does")
 }
 
 /// Whether it can be told for sure who ran out of memory.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::background::Background;
@@ -41,6 +42,8 @@ pub(super) struct Context {
     pub(super) supervisors: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
     /// Held while a task that has no supervisor is written and published: two of these do not cross.
     pub(super) unsupervised: tokio::sync::Mutex<()>,
+    /// Followers of containers' output. Each ends with its handle; a halt waits for the last write of all.
+    pub(super) followers: TaskTracker,
     /// Container id → whose it is.
     pub(super) routes: Mutex<HashMap<String, Route>>,
     /// ARNs of tasks whose rows cannot be read. They are left as they are, with what they have on the runtime.
@@ -66,6 +69,7 @@ impl Context {
             clock,
             supervisors: Mutex::default(),
             unsupervised: tokio::sync::Mutex::default(),
+            followers: TaskTracker::new(),
             routes: Mutex::default(),
             unreadable: Mutex::default(),
         }

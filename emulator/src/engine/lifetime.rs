@@ -182,6 +182,10 @@ impl Engine {
         context.set_not_ready("it is halted");
         let mut running = std::mem::take(&mut *self.0.running.lock());
         running.shutdown().await;
+        // They ended with their supervisors; a write that was begun is the store's before anything that follows.
+        context.followers.close();
+        context.followers.wait().await;
+        context.followers.reopen();
         context.supervisors.lock().clear();
         context.routes.lock().clear();
         context.ports.close_all();

@@ -9,12 +9,13 @@ use super::run::{ClientToken, Order, Template};
 use super::task::{AwsLogs, Condition, ContainerSpec, Dependency, Spec, Status, StopCode, Tag, Task};
 use super::{Engine, Options, cluster, definition, run, tag, vpc};
 use crate::clock::{Clock, Timestamp};
-use crate::runtime::{Runtime as _, faulty, simulated};
+use crate::runtime::{Process, Runtime as _, faulty, simulated};
 use crate::store::{Store, logs};
 
 mod faults;
 mod network;
 mod records;
+mod work;
 
 const CLUSTER: &str = "arn:aws:ecs:us-east-1:000000000000:cluster/default";
 const DEFINITION: &str = "arn:aws:ecs:us-east-1:000000000000:task-definition/app:1";
@@ -166,10 +167,9 @@ fn container(name: &str, environment: &[(&str, &str)]) -> ContainerSpec {
     let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     ContainerSpec {
         name: name.into(),
-        image: "app".into(),
+        process: Process { image: "app".into(), environment, ..Process::default() },
         essential: true,
         stop_timeout: 30,
-        environment,
         ..ContainerSpec::default()
     }
 }
@@ -254,7 +254,8 @@ async fn a_stop_answers_the_task_as_it_was_and_tells_137_from_143() {
 #[tokio::test]
 async fn what_cannot_start_says_why() {
     let world = World::new().await;
-    let missing = ContainerSpec { image: "missing:1".into(), ..container("app", &[]) };
+    let mut missing = container("app", &[]);
+    missing.process.image = "missing:1".into();
     let stopped = world.stopped(&world.run(vec![missing]).await.arn).await;
     assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
     let reason = stopped.stopped_reason.clone().unwrap_or_default();

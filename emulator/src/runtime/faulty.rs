@@ -14,9 +14,10 @@ use futures::stream::{self, BoxStream};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use super::logs::Cursor;
 use super::{
-    ContainerSpec, Error, Event, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec, Observed,
-    Sandbox, SandboxSpec, TaskSpec,
+    ContainerSpec, Error, Event, Exec, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec, Observed,
+    Sandbox, SandboxSpec, Session, TaskSpec, Usage,
 };
 use crate::clock::Clock;
 
@@ -37,6 +38,8 @@ pub enum Call {
     RemoveContainer,
     InspectContainer,
     Inventory,
+    Exec,
+    Stats,
     Logs,
     RemoveEverything,
 }
@@ -223,6 +226,14 @@ impl super::Runtime for Runtime {
         self.call(Call::Inventory, "", self.inner.inventory()).await
     }
 
+    async fn exec(&self, container_id: &str, exec: &Exec) -> Result<Session, Error> {
+        self.call(Call::Exec, container_id, self.inner.exec(container_id, exec)).await
+    }
+
+    async fn stats(&self, container_id: &str) -> Result<Usage, Error> {
+        self.call(Call::Stats, container_id, self.inner.stats(container_id)).await
+    }
+
     fn events(&self) -> BoxStream<'static, Event> {
         let runtime = self.clone();
         // Late events wait beside the stream, so that others overtake them.
@@ -244,10 +255,10 @@ impl super::Runtime for Runtime {
     }
 
     /// A log that fails ends with an error: at once, or after its first frame ([`Fault::ActThenFail`]).
-    fn logs(&self, container_id: &str, since: i64, follow: bool) -> BoxStream<'static, Result<Frame, Error>> {
+    fn logs(&self, container_id: &str, after: &Cursor) -> BoxStream<'static, Result<Frame, Error>> {
         let (runtime, subject) = (self.clone(), container_id.to_owned());
         let begins = self.fault(Call::Logs, container_id);
-        let frames = self.inner.logs(container_id, since, follow);
+        let frames = self.inner.logs(container_id, after);
         let error = |subject: &str| Err(failed(Call::Logs, subject, "a fault was injected"));
         match begins {
             None => frames,
@@ -299,7 +310,13 @@ mod tests {
         for (fault, acted) in [(Fault::Hang, false), (Fault::ActThenHang, true)] {
             let runtime = runtime();
             runtime.on_call(move |call, _| (call == Call::PrepareTask).then_some(fault));
-            let task = TaskSpec { task_id: "a".into(), cpu: 256, memory: 512, volumes: Vec::new() };
+            let task = TaskSpec {
+                task_id: "a".into(),
+                cpu: 256,
+                memory: 512,
+                volumes: Vec::new(),
+                containers: Vec::new(),
+            };
             let mut call = runtime.prepare_task(&task);
             assert!(futures::poll!(&mut call).is_pending());
             runtime.calm();

@@ -14,7 +14,9 @@ pub mod docker;
 pub mod faulty;
 mod inward;
 pub mod kind;
+pub mod logs;
 mod network;
+mod session;
 pub mod simulated;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ pub use self::inward::{Call, Inward};
 pub use self::network::{
     Allow, Block, Cidr, Filter, Network, NetworkSpec, Protocol, Resolver, Route, Sandbox, SandboxSpec, merged,
 };
+pub use self::session::{Exec, Input, Session, Size, Usage};
 use crate::clock::Timestamp;
 
 /// Runs sandboxes and containers of one Neargate instance. Every call may be repeated: what is there already is
@@ -62,13 +65,14 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// Makes what the containers of a task share: the cgroup with the task's limits, the volumes.
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error>;
 
-    /// Removes what [`Runtime::prepare_task`] made. Legal once the task's containers are removed.
+    /// Removes the task's containers, also those that nobody knows of, then what [`Runtime::prepare_task`] made. What
+    /// can't be removed does not keep the rest; the first error is returned.
     async fn release_task(&self, task_id: &str) -> Result<(), Error>;
 
     /// Finds the image on the engine, else pulls it.
     async fn resolve_image(&self, image: &str) -> Result<Image, Error>;
 
-    /// Creates a container joined to the task's sandbox. Answers its id.
+    /// Creates a container joined to the task's sandbox, or finds the one that an earlier call made. Returns its id.
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error>;
 
     /// Starts a created container. [`Event::Started`] follows from the engine's own event.
@@ -86,14 +90,20 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// Everything of this instance that the runtime holds, for adoption after a restart.
     async fn inventory(&self) -> Result<Inventory, Error>;
 
+    /// Runs one more process in a running container.
+    async fn exec(&self, container_id: &str, exec: &Exec) -> Result<Session, Error>;
+
+    /// What a running container uses now.
+    async fn stats(&self, container_id: &str) -> Result<Usage, Error>;
+
     /// What happens to this instance's containers from now on. The stream does not end while the runtime lives:
     /// it reconnects, and then says [`Event::Resync`], for events may have been missed.
     fn events(&self) -> BoxStream<'static, Event>;
 
-    /// The container's output in the order in which the engine keeps it, from the first frame whose timestamp is
-    /// not before `since` (whole seconds since the epoch; 0 for all). With `follow` it ends when the container
-    /// has stopped and its output is read. The order of frames is the same on every call.
-    fn logs(&self, container_id: &str, since: i64, follow: bool) -> BoxStream<'static, Result<Frame, Error>>;
+    /// The container's output in the order in which the engine keeps it, from the frame after `after` on. It ends when
+    /// the container has stopped and its output is read. The order of frames is the same on every call.
+    /// [`Error::Unreadable`] is about the log itself, every other error about the way to it.
+    fn logs(&self, container_id: &str, after: &logs::Cursor) -> BoxStream<'static, Result<Frame, Error>>;
 
     /// Ends everything that this instance holds on the runtime: containers, sandboxes, volumes, cgroups, networks.
     async fn remove_everything(&self) -> Result<(), Error>;
@@ -121,18 +131,36 @@ pub struct TaskSpec {
     pub memory: u32,
     /// Names of the bind-mount volumes, empty at the start, gone with the task.
     pub volumes: Vec<String>,
+    /// All its containers: some runtimes make a task with all that will ever run in it.
+    pub containers: Vec<ContainerSpec>,
 }
 
-/// A container to create. What ECS leaves to the image is `None` or empty.
+/// A container to create.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerSpec {
     pub task_id: String,
     pub sandbox_id: String,
     /// The name in the task definition.
     pub name: String,
+    pub process: Process,
+    /// The containers of the task share one PID namespace (`pidMode: task`): the name of the one that holds it,
+    /// `None` in that one itself.
+    pub share_pid_with: Option<String>,
+    /// The task's limits, which a container without its own also gets, so that a JVM or a Go program sizes
+    /// itself by them. In [`TaskSpec`]'s units.
+    pub task_cpu: u32,
+    pub task_memory: u32,
+}
+
+/// What runs in a container, and with which means. What ECS leaves to the image is `None` or empty.
+///
+/// The JSON of it is part of every stored task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Process {
     pub image: String,
     pub entry_point: Option<Vec<String>>,
     pub command: Option<Vec<String>>,
+    /// In order; no name twice.
     pub environment: Vec<(String, String)>,
     pub user: Option<String>,
     pub working_directory: Option<String>,
@@ -140,28 +168,22 @@ pub struct ContainerSpec {
     pub interactive: bool,
     pub pseudo_terminal: bool,
     pub init_process: bool,
-    /// The containers of the task share one PID namespace (`pidMode: task`): the name of the one that holds it,
-    /// `None` in that one itself.
-    pub share_pid_with: Option<String>,
     pub add_capabilities: Vec<String>,
     pub drop_capabilities: Vec<String>,
     pub ulimits: Vec<Ulimit>,
     pub sysctls: BTreeMap<String, String>,
+    #[serde(rename = "docker_labels")]
     pub labels: BTreeMap<String, String>,
     pub health_check: Option<HealthCheck>,
     pub mounts: Vec<Mount>,
     /// Names of containers of the same task whose volumes are mounted too, and whether read-only.
     pub volumes_from: Vec<(String, bool)>,
-    /// CPU units reserved for the container: its share of the task when the task is busy.
+    /// CPU units reserved for the container: its share of the task when the task is busy. 0 where unset.
     pub cpu: u32,
     /// MiB; the container's own hard limit.
     pub memory: Option<u32>,
     /// MiB; the container's own soft limit.
     pub memory_reservation: Option<u32>,
-    /// The task's limits, which a container without its own also gets, so that a JVM or a Go program sizes
-    /// itself by them.
-    pub task_cpu: u32,
-    pub task_memory: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,7 +306,31 @@ pub enum Error {
     /// The engine assigns the addresses of this network, and has none left.
     #[error("the network {network} has no free address")]
     NetworkFull { network: String },
+    /// A volume of a task could not be made.
+    #[error("{reason}")]
+    Volume { name: String, reason: String },
+    /// The engine has the container and cannot give its output: the file is damaged or was removed.
+    #[error("{reason}")]
+    Unreadable { container_id: String, reason: String },
+    /// The engine was asked and did not answer in time. It may still do it.
+    #[error("{attempted}: {reason}")]
+    NoAnswer { attempted: String, reason: String },
     /// The engine refused or failed; `reason` is its own message.
     #[error("{attempted}: {reason}")]
     Failed { attempted: String, reason: String },
+}
+
+impl Error {
+    /// Whether the same call may succeed a moment later: the engine is away, or did not answer.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NoAnswer { .. })
+    }
+
+    /// The engine's own words, without what was attempted.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NoAnswer { reason, .. } | Self::Failed { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
 }

@@ -11,7 +11,8 @@
 //! | `SIMULATED_IGNORE_SIGTERM` | any value: a stop ends it only by SIGKILL |
 //! | `SIMULATED_HEALTHY` | `true` or `false`: what its health check says |
 //!
-//! An image whose name begins with `missing` is not there.
+//! An image whose name begins with `missing` is not there. A process that is run beside a container's own writes its own
+//! command as a line, then what it reads, and ends with 0 when its input does.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -19,18 +20,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use bytes::Bytes;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::io::DuplexStream;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use uuid::Uuid;
 
 use super::inward::Calls;
+use super::logs::Cursor;
 use super::{
-    Call, Cidr, ContainerSpec, Error, Event, Exit, Filter, Frame, Image, Info, Inventory, Inward, Network,
-    NetworkSpec, Observed, Sandbox, SandboxSpec, State, Stream, TaskSpec,
+    Call, Cidr, ContainerSpec, Error, Event, Exec, Exit, Filter, Frame, Image, Info, Input, Inventory,
+    Inward, Network, NetworkSpec, Observed, Sandbox, SandboxSpec, Session, Size, State, Stream, TaskSpec,
+    Usage,
 };
 use crate::clock::Clock;
 
@@ -249,7 +253,16 @@ impl super::Runtime for Runtime {
     }
 
     async fn release_task(&self, task_id: &str) -> Result<(), Error> {
-        self.0.world.lock().tasks.remove(task_id);
+        let world = || self.0.world.lock();
+        let containers: Vec<String> = {
+            let world = world();
+            let of_task = world.containers.iter().filter(|(_, container)| container.task_id == task_id);
+            of_task.map(|(id, _)| id.clone()).collect()
+        };
+        for container_id in containers {
+            self.remove_container(&container_id).await?;
+        }
+        world().tasks.remove(task_id);
         Ok(())
     }
 
@@ -267,18 +280,18 @@ impl super::Runtime for Runtime {
         let container = Container {
             task_id: spec.task_id.clone(),
             name: spec.name.clone(),
-            script: Script::read(&spec.environment),
+            script: Script::read(&spec.process.environment),
             state: State::Created,
             frames: Vec::new(),
             stopped: watch::Sender::new(true),
         };
         let mut world = self.0.world.lock();
         // As on Docker, where a container's name carries its task's and its own.
-        if world.containers.values().any(|other| other.task_id == spec.task_id && other.name == spec.name) {
-            return Err(Error::Failed {
-                attempted: format!("create container {}", spec.name),
-                reason: "the name is already in use".to_owned(),
-            });
+        let mut others = world.containers.iter();
+        if let Some((made_before, _)) =
+            others.find(|(_, other)| other.task_id == spec.task_id && other.name == spec.name)
+        {
+            return Ok(made_before.clone());
         }
         world.containers.insert(container_id.clone(), container);
         Ok(container_id)
@@ -294,6 +307,9 @@ impl super::Runtime for Runtime {
                     reason: "no such container".to_owned(),
                 });
             };
+            if matches!(container.state, State::Running { .. }) {
+                return Ok(());
+            }
             let script = container.script.clone();
             container.state = State::Running { since, healthy: script.healthy };
             container.frames.extend(self.frames(script.lines));
@@ -339,6 +355,26 @@ impl super::Runtime for Runtime {
         })
     }
 
+    async fn exec(&self, container_id: &str, exec: &Exec) -> Result<Session, Error> {
+        self.0.running(container_id)?;
+        let (to_output, from_input) = mpsc::unbounded_channel();
+        let command = Bytes::from(format!("{}\n", exec.command.join(" ")));
+        let echo = stream::unfold(from_input, |mut input| async move { Some((input.recv().await?, input)) });
+        Ok(Session {
+            output: stream::once(std::future::ready(command))
+                .chain(echo)
+                .map(|bytes| Ok((Stream::Stdout, bytes)))
+                .boxed(),
+            input: Box::new(Echo(to_output)),
+            exit_code: std::future::ready(Ok(0)).boxed(),
+        })
+    }
+
+    async fn stats(&self, container_id: &str) -> Result<Usage, Error> {
+        self.0.running(container_id)?;
+        Ok(Usage { at: self.0.clock.now(), processes: 1, ..Usage::default() })
+    }
+
     fn events(&self) -> BoxStream<'static, Event> {
         let events = self.0.events.subscribe();
         stream::unfold(events, |mut events| async move {
@@ -351,25 +387,57 @@ impl super::Runtime for Runtime {
         .boxed()
     }
 
-    fn logs(&self, container_id: &str, since: i64, follow: bool) -> BoxStream<'static, Result<Frame, Error>> {
+    fn logs(&self, container_id: &str, after: &Cursor) -> BoxStream<'static, Result<Frame, Error>> {
+        let (since, skip) = after.resume(self.0.clock.now().millis().div_euclid(1000));
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let (frames, stopped) = match self.0.world.lock().containers.get(container_id) {
             Some(container) => (container.frames.clone(), container.stopped.subscribe()),
             None => return stream::empty().boxed(),
         };
-        let frames =
-            frames.into_iter().filter(move |frame| frame.timestamp.div_euclid(1_000_000_000) >= since);
+        let frames = frames
+            .into_iter()
+            .filter(move |frame| frame.timestamp.div_euclid(1_000_000_000) >= since)
+            .skip(skip);
         let end = stream::once(async move {
             let mut stopped = stopped;
-            if follow {
-                // A container that is removed drops its sender: that is an end as well.
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            }
+            // A container that is removed drops its sender: that is an end as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
         });
         stream::iter(frames.map(Ok)).chain(end.filter_map(|()| std::future::ready(None))).boxed()
     }
 
     async fn remove_everything(&self) -> Result<(), Error> {
         *self.0.world.lock() = World::default();
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Fails for a container that does not run.
+    fn running(&self, container_id: &str) -> Result<(), Error> {
+        let world = self.world.lock();
+        match world.containers.get(container_id).map(|container| &container.state) {
+            Some(State::Running { .. }) => Ok(()),
+            _ => Err(Error::Failed {
+                attempted: format!("look into the container {container_id}"),
+                reason: "it does not run".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Input that comes back as output.
+struct Echo(mpsc::UnboundedSender<Bytes>);
+
+#[async_trait]
+impl Input for Echo {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        // An error means that nobody reads the output any more.
+        let _ = self.0.send(Bytes::copy_from_slice(bytes));
+        Ok(())
+    }
+
+    async fn resize(&mut self, _: Size) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -382,5 +450,30 @@ impl Container {
             name: self.name.clone(),
             state: self.state.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+
+    use super::super::Runtime as _;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_beside_a_running_container_reads_and_writes_to_its_end() {
+        let runtime = Runtime::new(Clock::system());
+        let container_id = runtime.create_container(&ContainerSpec::default()).await.expect("created");
+        let exec = Exec { command: vec!["echo".into(), "it".into()], terminal: false };
+        assert!(runtime.exec(&container_id, &exec).await.is_err(), "it does not run");
+        runtime.start_container(&container_id).await.expect("started");
+        let Session { output, mut input, exit_code } =
+            runtime.exec(&container_id, &exec).await.expect("a session");
+        input.write(b"words").await.expect("written");
+        drop(input);
+        let output: Vec<_> = output.try_collect().await.expect("read");
+        let text: Vec<u8> = output.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect();
+        assert_eq!((text.as_slice(), exit_code.await.expect("a code")), (&b"echo it\nwords"[..], 0));
+        assert_eq!(runtime.stats(&container_id).await.expect("it runs").processes, 1);
     }
 }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use neargate::runtime::{ContainerSpec, HealthCheck, Mount, Runtime as _, State, Ulimit};
+use futures::TryStreamExt;
+use neargate::runtime::{
+    ContainerSpec, Exec, HealthCheck, Mount, Runtime as _, Session, Size, State, Stream, Ulimit,
+};
 
-use crate::support::{event, exit, observed, with_world};
+use crate::support::{event, exit, observed, said, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_of_a_task_share_localhost() {
@@ -40,23 +43,25 @@ async fn a_container_gets_what_its_definition_says() {
             task.output(spec).await
         };
         let variable = with("environment", &["show", "COLOUR"], &|spec| {
-            spec.environment = vec![("COLOUR".to_owned(), "a=b c".to_owned())];
+            spec.process.environment = vec![("COLOUR".to_owned(), "a=b c".to_owned())];
         });
         assert_eq!(variable.await, "a=b c\n");
         assert_eq!(with("image", &["show", "FROM_IMAGE"], &|_| {}).await, "yes\n");
-        let directory =
-            with("directory", &["directory"], &|spec| spec.working_directory = Some("/data".to_owned()));
+        let directory = with("directory", &["directory"], &|spec| {
+            spec.process.working_directory = Some("/data".to_owned())
+        });
         assert_eq!(directory.await, "/data\n");
         let replaced = with("entry-point", &[], &|spec| {
-            spec.entry_point = Some(["/tool", "print", "its own"].map(str::to_owned).to_vec());
-            spec.command = None;
+            spec.process.entry_point = Some(["/tool", "print", "its own"].map(str::to_owned).to_vec());
+            spec.process.command = None;
         });
         assert_eq!(replaced.await, "its own");
-        let user =
-            with("user", &["cat", "/proc/self/status"], &|spec| spec.user = Some("1234:5678".to_owned()));
+        let user = with("user", &["cat", "/proc/self/status"], &|spec| {
+            spec.process.user = Some("1234:5678".to_owned())
+        });
         assert!(user.await.contains("Uid:\t1234\t1234"));
         let sysctl = with("sysctl", &["cat", "/proc/sys/net/core/somaxconn"], &|spec| {
-            spec.sysctls = [("net.core.somaxconn".to_owned(), "1234".to_owned())].into();
+            spec.process.sysctls = [("net.core.somaxconn".to_owned(), "1234".to_owned())].into();
         });
         assert_eq!(sysctl.await, "1234\n");
         let host = with("hostname", &["cat", "/etc/hostname"], &|_| {});
@@ -81,8 +86,8 @@ async fn a_container_has_fargates_capabilities_and_no_more() {
         let status = ["cat", "/proc/self/status"];
         assert_eq!(capabilities(task.spec("default", &status).await).await, DEFAULT);
         let mut spec = task.spec("changed", &status).await;
-        spec.add_capabilities = vec!["SYS_PTRACE".to_owned()];
-        spec.drop_capabilities = vec!["NET_RAW".to_owned()];
+        spec.process.add_capabilities = vec!["SYS_PTRACE".to_owned()];
+        spec.process.drop_capabilities = vec!["NET_RAW".to_owned()];
         assert_eq!(capabilities(spec).await, (DEFAULT | SYS_PTRACE) & !NET_RAW);
     })
     .await;
@@ -93,7 +98,8 @@ async fn more_open_files_than_the_engine_may_give_are_capped_and_not_refused() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         let mut spec = task.spec("limits", &["cat", "/proc/self/limits"]).await;
-        spec.ulimits = vec![Ulimit { name: "nofile".to_owned(), soft: 1_000, hard: i64::from(i32::MAX) }];
+        spec.process.ulimits =
+            vec![Ulimit { name: "nofile".to_owned(), soft: 1_000, hard: i64::from(i32::MAX) }];
         let limits = task.output(spec).await;
         let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         assert_eq!(line.split_whitespace().nth(3), Some("1000"), "{line}");
@@ -114,18 +120,18 @@ async fn a_read_only_root_can_be_written_nowhere_but_in_volumes() {
             |read_only| vec![Mount { volume: "shared".to_owned(), path: "/shared".to_owned(), read_only }];
         let run = async |name: &str, path: &str, mounts: Vec<Mount>| {
             let mut spec = task.spec(name, &["write", path, "words"]).await;
-            spec.readonly_root_filesystem = true;
-            spec.mounts = mounts;
+            spec.process.readonly_root_filesystem = true;
+            spec.process.mounts = mounts;
             exit(&world.runtime, &task.run(spec).await).await.code
         };
         assert_eq!(run("root", "/file", vec![]).await, 101, "a panic of the tool");
         assert_eq!(run("volume", "/shared/file", volume(false)).await, 0);
         assert_eq!(run("read-only-volume", "/shared/other", volume(true)).await, 101);
         let mut reader = task.spec("reader", &["cat", "/elsewhere/file"]).await;
-        reader.mounts = vec![Mount { path: "/elsewhere".to_owned(), ..volume(true).remove(0) }];
+        reader.process.mounts = vec![Mount { path: "/elsewhere".to_owned(), ..volume(true).remove(0) }];
         assert_eq!(task.output(reader).await, "words", "the containers share the volume");
         let mut from = task.spec("from", &["cat", "/shared/file"]).await;
-        from.volumes_from = vec![("volume".to_owned(), true)];
+        from.process.volumes_from = vec![("volume".to_owned(), true)];
         assert_eq!(task.output(from).await, "words");
     })
     .await;
@@ -138,10 +144,10 @@ async fn an_empty_volume_begins_with_what_the_image_has_there() {
         let mount =
             |path: &str| vec![Mount { volume: "data".to_owned(), path: path.to_owned(), read_only: false }];
         let mut first = task.spec("first", &["exit", "0"]).await;
-        first.mounts = mount("/data");
+        first.process.mounts = mount("/data");
         assert_eq!(exit(&world.runtime, &task.run(first).await).await.code, 0);
         let mut second = task.spec("second", &["cat", "/elsewhere/seed"]).await;
-        second.mounts = mount("/elsewhere");
+        second.process.mounts = mount("/elsewhere");
         assert_eq!(task.output(second).await, "from the image");
     })
     .await;
@@ -167,7 +173,7 @@ async fn the_definitions_health_check_counts_and_the_images_does_not() {
         // The image's own would fail within a second or two: the other container's time is its time as well.
         let unchecked = task.run_tool("unchecked", &["hold"]).await;
         let mut spec = task.spec("checked", &["hold"]).await;
-        spec.health_check = Some(HealthCheck {
+        spec.process.health_check = Some(HealthCheck {
             command: ["CMD", "/tool", "exists", "/healthy"].map(str::to_owned).to_vec(),
             interval: 1,
             timeout: 2,
@@ -206,7 +212,7 @@ async fn a_stop_is_sigterm_and_then_sigkill() {
         assert_eq!((killed.code, killed.oom_killed), (137, false));
 
         let mut spec = task.spec("heeds", &["hold"]).await;
-        spec.init_process = true;
+        spec.process.init_process = true;
         let heeds = task.run(spec).await;
         world.runtime.stop_container(&heeds, Duration::from_secs(60)).await.unwrap();
         assert_eq!(exit(&world.runtime, &heeds).await.code, 143);
@@ -247,10 +253,69 @@ async fn what_can_not_start_says_why_in_the_engines_words() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         let mut spec = task.spec("app", &[]).await;
-        spec.entry_point = Some(vec!["/nowhere".to_owned()]);
+        spec.process.entry_point = Some(vec!["/nowhere".to_owned()]);
         let id = world.runtime.create_container(&spec).await.unwrap();
         let refusal = world.runtime.start_container(&id).await.unwrap_err().to_string();
         assert!(refusal.contains("/nowhere") && refusal.contains("no such file or directory"), "{refusal}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_released_with_containers_that_nobody_knows_of() {
+    with_world(|world| async move {
+        let task = world.task(4, 256, 512, &["shared"]).await;
+        let mut spec = task.spec("running", &["hold"]).await;
+        spec.process.mounts =
+            vec![Mount { volume: "shared".to_owned(), path: "/shared".to_owned(), read_only: false }];
+        task.run(spec.clone()).await;
+        world.runtime.create_container(&ContainerSpec { name: "created".to_owned(), ..spec }).await.unwrap();
+        world.runtime.release_task(&task.task_id).await.unwrap();
+        let left = world.runtime.inventory().await.unwrap();
+        assert!(left.containers.is_empty() && left.tasks.is_empty(), "{left:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_beside_the_containers_own_has_its_output_and_exit_code() {
+    with_world(|world| async move {
+        let task = world.task(4, 256, 512, &[]).await;
+        let id = task.run_tool("app", &["hold"]).await;
+        let run = async |words: &[&str], terminal: bool| {
+            let command = std::iter::once("/tool").chain(words.iter().copied()).map(str::to_owned).collect();
+            let Session { output, mut input, exit_code } =
+                world.runtime.exec(&id, &Exec { command, terminal }).await.unwrap();
+            if terminal {
+                input.resize(Size { columns: 80, rows: 24 }).await.unwrap();
+            }
+            let pieces: Vec<(Stream, bytes::Bytes)> = output.try_collect().await.unwrap();
+            let of = |stream: Stream| {
+                let pieces = pieces.iter().filter(|(from, _)| *from == stream);
+                String::from_utf8(pieces.flat_map(|(_, bytes)| bytes.to_vec()).collect()).unwrap()
+            };
+            (of(Stream::Stdout), of(Stream::Stderr), exit_code.await.unwrap())
+        };
+        assert_eq!(run(&["print", "words"], false).await, ("words".to_owned(), String::new(), 0));
+        assert_eq!(run(&["print", "words"], true).await, ("words".to_owned(), String::new(), 0));
+        assert_eq!(run(&["exit", "3"], false).await.2, 3);
+        let (output, errors, _) = run(&["lines", "2"], false).await;
+        assert_eq!((output.as_str(), errors.as_str()), ("line 0\n", "line 1\n"));
+        assert!(world.runtime.exec(&"0".repeat(64), &Exec::default()).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_container_uses_is_counted() {
+    with_world(|world| async move {
+        let task = world.task(4, 256, 512, &[]).await;
+        let id = task.run_tool("app", &["hog", "64"]).await;
+        said(&world.runtime, &id, "holds").await;
+        let usage = world.runtime.stats(&id).await.unwrap();
+        assert!((64 << 20..512 << 20).contains(&usage.memory), "{usage:?}");
+        assert_eq!(usage.memory_limit, 512 << 20);
+        assert!(usage.cpu_nanoseconds > 0 && usage.processes == 1 && usage.at.millis() > 0, "{usage:?}");
     })
     .await;
 }

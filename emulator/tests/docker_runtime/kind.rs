@@ -110,7 +110,9 @@ async fn disguised(world: &World, cluster: &str) {
     let task = world.task(10, 256, 512, &[]).await;
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let mut spec = task.spec("disguised", &["hold"]).await;
-    spec.labels.extend([label("io.x-k8s.kind.cluster", cluster), label("io.x-k8s.kind.role", "worker")]);
+    spec.process
+        .labels
+        .extend([label("io.x-k8s.kind.cluster", cluster), label("io.x-k8s.kind.role", "worker")]);
     task.run(spec).await;
 }
 

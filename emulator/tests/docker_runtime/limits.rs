@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use neargate::runtime::Runtime as _;
 
-use crate::support::{Task, World, eventually, exit, said, with_world};
+use crate::support::{Task, World, docker, eventually, exit, said, with_world};
 
 /// Whether the limits of a task can be held here; without, these tests have nothing to see.
 async fn holds_task_limits(world: &World) -> bool {
@@ -77,6 +77,24 @@ async fn a_released_task_leaves_no_cgroup() {
             .filter(|path| path.exists())
             .collect();
         assert_eq!(left, Vec::<PathBuf>::new());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_has_a_limit_of_processes_and_so_has_each_container() {
+    with_world(|world| async move {
+        if !holds_task_limits(&world).await {
+            return;
+        }
+        for (n, cpu, limit) in [(4, 256, 1024), (5, 2048, 2048)] {
+            let task = world.task(n, cpu, 4096, &[]).await;
+            let id = task.run_tool("app", &["hold"]).await;
+            let file = task_directory(&world, &task, "pids").join("pids.max");
+            assert_eq!(std::fs::read_to_string(file).unwrap().trim(), limit.to_string());
+            let container = docker().inspect_container(&id, None).await.unwrap();
+            assert_eq!(container.host_config.unwrap().pids_limit, Some(limit));
+        }
     })
     .await;
 }

@@ -1,9 +1,10 @@
 //! The output of a container, whole and in order.
 
 use futures::TryStreamExt;
-use neargate::runtime::{Frame, Runtime as _, Stream};
+use neargate::runtime::logs::Cursor;
+use neargate::runtime::{Error, Frame, Runtime as _, Stream};
 
-use crate::support::{exit, whole_log, with_world};
+use crate::support::{docker, exit, whole_log, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_followed_log_has_every_line_to_the_end_each_time() {
@@ -25,7 +26,7 @@ async fn a_followed_log_has_every_line_to_the_end_each_time() {
                     "round {round} {stream:?}"
                 );
             }
-            let again: Vec<Frame> = world.runtime.logs(&id, 0, false).try_collect().await.unwrap();
+            let again: Vec<Frame> = world.runtime.logs(&id, &Cursor::default()).try_collect().await.unwrap();
             assert!(again == frames, "round {round}: the order of frames is the same on every read");
         }
     })
@@ -33,19 +34,44 @@ async fn a_followed_log_has_every_line_to_the_end_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_is_read_from_a_second_on_inclusively() {
+async fn a_log_is_read_on_from_every_frame() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         let id = task.run_tool("writer", &["lines", "10"]).await;
         exit(&world.runtime, &id).await;
-        let all: Vec<Frame> = world.runtime.logs(&id, 0, false).try_collect().await.unwrap();
-        let second = all.last().unwrap().timestamp / 1_000_000_000;
-        for (since, expected) in [
-            (second, all.iter().filter(|frame| frame.timestamp / 1_000_000_000 >= second).count()),
-            (second + 1, 0),
-        ] {
-            let read: Vec<Frame> = world.runtime.logs(&id, since, true).try_collect().await.unwrap();
-            assert_eq!(read.len(), expected, "since {since} of {all:?}");
+        let all = whole_log(&world.runtime, &id).await;
+        let mut cursor = Cursor::default();
+        for read in 0..=all.len() {
+            let rest: Vec<Frame> = world.runtime.logs(&id, &cursor).try_collect().await.unwrap();
+            assert!(rest == all[read..], "after {read} frames: {rest:?}");
+            all.get(read).inspect(|frame| cursor.advance(frame.timestamp));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_damaged_or_was_removed_is_unreadable() {
+    with_world(|world| async move {
+        let task = world.task(4, 256, 512, &[]).await;
+        let id = task.run_tool("writer", &["lines", "10"]).await;
+        exit(&world.runtime, &id).await;
+        let mut cursor = Cursor::default();
+        whole_log(&world.runtime, &id).await.iter().for_each(|frame| cursor.advance(frame.timestamp));
+        let file = docker().inspect_container(&id, None).await.unwrap().log_path.unwrap();
+        std::fs::remove_file(&file).unwrap();
+        for damage in ["a directory in its place", "a new, empty one", "none"] {
+            match damage {
+                "a directory in its place" => std::fs::create_dir(&file).unwrap(),
+                "a new, empty one" => std::fs::write(&file, "").unwrap(),
+                _ => {}
+            }
+            let read: Result<Vec<Frame>, Error> = world.runtime.logs(&id, &cursor).try_collect().await;
+            match read {
+                Err(Error::Unreadable { reason, .. }) => assert!(!reason.is_empty(), "{damage}"),
+                other => panic!("{damage}: {other:?}"),
+            }
+            let _ = std::fs::remove_dir(&file).or_else(|_| std::fs::remove_file(&file));
         }
     })
     .await;
@@ -57,7 +83,7 @@ async fn the_parts_of_a_long_line_come_as_they_are() {
         let task = world.task(4, 256, 512, &[]).await;
         for terminal in [false, true] {
             let mut spec = task.spec(&format!("terminal-{terminal}"), &["long", "40000"]).await;
-            spec.pseudo_terminal = terminal;
+            spec.process.pseudo_terminal = terminal;
             let id = task.run(spec).await;
             let frames = whole_log(&world.runtime, &id).await;
             let text: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes.to_vec()).collect();
@@ -74,7 +100,8 @@ async fn the_parts_of_a_long_line_come_as_they_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_container_that_is_gone_is_empty() {
     with_world(|world| async move {
-        let read: Vec<Frame> = world.runtime.logs(&"0".repeat(64), 0, true).try_collect().await.unwrap();
+        let read: Vec<Frame> =
+            world.runtime.logs(&"0".repeat(64), &Cursor::default()).try_collect().await.unwrap();
         assert_eq!(read, []);
     })
     .await;

@@ -150,7 +150,7 @@ async fn a_filter_is_replaced_under_open_connections_by_a_new_process() {
                 read_only,
             }]
         };
-        spec.mounts = shared(true);
+        spec.process.mounts = shared(true);
         let lingering = client.run(spec).await;
         said(&world.runtime, &lingering, "connected").await;
 
@@ -159,7 +159,7 @@ async fn a_filter_is_replaced_under_open_connections_by_a_new_process() {
         again.set_filter(&server.sandbox_id, &Arc::default()).await.unwrap();
         assert_eq!(client.knock("late", server.address, 8080).await, "closed");
         let mut go = client.spec("go", &["write", "/shared/go", "now"]).await;
-        go.mounts = shared(false);
+        go.process.mounts = shared(false);
         assert_eq!(exit(&world.runtime, &client.run(go).await).await.code, 0);
         said(&world.runtime, &lingering, "still here").await;
     })

@@ -11,7 +11,7 @@ async fn a_container_beyond_its_own_limit_ran_out_of_memory() {
         event(&mut events, |event| (event == Event::Resync).then_some(())).await;
         let task = world.task(4, 256, 512, &[]).await;
         let mut spec = task.spec("hog", &["hog", "200"]).await;
-        spec.memory = Some(64);
+        spec.process.memory = Some(64);
         let id = task.run(spec).await;
         let told = event(&mut events, |event| match event {
             Event::Exited { container_id, exit } if container_id == id => Some(exit),
@@ -58,7 +58,7 @@ async fn many_at_once_are_each_known() {
         let mut hogs = Vec::new();
         for number in 0..14 {
             let mut spec = task.spec(&format!("hog-{number}"), &["hog", "64"]).await;
-            spec.memory = Some(32);
+            spec.process.memory = Some(32);
             hogs.push(task.run(spec).await);
         }
         for (number, hog) in hogs.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
-use bollard::query_parameters::CreateContainerOptionsBuilder;
+use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder};
 use futures::TryStreamExt as _;
 use neargate::runtime::{Allow, Filter, Inward, Protocol, Runtime as _};
 
@@ -53,9 +53,10 @@ impl World {
 }
 
 /// Everything that a container has said.
-async fn so_far(world: &World, id: &str) -> String {
-    let frames: Vec<_> = world.runtime.logs(id, 0, false).try_collect().await.unwrap();
-    frames.iter().map(|frame| String::from_utf8_lossy(&frame.bytes).into_owned()).collect()
+async fn so_far(id: &str) -> String {
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+    let pieces: Vec<_> = docker().logs(id, Some(options)).try_collect().await.unwrap();
+    pieces.iter().map(|piece| String::from_utf8_lossy(piece.as_ref()).into_owned()).collect()
 }
 
 /// In which the tool sends.
@@ -102,7 +103,7 @@ async fn what_raw_sockets_send_is_kept_to_the_filter_and_to_the_tasks_own_addres
             }
         }
         for (_, echo) in &echoes {
-            let heard = so_far(&world, echo).await;
+            let heard = so_far(echo).await;
             let of_attacker: Vec<&str> = heard.lines().filter(|line| line.starts_with("heard 1")).collect();
             assert_eq!(of_attacker, [""; 0], "what no rule lets out, lies about its source, or goes inside");
         }

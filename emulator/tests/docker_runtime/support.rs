@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use neargate::runtime::docker::{Options, Runtime};
+use neargate::runtime::logs::Cursor;
 use neargate::runtime::{
-    Cidr, ContainerSpec, Error, Event, Exit, Filter, Frame, Network, NetworkSpec, Observed, Resolver,
-    Runtime as _, SandboxSpec, State, Stream, TaskSpec,
+    Cidr, ContainerSpec, Error, Event, Exit, Filter, Frame, Network, NetworkSpec, Observed, Process,
+    Resolver, Runtime as _, SandboxSpec, State, Stream, TaskSpec,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
@@ -107,7 +108,13 @@ impl World {
         let task_id = uuid::Uuid::new_v4().simple().to_string();
         let volumes = volumes.iter().map(|name| (*name).to_owned()).collect();
         self.runtime
-            .prepare_task(&TaskSpec { task_id: task_id.clone(), cpu, memory, volumes })
+            .prepare_task(&TaskSpec {
+                task_id: task_id.clone(),
+                cpu,
+                memory,
+                volumes,
+                containers: Vec::new(),
+            })
             .await
             .unwrap();
         Task { world: self, task_id, sandbox_id: sandbox.sandbox_id, address: sandbox.address, cpu, memory }
@@ -147,18 +154,23 @@ impl<'a> Task<'a> {
             task_id: self.task_id.clone(),
             sandbox_id: self.sandbox_id.clone(),
             name: name.to_owned(),
-            image: tool_image().await,
-            command: Some(words.iter().map(|word| (*word).to_owned()).collect()),
+            process: Process {
+                image: tool_image().await,
+                command: Some(words.iter().map(|word| (*word).to_owned()).collect()),
+                ..Process::default()
+            },
             task_cpu: self.cpu,
             task_memory: self.memory,
             ..ContainerSpec::default()
         }
     }
 
-    /// Creates and starts it.
+    /// Creates and starts it, and looks at it.
     pub(crate) async fn run(&self, spec: ContainerSpec) -> String {
         let id = self.world.runtime.create_container(&spec).await.unwrap();
         self.world.runtime.start_container(&id).await.unwrap();
+        // As the emulator does; the runtime remembers its main process.
+        self.world.runtime.inspect_container(&id).await.unwrap();
         id
     }
 
@@ -183,14 +195,14 @@ pub(crate) fn sandbox_name(world: &World, sandbox_id: &str) -> String {
 
 /// Every frame until the container has ended.
 pub(crate) async fn whole_log(runtime: &Runtime, id: &str) -> Vec<Frame> {
-    let frames = runtime.logs(id, 0, true).try_collect();
+    let frames = runtime.logs(id, &Cursor::default()).try_collect();
     tokio::time::timeout(DEADLINE, frames).await.expect("the container ends").unwrap()
 }
 
 /// Waits until the container has ended.
 pub(crate) async fn exit(runtime: &Runtime, id: &str) -> Exit {
     // Its log ends when it does.
-    let mut log = runtime.logs(id, 0, true);
+    let mut log = runtime.logs(id, &Cursor::default());
     let drained = async { while log.try_next().await.unwrap().is_some() {} };
     tokio::time::timeout(DEADLINE, drained).await.expect("the container ends");
     match runtime.inspect_container(id).await.unwrap().map(|observed| observed.state) {
@@ -201,7 +213,7 @@ pub(crate) async fn exit(runtime: &Runtime, id: &str) -> Exit {
 
 /// Waits until the container has said this.
 pub(crate) async fn said(runtime: &Runtime, id: &str, text: &str) {
-    let mut log = runtime.logs(id, 0, true);
+    let mut log = runtime.logs(id, &Cursor::default());
     let mut heard = String::new();
     let heard_it = async {
         while let Some(frame) = log.try_next().await.unwrap() {

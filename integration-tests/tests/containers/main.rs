@@ -8,6 +8,7 @@ mod limits;
 mod logs;
 mod publish;
 mod restart;
+mod together;
 mod vpc;
 
 use std::process::ExitCode;
@@ -67,6 +68,9 @@ fn main() -> ExitCode {
             restart::tasks_outlive_a_clean_end_and_idle_sandboxes_do_not,
             logs::ten_kills_lose_no_line_and_double_none,
             publish::mapped_ports_answer_on_loopback_while_the_task_runs_and_again_after_a_kill,
+            together::containers_share_a_pid_namespace_whichever_starts_first,
+            together::a_container_mounts_the_volumes_of_one_that_is_made_first,
+            together::a_program_that_the_image_lacks_is_named_as_on_fargate,
             vpc::security_groups_decide_who_reaches_whom,
             vpc::a_vpc_whose_block_is_taken_ends_the_start_in_one_line,
         ],

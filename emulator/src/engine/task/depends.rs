@@ -29,7 +29,7 @@ pub(super) fn satisfied(task: &Task, index: usize) -> bool {
 /// A name that nothing has is left to the runtime, which refuses it by name. So is a cycle, which only a task
 /// definition of an earlier release can have.
 fn implied(task: &Task, index: usize) -> bool {
-    let sources = &task.spec.containers[index].volumes_from;
+    let sources = &task.spec.containers[index].process.volumes_from;
     if sources.is_empty() && !task.spec.shared_pid || order(edges(&task.spec)).is_none() {
         return true;
     }
@@ -66,7 +66,7 @@ pub fn order<'a>(containers: impl IntoIterator<Item = (&'a str, Vec<&'a str>)>) 
 fn edges(spec: &Spec) -> impl Iterator<Item = (&str, Vec<&str>)> {
     spec.containers.iter().map(|container| {
         let depends_on = container.depends_on.iter().map(|dependency| dependency.container.as_str());
-        let volumes_from = container.volumes_from.iter().map(|(name, _)| name.as_str());
+        let volumes_from = container.process.volumes_from.iter().map(|(name, _)| name.as_str());
         (container.name.as_str(), depends_on.chain(volumes_from).collect())
     })
 }

@@ -51,6 +51,11 @@ pub enum Event {
         container: Option<usize>,
         reason: String,
     },
+    /// The container could not be stopped, in ECS's words: whether it still runs is not known.
+    StopFailed {
+        container: usize,
+        reason: String,
+    },
     /// Somebody wants the task to stop.
     Stop {
         code: StopCode,
@@ -58,8 +63,10 @@ pub enum Event {
     },
     /// SIGTERM is on its way to the containers.
     Stopping,
-    /// Logs are committed, containers and sandbox are removed.
-    Released,
+    /// Logs are committed, containers and sandbox are removed; but for what is `left`, and why.
+    Released {
+        left: Option<String>,
+    },
     Tagged(Vec<Tag>),
     /// Nothing but time passed.
     Tick,
@@ -176,6 +183,14 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
             }
             stop(task, StopCode::TaskFailedToStart, reason, now);
         }
+        Event::StopFailed { container, reason } => {
+            let container = &mut task.containers[*container];
+            if !container.is_stopped() {
+                container.last_status = ContainerStatus::Stopped;
+                container.stopped_at = Some(now);
+                container.reason = Some(reason.clone());
+            }
+        }
         Event::Stop { code, reason } => {
             if !task.is_stopped() {
                 stop(task, *code, reason, now);
@@ -187,9 +202,13 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
             }
             task.last_status = task.last_status.max(Status::Stopping);
         }
-        Event::Released => {
+        Event::Released { left } => {
             if task.last_status != Status::Deprovisioning {
                 return Err(illegal(task));
+            }
+            if let Some(left) = left {
+                let stopped = task.stopped_reason.get_or_insert_default();
+                *stopped = reason::left_behind(stopped, left);
             }
             task.last_status = Status::Stopped;
             task.stopped_at = Some(now);
@@ -208,6 +227,7 @@ fn container_of(event: &Event) -> Option<usize> {
         | Event::Started { container, .. }
         | Event::Health { container, .. }
         | Event::Exited { container, .. }
+        | Event::StopFailed { container, .. }
         | Event::Gone { container } => Some(*container),
         Event::StartFailed { container, .. } => *container,
         _ => None,
@@ -362,7 +382,7 @@ fn health(task: &Task) -> Health {
         .containers
         .iter()
         .zip(&task.spec.containers)
-        .filter(|(_, spec)| spec.essential && spec.health_check.is_some())
+        .filter(|(_, spec)| spec.essential && spec.process.health_check.is_some())
         .map(|(container, _)| container.health)
         .peekable();
     if checked.peek().is_none() {

@@ -20,6 +20,8 @@ pub enum Action {
     AnnounceStop,
     /// Stop the container within its `stopTimeout`.
     Stop(usize),
+    /// Look at the container: events of it may have been missed. Never planned: a supervisor decides when.
+    Look(usize),
     /// Commit the last of the logs, then remove containers, sandbox and shared parts. DEPROVISIONING.
     Release,
 }
@@ -28,7 +30,7 @@ impl Action {
     /// The container that it works on.
     pub fn container(self) -> Option<usize> {
         match self {
-            Self::Pull(index) | Self::Start(index) | Self::Stop(index) => Some(index),
+            Self::Pull(index) | Self::Start(index) | Self::Stop(index) | Self::Look(index) => Some(index),
             Self::Claim | Self::Initialize | Self::AnnounceStop | Self::Release => None,
         }
     }

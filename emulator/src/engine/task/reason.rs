@@ -48,14 +48,46 @@ pub fn cannot_create(error: &runtime::Error) -> String {
     format!("CannotCreateContainerError: {error}")
 }
 
-/// The container could not be started.
+/// The container could not be started. What its OCI runtime refuses (the image lacks the program, it may not be run) has
+/// the words of Fargate's containerd before the runtime's own.
 pub fn cannot_start(error: &runtime::Error) -> String {
-    format!("CannotStartContainerError: {error}")
+    const RUNC: &str = "runc create failed: ";
+    let reason = error.reason();
+    match error {
+        runtime::Error::NoAnswer { .. } => format!(
+            "ContainerRuntimeTimeoutError: Could not transition to running; timed out after waiting: {reason}"
+        ),
+        _ => match reason.find(RUNC) {
+            Some(at) => format!(
+                "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime \
+                 task: failed to create shim task: OCI runtime create failed: {}",
+                &reason[at..]
+            ),
+            None => format!(
+                "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime \
+                 task: {reason}"
+            ),
+        },
+    }
+}
+
+/// The container could not be stopped.
+pub fn cannot_stop(error: &runtime::Error) -> String {
+    format!("CannotStopContainerError: failed sending SIGTERM to container: {}", error.reason())
 }
 
 /// What the task's containers share could not be made.
 pub fn cannot_initialize(error: &runtime::Error) -> String {
-    format!("ResourceInitializationError: failed to set up the task: {error}")
+    match error {
+        runtime::Error::Volume { .. } => format!("CannotCreateVolumeError: {error}"),
+        _ => format!("ResourceInitializationError: failed to set up the task: {error}"),
+    }
+}
+
+/// Why the task stopped, and what of it is still there.
+pub fn left_behind(stopped: &str, left: &str) -> String {
+    let left = format!("InternalError: not everything could be removed: {left}");
+    if stopped.is_empty() { left } else { format!("{stopped} ({left})") }
 }
 
 /// No sandbox could be made for the task.

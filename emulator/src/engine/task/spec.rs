@@ -3,11 +3,9 @@
 //! The API makes it out of the wire types; from there on nobody looks at a task definition again, so a
 //! running task is independent of its definition's fate, as on ECS.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::{HealthCheck, Mount, Ulimit};
+use crate::runtime::Process;
 
 /// Everything that starts a task's containers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,32 +18,13 @@ pub struct Spec {
     pub shared_pid: bool,
 }
 
-/// One container to run.
+/// One container to run: a process, and what ECS does with it. The JSON of it is part of every stored task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     pub name: String,
-    pub image: String,
-    /// `None`: the image's own.
-    pub entry_point: Option<Vec<String>>,
-    /// `None`: the image's own.
-    pub command: Option<Vec<String>>,
-    /// In order; a later one of the same name wins.
-    pub environment: Vec<(String, String)>,
-    pub user: Option<String>,
-    pub working_directory: Option<String>,
-    pub readonly_root_filesystem: bool,
-    pub interactive: bool,
-    pub pseudo_terminal: bool,
-    pub init_process: bool,
-    pub add_capabilities: Vec<String>,
-    pub drop_capabilities: Vec<String>,
-    pub ulimits: Vec<Ulimit>,
-    pub sysctls: BTreeMap<String, String>,
-    pub docker_labels: BTreeMap<String, String>,
-    pub health_check: Option<HealthCheck>,
-    pub mounts: Vec<Mount>,
-    /// Name of a container of this task, and whether read-only.
-    pub volumes_from: Vec<(String, bool)>,
+    /// Its secrets are names here. What they resolve to goes into the runtime's spec alone, which is never stored.
+    #[serde(flatten)]
+    pub process: Process,
     pub essential: bool,
     pub depends_on: Vec<Dependency>,
     /// Seconds that a dependency may take to reach its condition, counted from its start.
@@ -53,12 +32,6 @@ pub struct ContainerSpec {
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_timeout: u32,
     pub restart_policy: Option<RestartPolicy>,
-    /// CPU units reserved; 0 where unset.
-    pub cpu: u32,
-    /// MiB.
-    pub memory: Option<u32>,
-    /// MiB.
-    pub memory_reservation: Option<u32>,
     /// Where the output goes; `None`: nowhere.
     pub log: Option<AwsLogs>,
     /// Those that name one port.
@@ -118,4 +91,32 @@ pub struct AwsLogs {
     /// Already translated from `awslogs-datetime-format`, or `awslogs-multiline-pattern` as given: a line that
     /// matches begins a new event.
     pub multiline_pattern: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_an_earlier_release_stored_is_read_and_written_as_it_was() {
+        let golden = serde_json::json!({
+            "name": "app", "image": "nginx", "entry_point": null, "command": ["a"],
+            "environment": [["NAME", "value"]], "user": null, "working_directory": "/srv",
+            "readonly_root_filesystem": true, "interactive": false, "pseudo_terminal": false, "init_process": true,
+            "add_capabilities": ["SYS_PTRACE"], "drop_capabilities": [],
+            "ulimits": [{"name": "nofile", "soft": 1, "hard": 2}], "sysctls": {"net.core.somaxconn": "5"},
+            "docker_labels": {"team": "a"},
+            "health_check": {"command": ["CMD", "true"], "interval": 30, "timeout": 5, "retries": 3, "start_period": 0},
+            "mounts": [{"volume": "v", "path": "/v", "read_only": true}], "volumes_from": [["side", true]],
+            "essential": true, "depends_on": [{"container": "side", "condition": "Start"}],
+            "start_timeout": 60, "stop_timeout": 30,
+            "restart_policy": {"ignored_exit_codes": [0], "restart_attempt_period": 60},
+            "cpu": 64, "memory": 128, "memory_reservation": null,
+            "log": {"group": "g", "region": "r", "stream_prefix": "p", "create_group": true, "multiline_pattern": null},
+            "port_mappings": [{"container_port": 80, "protocol": "tcp"}],
+        });
+        let spec: ContainerSpec = serde_json::from_value(golden.clone()).expect("it parses");
+        assert_eq!(spec.process.labels.get("team").map(String::as_str), Some("a"));
+        assert_eq!(serde_json::to_value(&spec).expect("it serialises"), golden);
+    }
 }

@@ -1,4 +1,7 @@
 //! The actions of a plan, carried out on the runtime. Each ends with what happened; none decides.
+//!
+//! No call of the runtime is waited for without a bound: an engine may be paused, or wait for a disk for ever. What it does
+//! after that is found by the next try, which begins with what is there, or removed with the task.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -10,13 +13,23 @@ use tracing::warn;
 
 use super::awslogs::{self, Follower, Source};
 use super::mailbox::{Message, Route};
-use super::seen::{runtime_id, seen};
+use super::seen::{runtime_id, seen, seen_stopped};
 use crate::engine::context::Context;
 use crate::engine::task::{Action, ContainerStatus, Event, Task, depends, reason};
-use crate::runtime::{self, ContainerSpec, Observed, State, TaskSpec};
+use crate::runtime::{self, ContainerSpec, State, TaskSpec};
 
 /// After so long, a pull is told of before it is done.
 const LONG_PULL: Duration = Duration::from_millis(200);
+
+/// Bounds of the runtime's calls. The runtime has its own for most requests to the engine: these are beyond them.
+const CALL: Duration = Duration::from_mins(3);
+const LOOK: Duration = Duration::from_secs(30);
+/// A pull that makes no progress is ended by the runtime, much earlier.
+const PULL: Duration = Duration::from_hours(1);
+/// Beyond the stop timeout.
+const STOP_MARGIN: Duration = Duration::from_secs(90);
+/// Until the packet filters of the task and of its peers are set.
+const FILTERS: Duration = Duration::from_secs(30);
 
 /// What came of an action.
 #[derive(Debug)]
@@ -24,8 +37,14 @@ pub(in crate::engine) enum Outcome {
     Happened(Vec<Event>),
     /// Nothing of the task is left on the runtime, and its output is committed.
     Released,
-    /// The runtime was in trouble: the plan will name the action again.
-    Again,
+    /// The runtime was in trouble after these events. The action may be tried again; `reason` says in ECS's words why not,
+    /// should it never succeed.
+    Failed {
+        events: Vec<Event>,
+        reason: String,
+    },
+    /// The store was in trouble. Without it nothing can be recorded, not even an end: it is tried again without end.
+    StoreFailed,
 }
 
 /// One action's view of its task.
@@ -47,10 +66,25 @@ impl Work {
             Action::Pull(container) => self.pull(container).await,
             Action::Start(container) => self.start(container).await,
             Action::Stop(container) => self.stop(container).await,
+            Action::Look(container) => self.look(container).await,
             Action::Release => self.release(followers).await,
             // The supervisor does these itself: they are state, not work.
             Action::Claim | Action::AnnounceStop => Outcome::Happened(Vec::new()),
         }
+    }
+
+    /// What a call of the runtime returns within `bound`.
+    async fn bounded<T>(
+        &self,
+        bound: Duration,
+        attempted: &str,
+        call: impl Future<Output = Result<T, runtime::Error>>,
+    ) -> Result<T, runtime::Error> {
+        let late = |elapsed| {
+            let reason = format!("the container runtime did not answer: {elapsed}");
+            Err(runtime::Error::NoAnswer { attempted: attempted.to_owned(), reason })
+        };
+        self.context.clock.timeout(bound, call).await.unwrap_or_else(late)
     }
 
     async fn initialize(&self) -> Outcome {
@@ -58,10 +92,10 @@ impl Work {
             let Some(source) = source_of(&self.task, container, String::new()) else { continue };
             match awslogs::ensure_stream(&self.context.store, &self.context.clock, &source).await {
                 Ok(true) => {}
-                Ok(false) => return failed(None, reason::log_group_missing()),
+                Ok(false) => return start_failed(Vec::new(), None, reason::log_group_missing()),
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "could not make a log stream");
-                    return Outcome::Again;
+                    warn!(error = &error as &dyn std::error::Error, "could not make a log stream; retrying");
+                    return Outcome::StoreFailed;
                 }
             }
         }
@@ -70,17 +104,20 @@ impl Work {
             cpu: self.task.cpu,
             memory: self.task.memory,
             volumes: self.task.spec.volumes.clone(),
+            containers: (0..self.task.containers.len()).map(|index| spec_of(&self.task, index)).collect(),
         };
-        match self.context.runtime.prepare_task(&spec).await {
+        let prepared = self.context.runtime.prepare_task(&spec);
+        match self.bounded(CALL, "prepare the task", prepared).await {
             Ok(()) => Outcome::Happened(vec![Event::Initialized]),
-            Err(error) => failed(None, reason::cannot_initialize(&error)),
+            Err(error) => failed(Vec::new(), None, &error, reason::cannot_initialize(&error)),
         }
     }
 
     async fn pull(&self, container: usize) -> Outcome {
         let started = Event::PullStarted { at: self.context.clock.now() };
-        let mut resolve =
-            pin!(self.context.runtime.resolve_image(&self.task.spec.containers[container].image));
+        let image = &self.task.spec.containers[container].process.image;
+        let resolved = self.context.runtime.resolve_image(image);
+        let mut resolve = pin!(self.bounded(PULL, "pull the image", resolved));
         let resolved = tokio::select! {
             resolved = &mut resolve => resolved,
             // A long pull is seen, and billed, while it lasts; one of an image that is there costs no commit of its own.
@@ -91,42 +128,58 @@ impl Work {
         };
         match resolved {
             Ok(image) => Outcome::Happened(vec![started, Event::Pulled { container, digest: image.digest }]),
-            Err(error) => Outcome::Happened(vec![
-                started,
-                Event::StartFailed { container: Some(container), reason: reason::cannot_pull(&error) },
-            ]),
+            Err(error) => failed(vec![started], Some(container), &error, reason::cannot_pull(&error)),
         }
     }
 
     async fn start(&self, container: usize) -> Outcome {
+        let runtime = &self.context.runtime;
         let mut events = Vec::new();
         let existing = self.task.containers[container].container_id.clone();
         let container_id = match existing {
             Some(container_id) => container_id,
-            None => match self.context.runtime.create_container(&spec_of(&self.task, container)).await {
-                Ok(container_id) => {
-                    let runtime_id = runtime_id(&self.task);
-                    events.push(Event::Created { container, container_id: container_id.clone(), runtime_id });
-                    container_id
+            None => {
+                let spec = spec_of(&self.task, container);
+                match self.bounded(CALL, "create the container", runtime.create_container(&spec)).await {
+                    Ok(container_id) => {
+                        let runtime_id = runtime_id(&self.task);
+                        events.push(Event::Created {
+                            container,
+                            container_id: container_id.clone(),
+                            runtime_id,
+                        });
+                        container_id
+                    }
+                    Err(error) => {
+                        return failed(events, Some(container), &error, reason::cannot_create(&error));
+                    }
                 }
-                Err(error) => return failed(Some(container), reason::cannot_create(&error)),
-            },
+            }
         };
         let route = Route { supervisor: self.route.clone(), container };
         self.context.routes.lock().insert(container_id.clone(), route);
-        if let Some(sandbox_id) = &self.task.attachment.sandbox_id
-            && let Err(error) = self.context.pool().await.filters().ready(sandbox_id).await
-        {
-            let reason = reason::cannot_provision(&error);
-            events.push(Event::StartFailed { container: Some(container), reason });
-            return Outcome::Happened(events);
-        }
-        events.push(match self.context.runtime.start_container(&container_id).await {
-            Ok(()) => Event::Started { container, at: self.context.clock.now() },
-            Err(error) => {
-                Event::StartFailed { container: Some(container), reason: reason::cannot_start(&error) }
+        if let Some(sandbox_id) = &self.task.attachment.sandbox_id {
+            let filters_ready = async { self.context.pool().await.filters().ready(sandbox_id).await };
+            if let Err(error) = self.bounded(FILTERS, "set the packet filters", filters_ready).await {
+                return failed(events, Some(container), &error, reason::cannot_provision(&error));
             }
-        });
+        }
+        let before = self.context.clock.now();
+        if let Err(error) =
+            self.bounded(CALL, "start the container", runtime.start_container(&container_id)).await
+        {
+            return failed(events, Some(container), &error, reason::cannot_start(&error));
+        }
+        // When it started by the engine's clock, to tell its exit from one of an earlier run.
+        let known = &self.task.containers[container];
+        let observed = self.bounded(LOOK, "look at it", runtime.inspect_container(&container_id)).await;
+        match observed.map(|observed| seen(container, known, observed.as_ref())) {
+            Ok(seen) if !seen.is_empty() => events.extend(seen),
+            _ => {
+                let at = known.stopped_at.map_or(before, |ended| ended.max(before));
+                events.push(Event::Started { container, at });
+            }
+        }
         Outcome::Happened(events)
     }
 
@@ -134,70 +187,81 @@ impl Work {
         let Some(container_id) = &self.task.containers[container].container_id else {
             return Outcome::Happened(vec![Event::Gone { container }]);
         };
+        let runtime = &self.context.runtime;
         let timeout = Duration::from_secs(u64::from(self.task.spec.containers[container].stop_timeout));
-        if let Err(error) = self.context.runtime.stop_container(container_id, timeout).await {
-            warn!(%error, "could not stop a container; trying again");
-            return Outcome::Again;
-        }
-        // The exit is an event of the runtime as well; whichever comes first counts.
-        match self.context.runtime.inspect_container(container_id).await {
-            Ok(observed) => Outcome::Happened(ended(container, observed.as_ref())),
-            Err(_) => Outcome::Again,
+        let bound = timeout.saturating_add(STOP_MARGIN);
+        let stopped =
+            self.bounded(bound, "stop the container", runtime.stop_container(container_id, timeout)).await;
+        // It may have ended all the same. The exit is an event of the runtime as well; whichever comes first counts.
+        let observed = self.bounded(LOOK, "look at it", runtime.inspect_container(container_id)).await;
+        let error = match (observed, stopped) {
+            (Ok(Some(observed)), stopped) if matches!(observed.state, State::Running { .. }) => {
+                let runs_on = || runtime::Error::Failed {
+                    attempted: format!("stop the container {container_id}"),
+                    reason: "the engine reported it stopped, but it runs".to_owned(),
+                };
+                stopped.err().unwrap_or_else(runs_on)
+            }
+            (Ok(observed), _) => {
+                let known = &self.task.containers[container];
+                let events = seen_stopped(container, known, observed.as_ref());
+                return Outcome::Happened(events);
+            }
+            (Err(error), stopped) => stopped.err().unwrap_or(error),
+        };
+        Outcome::Failed { events: Vec::new(), reason: reason::cannot_stop(&error) }
+    }
+
+    async fn look(&self, container: usize) -> Outcome {
+        let known = &self.task.containers[container];
+        let Some(container_id) = &known.container_id else { return Outcome::Happened(Vec::new()) };
+        let looked = self.context.runtime.inspect_container(container_id);
+        match self.bounded(LOOK, "look at the container", looked).await {
+            Ok(observed) => Outcome::Happened(seen(container, known, observed.as_ref())),
+            Err(error) => Outcome::Failed { events: Vec::new(), reason: error.to_string() },
         }
     }
 
     async fn release(&self, mut followers: HashMap<usize, Follower>) -> Outcome {
-        for container in 0..self.task.containers.len() {
-            match (followers.remove(&container), source(&self.task, container)) {
-                (Some(follower), _) => follower.finished().await,
-                // An earlier process followed it; what it did not commit is still in the container's log.
-                (None, Some(source)) => {
-                    let context = &self.context;
-                    Follower::spawn(
-                        context.store.clone(),
-                        Arc::clone(&context.runtime),
-                        context.clock.clone(),
-                        source,
-                        None,
-                    )
-                    .finished()
-                    .await;
-                }
-                (None, None) => {}
-            }
-        }
-        match self.remove().await {
-            Ok(()) => Outcome::Released,
-            Err(error) => {
-                warn!(%error, "could not remove what a stopped task leaves; trying again");
-                Outcome::Again
-            }
-        }
-    }
+        let logs = (0..self.task.containers.len()).filter_map(|container| {
+            // An earlier process followed it; what it did not commit is still in the container's log.
+            let follow = || Some(Follower::spawn(&self.context, source(&self.task, container)?, None));
+            followers.remove(&container).or_else(follow)
+        });
+        let logs: Vec<Follower> = logs.collect();
+        futures::future::join_all(logs.into_iter().map(Follower::finished)).await;
 
-    async fn remove(&self) -> Result<(), runtime::Error> {
         let runtime = &self.context.runtime;
-        let containers =
-            self.task.containers.iter().filter_map(|container| container.container_id.as_deref());
-        futures::future::try_join_all(containers.map(|id| runtime.remove_container(id))).await?;
-        if let Some(sandbox_id) = &self.task.attachment.sandbox_id {
-            self.context.pool().await.filters().leave(sandbox_id);
-            runtime.remove_sandbox(sandbox_id).await?;
+        let released = self.bounded(CALL, "remove the task", runtime.release_task(&self.task.id)).await;
+        let sandbox = match &self.task.attachment.sandbox_id {
+            Some(sandbox_id) => {
+                self.context.pool().await.filters().leave(sandbox_id);
+                self.bounded(CALL, "remove the sandbox", runtime.remove_sandbox(sandbox_id)).await
+            }
+            None => Ok(()),
+        };
+        let troubles: Vec<String> =
+            [released, sandbox].into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+        if troubles.is_empty() {
+            Outcome::Released
+        } else {
+            Outcome::Failed { events: Vec::new(), reason: troubles.join("; ") }
         }
-        runtime.release_task(&self.task.id).await
     }
 }
 
-fn failed(container: Option<usize>, reason: String) -> Outcome {
-    Outcome::Happened(vec![Event::StartFailed { container, reason }])
+/// The start has failed after `events`; for now, if the runtime may do it a moment later.
+fn failed(events: Vec<Event>, container: Option<usize>, error: &runtime::Error, reason: String) -> Outcome {
+    if error.may_pass() {
+        Outcome::Failed { events, reason }
+    } else {
+        start_failed(events, container, reason)
+    }
 }
 
-/// [`seen`] of a container that was told to stop: one that never started will not.
-fn ended(container: usize, observed: Option<&Observed>) -> Vec<Event> {
-    match observed.map(|observed| &observed.state) {
-        Some(State::Created) => vec![Event::Gone { container }],
-        _ => seen(container, observed),
-    }
+fn start_failed(mut events: Vec<Event>, container: Option<usize>, reason: String) -> Outcome {
+    events.push(Event::StartFailed { container, reason });
+    Outcome::Happened(events)
 }
 
 /// Where the output of a container goes; `None` where it has no log configuration or was never created.
@@ -214,7 +278,18 @@ fn source_of(task: &Task, container: usize, container_id: String) -> Option<Sour
 }
 
 fn spec_of(task: &Task, container: usize) -> ContainerSpec {
-    let spec = task.spec.containers[container].clone();
+    let spec = &task.spec.containers[container];
+    let mut process = spec.process.clone();
+    // What the platform says of itself in every container; a variable of the definition stands before it.
+    for (name, value) in [
+        ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
+        ("AWS_REGION", &task.region),
+        ("AWS_DEFAULT_REGION", &task.region),
+    ] {
+        if !process.environment.iter().any(|(given, _)| given == name) {
+            process.environment.push((name.to_owned(), value.to_owned()));
+        }
+    }
     // A namespace ends with its holder: there is nothing left to join.
     let share_pid_with = depends::pid_holder(&task.spec, container)
         .map(|holder| &task.containers[holder])
@@ -223,29 +298,9 @@ fn spec_of(task: &Task, container: usize) -> ContainerSpec {
     ContainerSpec {
         task_id: task.id.clone(),
         sandbox_id: task.attachment.sandbox_id.clone().unwrap_or_default(),
-        name: spec.name,
-        image: spec.image,
-        entry_point: spec.entry_point,
-        command: spec.command,
-        environment: spec.environment,
-        user: spec.user,
-        working_directory: spec.working_directory,
-        readonly_root_filesystem: spec.readonly_root_filesystem,
-        interactive: spec.interactive,
-        pseudo_terminal: spec.pseudo_terminal,
-        init_process: spec.init_process,
+        name: spec.name.clone(),
+        process,
         share_pid_with,
-        add_capabilities: spec.add_capabilities,
-        drop_capabilities: spec.drop_capabilities,
-        ulimits: spec.ulimits,
-        sysctls: spec.sysctls,
-        labels: spec.docker_labels,
-        health_check: spec.health_check,
-        mounts: spec.mounts,
-        volumes_from: spec.volumes_from,
-        cpu: spec.cpu,
-        memory: spec.memory,
-        memory_reservation: spec.memory_reservation,
         task_cpu: task.cpu,
         task_memory: task.memory,
     }

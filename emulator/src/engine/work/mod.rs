@@ -17,6 +17,7 @@ pub(in crate::engine) mod mailbox;
 pub(in crate::engine) mod observation;
 pub(in crate::engine) mod record;
 pub(in crate::engine) mod registry;
+mod retries;
 mod seen;
 mod strangers;
 pub(in crate::engine) mod supervision;

@@ -90,12 +90,12 @@ impl Observation {
                 let container_id = observed.container_id.clone();
                 let runtime_id = runtime_id(task);
                 events.push(Event::Created { container: index, container_id, runtime_id });
-                events.extend(seen(index, Some(observed)));
+                events.extend(seen(index, container, Some(observed)));
             }
             (Some(observed), Some(_)) if is_news(observed, container) => {
-                events.extend(seen(index, Some(observed)));
+                events.extend(seen(index, container, Some(observed)));
             }
-            (None, Some(_)) => events.extend(seen(index, None)),
+            (None, Some(_)) => events.extend(seen(index, container, None)),
             (Some(_), Some(_)) | (None, None) => {}
         }
     }

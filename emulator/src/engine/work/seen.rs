@@ -2,22 +2,46 @@
 
 use rand::Rng;
 
-use crate::engine::task::{Event, Task};
-use crate::runtime::{Observed, State};
+use crate::engine::task::{Container, ContainerStatus, Event, Task};
+use crate::runtime::{Exit, Observed, State};
 
-/// The events that lead to what was observed.
-pub(in crate::engine) fn seen(container: usize, observed: Option<&Observed>) -> Vec<Event> {
+/// The events that lead from `known` to what is observed of the container now: nothing happened to it in between.
+///
+/// What is seen now is believed whatever its timestamps say, for the engine's clock may have been set. So none is earlier
+/// than what it follows.
+pub(in crate::engine) fn seen(
+    container: usize,
+    known: &Container,
+    observed: Option<&Observed>,
+) -> Vec<Event> {
+    let after_last_exit = |at| known.stopped_at.map_or(at, |ended| ended.max(at));
     match observed.map(|observed| &observed.state) {
         None => vec![Event::Gone { container }],
         Some(State::Created) => Vec::new(),
         Some(State::Running { since, healthy }) => {
+            let started = Event::Started { container, at: after_last_exit(*since) };
             let health = healthy.map(|healthy| Event::Health { container, healthy });
-            std::iter::once(Event::Started { container, at: *since }).chain(health).collect()
+            std::iter::once(started).chain(health).collect()
         }
         Some(State::Exited { started_at, exit }) => {
+            let runs = known.last_status == ContainerStatus::Running;
+            let started_at = if runs { known.started_at } else { *started_at };
+            let at = started_at.map_or(exit.at, |started| started.max(exit.at));
             let started = started_at.map(|at| Event::Started { container, at });
-            started.into_iter().chain([Event::Exited { container, exit: *exit }]).collect()
+            started.into_iter().chain([Event::Exited { container, exit: Exit { at, ..*exit } }]).collect()
         }
+    }
+}
+
+/// [`seen`] of a container that was told to stop: one that never started will not.
+pub(in crate::engine) fn seen_stopped(
+    container: usize,
+    known: &Container,
+    observed: Option<&Observed>,
+) -> Vec<Event> {
+    match observed.map(|observed| &observed.state) {
+        Some(State::Created) => vec![Event::Gone { container }],
+        _ => seen(container, known, observed),
     }
 }
 

@@ -36,7 +36,8 @@ pub(crate) async fn connect(host: &str) -> Result<Docker, Error> {
     docker.map_err(unreachable)?.negotiate_version().await.map_err(unreachable)
 }
 
-/// Turns a refusal into [`Error::Failed`] of what was `attempted`, and silence into [`Error::Unreachable`].
+/// Turns a refusal into [`Error::Failed`] of what was `attempted`, a request without an answer into
+/// [`Error::NoAnswer`], and an engine that is not there into [`Error::Unreachable`].
 pub(crate) fn failed(host: &str, attempted: impl Into<String>) -> impl FnOnce(DockerError) -> Error {
     move |error| {
         let reason = reason(&error);
@@ -47,10 +48,22 @@ pub(crate) fn failed(host: &str, attempted: impl Into<String>) -> impl FnOnce(Do
         };
         if unreachable {
             Error::Unreachable { host: host.to_owned(), reason }
+        } else if is_without_answer(&error) {
+            Error::NoAnswer { attempted: attempted.into(), reason }
         } else {
             Error::Failed { attempted: attempted.into(), reason }
         }
     }
+}
+
+/// The engine was asked and went away, or did not answer in time: what was asked for may be done or not.
+fn is_without_answer(error: &DockerError) -> bool {
+    matches!(
+        error,
+        DockerError::RequestTimeoutError
+            | DockerError::HyperResponseError { .. }
+            | DockerError::HyperLegacyError { .. }
+    )
 }
 
 /// The engine's own message, else the whole chain of what went wrong on the way.

@@ -5,6 +5,9 @@
 //! ```
 //!
 //! The first Resync means: what you look at from now on, and what these events say, leave no gap.
+//!
+//! Whether an exit was for memory may need a look at the container and the kernel's log. That is done beside the stream:
+//! one container that the engine is slow to show holds up nobody else's events.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,12 +16,14 @@ use std::time::Duration;
 use bollard::errors::Error as DockerError;
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, FuturesUnordered};
+use futures::{FutureExt, StreamExt};
 
 use super::Inner;
 use super::client::reason;
 use super::names::CONTAINER;
+use super::oom;
 use crate::clock::Timestamp;
 use crate::runtime::{Event, Exit};
 
@@ -30,7 +35,14 @@ const NANOSECONDS: i64 = 1_000_000_000;
 
 /// The events of `inner`'s instance; ends never.
 pub(super) fn watch(inner: Arc<Inner>) -> BoxStream<'static, Event> {
-    let watcher = Watcher { inner, source: None, last: None, ready: VecDeque::new(), pause: FIRST_PAUSE };
+    let watcher = Watcher {
+        inner,
+        source: None,
+        last: None,
+        ready: VecDeque::new(),
+        looks: FuturesUnordered::new(),
+        pause: FIRST_PAUSE,
+    };
     stream::unfold(watcher, |mut watcher| async { Some((watcher.next().await, watcher)) }).boxed()
 }
 
@@ -40,6 +52,8 @@ struct Watcher {
     /// Nanoseconds since the epoch of the latest event: a new connection goes on from there.
     last: Option<i64>,
     ready: VecDeque<Event>,
+    /// Exits of which it is found out whether they were for memory.
+    looks: FuturesUnordered<BoxFuture<'static, Event>>,
     pause: Duration,
 }
 
@@ -53,8 +67,12 @@ impl Watcher {
                 self.connect().await;
                 continue;
             };
-            match source.next().await {
-                Some(Ok(message)) => self.take(&message).await,
+            let message = tokio::select! {
+                message = source.next() => message,
+                Some(exited) = self.looks.next() => return exited,
+            };
+            match message {
+                Some(Ok(message)) => self.take(&message),
                 Some(Err(error)) => self.lost(&reason(&error)).await,
                 None => self.lost("the engine ended it").await,
             }
@@ -87,7 +105,7 @@ impl Watcher {
         if self.source.take().is_some() {
             tracing::warn!(reason = why, "the engine's event stream was lost");
         }
-        tokio::time::sleep(self.pause).await;
+        self.inner.clock.sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
@@ -95,11 +113,11 @@ impl Watcher {
         let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let mut filters = self.inner.instance.filters(&[]);
         filters.insert("type".to_owned(), list(&["container"]));
-        filters.insert("event".to_owned(), list(&["start", "kill", "die", "health_status"]));
+        filters.insert("event".to_owned(), list(&["start", "kill", "die", "health_status", "destroy"]));
         filters
     }
 
-    async fn take(&mut self, message: &EventMessage) {
+    fn take(&mut self, message: &EventMessage) {
         self.pause = FIRST_PAUSE;
         let at = message.time_nano.unwrap_or_default();
         // Events of different containers do not come in the order of their times, so none is left aside for its time. On
@@ -115,10 +133,20 @@ impl Watcher {
                 self.inner.traces.lock().entry(container_id).or_default().killed = true;
                 return;
             }
-            What::Exited(code) => {
-                let oom_killed = self.inner.oom_killed_now(&container_id, code).await;
-                Event::Exited { container_id, exit: Exit { code, oom_killed, at } }
+            What::Removed => {
+                self.inner.traces.lock().remove(&container_id);
+                return;
             }
+            What::Exited(code) if self.inner.may_be_out_of_memory(&container_id, code) => {
+                let inner = Arc::clone(&self.inner);
+                let look = async move {
+                    let oom_killed = inner.oom_killed_now(&container_id, code).await;
+                    Event::Exited { container_id, exit: Exit { code, oom_killed, at } }
+                };
+                self.looks.push(look.boxed());
+                return;
+            }
+            What::Exited(code) => Event::Exited { container_id, exit: Exit { code, oom_killed: false, at } },
         };
         self.ready.push_back(event);
     }
@@ -133,11 +161,14 @@ impl Inner {
         Ok(nanoseconds.ok().and_then(|nanoseconds| i64::try_from(nanoseconds).ok()).unwrap_or_default())
     }
 
-    /// [`Inner::oom_killed`] of a container that ended this moment: only a SIGKILL needs the engine's mark.
+    /// Only a SIGKILL that nobody asked for can be the kernel's.
+    fn may_be_out_of_memory(&self, container_id: &str, code: i64) -> bool {
+        let killed = self.traces.lock().get(container_id).is_some_and(|trace| trace.killed);
+        code == oom::SIGKILLED && !killed
+    }
+
+    /// [`Inner::oom_killed`] of a container that ended this moment.
     async fn oom_killed_now(&self, container_id: &str, code: i64) -> bool {
-        if code != 137 {
-            return false;
-        }
         let inspected = self.docker.inspect_container(container_id, None).await.ok();
         let marked = inspected.and_then(|container| container.state?.oom_killed).unwrap_or_default();
         self.oom_killed(container_id, code, marked).await
@@ -158,6 +189,7 @@ enum What {
     /// The engine sent SIGKILL.
     Killed,
     Exited(i64),
+    Removed,
 }
 
 impl Happened {
@@ -171,6 +203,7 @@ impl Happened {
             "health_status: healthy" => What::Health(true),
             "health_status: unhealthy" => What::Health(false),
             "kill" if attributes.get("signal").is_some_and(|signal| signal == "9") => What::Killed,
+            "destroy" => What::Removed,
             "die" => What::Exited(attributes.get("exitCode")?.parse().ok()?),
             _ => return None,
         };
@@ -204,6 +237,7 @@ mod tests {
             ("kill", ("signal", "9"), Some(What::Killed)),
             ("die", ("exitCode", "137"), Some(What::Exited(137))),
             ("die", ("exitCode", "?"), None),
+            ("destroy", ("image", "x"), Some(What::Removed)),
         ] {
             assert_eq!(happened(action, &[of_task, more]), expected, "{action} {more:?}");
         }

@@ -59,7 +59,7 @@ impl Inner {
     }
 
     pub(super) async fn release_cgroup(&self, task_id: &str) -> Result<(), Error> {
-        self.limits.release(task_id).await.map_err(|error| Error::Failed {
+        self.limits.release(task_id, &self.clock).await.map_err(|error| Error::Failed {
             attempted: format!("remove the cgroup of the task {task_id}"),
             reason: error.to_string(),
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bollard::errors::Error as DockerError;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptions, StopContainerOptions,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptions, StopContainerOptions,
 };
 
 use super::Inner;
@@ -28,7 +28,7 @@ impl Inner {
         let mut spec = spec.clone();
         // What is wrong with a sandbox that does not answer, the start says.
         if !self.program(&spec.sandbox_id).await.is_ok_and(|program| program.may_have_raw_sockets()) {
-            spec.drop_capabilities.push("NET_RAW".to_owned());
+            spec.process.drop_capabilities.push("NET_RAW".to_owned());
         }
         let body = container::body(&spec, &self.instance, &self.limits, &ceiling);
         let attempted = format!("create the container {name}");
@@ -55,10 +55,9 @@ impl Inner {
     }
 
     pub(super) async fn start_container(&self, id: &str) -> Result<(), Error> {
-        self.docker
-            .start_container(id, None)
-            .await
-            .map_err(failed(&self.host, format!("start the container {id}")))
+        let started = self.docker.start_container(id, None).await;
+        unless(started, &[304]).map_err(failed(&self.host, format!("start the container {id}")))?;
+        Ok(())
     }
 
     pub(super) async fn stop_container(&self, id: &str, timeout: Duration) -> Result<(), Error> {
@@ -74,6 +73,19 @@ impl Inner {
         self.remove(id).await?;
         self.traces.lock().remove(id);
         Ok(())
+    }
+
+    /// Removes every container of a task, as its label says: also one that the engine made after its caller had stopped
+    /// waiting.
+    pub(super) async fn remove_containers_of(&self, task_id: &str) -> Result<(), Error> {
+        let filters = self.instance.filters(&[(TASK, task_id)]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.docker.list_containers(Some(options)).await;
+        let listed =
+            listed.map_err(failed(&self.host, format!("list the containers of the task {task_id}")))?;
+        let ids: Vec<String> = listed.into_iter().filter_map(|container| container.id).collect();
+        let removals = ids.iter().map(|id| self.remove_container(id));
+        futures::future::join_all(removals).await.into_iter().collect()
     }
 
     /// Kills and removes a container by id or name, with its anonymous volumes; returns when it is gone.
@@ -92,7 +104,7 @@ impl Inner {
                 return Err(failed(&self.host, format!("remove the container {id}"))(error));
             }
             tracing::debug!(container = id, reason = reason(&error), "the engine could not remove it yet");
-            tokio::time::sleep(BETWEEN_REMOVALS).await;
+            self.clock.sleep(BETWEEN_REMOVALS).await;
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The output of a container, in the order of the engine's file, to its true end.
 //!
 //! An engine that follows a log can leave its last lines unsaid when the container ends (it stops at the end of the
-//! container, not at the end of the file). So after the end the file is read once more, from a moment before the
-//! last frame that came, and what has come already is skipped: the order is the same on every read.
+//! container, not at the end of the file). So after the end the file is read once more by the cursor.
 //!
 //! ```text
 //! follow ─▶ the answer ends ─▶ the container still runs? ─▶ follow on
 //!                              it has ended? ─▶ read the rest ─▶ end
 //! ```
+//!
+//! An engine that cannot read a file says so in the middle of its answer (moby `api/server/httputils/write_log_stream.go`:
+//! a frame of stream 3, in the raw output of a terminal a line without a timestamp). And a file that has fewer frames than
+//! were read is not the one that was read: it was removed, and what nobody had read is lost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bollard::container::LogOutput;
@@ -21,29 +24,27 @@ use futures::stream::{self, BoxStream};
 
 use super::Inner;
 use super::client::{failed, status};
+use crate::runtime::logs::Cursor;
 use crate::runtime::{Error, Frame, State, Stream};
 
 /// The engine's largest frame: it cuts a longer line into parts of this many bytes.
 const LARGEST_FRAME: usize = 16 * 1024;
 
-/// Seconds by which two streams of one container may be out of the order of their timestamps.
-const OUT_OF_ORDER: i64 = 2;
-
-const NANOSECONDS: i64 = 1_000_000_000;
+/// The stream in which the engine itself speaks (moby `pkg/stdcopy`, `Systemerr`), and the length of a frame's header.
+const ENGINE: u8 = 3;
+const HEADER: usize = 8;
 
 pub(super) fn read(
     inner: Arc<Inner>,
     container_id: &str,
-    since: i64,
-    follow: bool,
+    after: &Cursor,
 ) -> BoxStream<'static, Result<Frame, Error>> {
-    let phase = if follow { Phase::Following } else { Phase::Rest };
     let reader = Reader {
         inner,
         container_id: container_id.to_owned(),
-        phase,
+        phase: Phase::Following,
         source: None,
-        position: Position::new(since),
+        cursor: after.clone(),
         skip: 0,
         ready: VecDeque::new(),
     };
@@ -63,8 +64,9 @@ struct Reader {
     container_id: String,
     phase: Phase,
     source: Option<BoxStream<'static, Result<LogOutput, DockerError>>>,
-    position: Position,
-    /// Frames of this source that came from an earlier one.
+    /// After the last frame that was delivered.
+    cursor: Cursor,
+    /// Frames of this source that were delivered from an earlier one.
     skip: u64,
     ready: VecDeque<Frame>,
 }
@@ -77,7 +79,7 @@ impl Reader {
                     self.skip -= 1;
                     continue;
                 }
-                self.position.pass(frame.timestamp);
+                self.cursor.advance(frame.timestamp);
                 return Some(Ok(frame));
             }
             if self.phase == Phase::Ended {
@@ -89,8 +91,8 @@ impl Reader {
             };
             match source.next().await {
                 Some(Ok(output)) => match frames(output) {
-                    Some(frames) => self.ready = frames,
-                    None => return Some(Err(self.fail("a frame has no timestamp".to_owned()))),
+                    Ok(frames) => self.ready = frames,
+                    Err(reason) => return Some(Err(self.unreadable(reason))),
                 },
                 // The container was removed, and its log with it.
                 Some(Err(error)) if status(&error) == Some(404) => self.phase = Phase::Ended,
@@ -110,7 +112,7 @@ impl Reader {
     }
 
     fn open(&mut self) -> &mut BoxStream<'static, Result<LogOutput, DockerError>> {
-        let (since, skip) = self.position.resume();
+        let (since, skip) = self.cursor.resume(self.inner.clock.now().millis().div_euclid(1000));
         self.skip = skip;
         let options = LogsOptions {
             follow: self.phase == Phase::Following,
@@ -132,14 +134,20 @@ impl Reader {
                 Some(_) => Phase::Rest,
                 None => Phase::Ended,
             },
+            Phase::Rest if self.skip > 0 => {
+                return Err(self.unreadable(format!(
+                    "the log was removed: it lacks {} of the frames that were read from it before",
+                    self.skip
+                )));
+            }
             Phase::Rest | Phase::Ended => Phase::Ended,
         };
         Ok(())
     }
 
-    fn fail(&mut self, reason: String) -> Error {
+    fn unreadable(&mut self, reason: String) -> Error {
         self.phase = Phase::Ended;
-        Error::Failed { attempted: self.attempted(), reason }
+        Error::Unreadable { container_id: self.container_id.clone(), reason }
     }
 
     fn attempted(&self) -> String {
@@ -147,48 +155,12 @@ impl Reader {
     }
 }
 
-/// What has been delivered: enough to ask again from a whole second and to skip what has come since it.
-#[derive(Debug)]
-struct Position {
-    since: i64,
-    /// Frames delivered by the second of their timestamp, of the last few seconds.
-    delivered: BTreeMap<i64, u64>,
-}
-
-impl Position {
-    fn new(since: i64) -> Self {
-        Self { since, delivered: BTreeMap::new() }
-    }
-
-    fn pass(&mut self, timestamp: i64) {
-        let second = timestamp.div_euclid(NANOSECONDS);
-        *self.delivered.entry(second).or_default() += 1;
-        if let Some((last, _)) = self.delivered.last_key_value() {
-            let oldest = last - OUT_OF_ORDER;
-            if self.delivered.first_key_value().is_some_and(|(first, _)| *first < oldest) {
-                self.delivered = self.delivered.split_off(&oldest);
-            }
-        }
-    }
-
-    /// The second to ask from, and how many frames from there on are known.
-    fn resume(&self) -> (i64, u64) {
-        match self.delivered.last_key_value() {
-            Some((last, _)) => {
-                let since = self.since.max(last - OUT_OF_ORDER);
-                (since, self.delivered.range(since..).map(|(_, count)| count).sum())
-            }
-            None => (self.since, 0),
-        }
-    }
-}
-
-/// The frames in a piece of the engine's answer; `None` where it does not begin with a timestamp. The raw output
-/// of a terminal has no headers: parts of a long line follow each other without a newline, each with its timestamp.
-fn frames(output: LogOutput) -> Option<VecDeque<Frame>> {
+/// The frames in a piece of the engine's answer; the engine's own words if it is none. The raw output of a terminal has no
+/// headers: parts of a long line follow each other without a newline, each with its timestamp.
+fn frames(output: LogOutput) -> Result<VecDeque<Frame>, String> {
     let (stream, mut rest) = match output {
-        LogOutput::StdErr { message } => return Some(VecDeque::from([frame(Stream::Stderr, message)?])),
-        LogOutput::StdOut { message } => return Some(VecDeque::from([frame(Stream::Stdout, message)?])),
+        LogOutput::StdErr { message } => return Ok(VecDeque::from([frame(Stream::Stderr, message)?])),
+        LogOutput::StdOut { message } => return Ok(VecDeque::from([frame(Stream::Stdout, message)?])),
         LogOutput::StdIn { message } | LogOutput::Console { message } => (Stream::Stdout, message),
     };
     let mut frames = VecDeque::new();
@@ -196,16 +168,24 @@ fn frames(output: LogOutput) -> Option<VecDeque<Frame>> {
         let mut next = frame(stream, rest)?;
         if next.bytes.len() <= LARGEST_FRAME || timestamp(&next.bytes[LARGEST_FRAME..]).is_none() {
             frames.push_back(next);
-            return Some(frames);
+            return Ok(frames);
         }
         rest = next.bytes.split_off(LARGEST_FRAME);
         frames.push_back(next);
     }
 }
 
-fn frame(stream: Stream, mut message: Bytes) -> Option<Frame> {
-    let (timestamp, length) = timestamp(&message)?;
-    Some(Frame { stream, timestamp, bytes: message.split_off(length) })
+/// A frame and its timestamp; what has none is the engine's own.
+fn frame(stream: Stream, mut message: Bytes) -> Result<Frame, String> {
+    match timestamp(&message) {
+        Some((timestamp, length)) => Ok(Frame { stream, timestamp, bytes: message.split_off(length) }),
+        None => {
+            let text = if message.first() == Some(&ENGINE) { message.get(HEADER..) } else { None };
+            let text = String::from_utf8_lossy(text.unwrap_or(&message));
+            let text = text.trim();
+            Err(text.strip_prefix("Error grabbing logs: ").unwrap_or(text).to_owned())
+        }
+    }
 }
 
 /// The timestamp before a frame, in nanoseconds since the epoch, and the bytes that it takes with its blank.
@@ -254,20 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_timestamp_is_refused() {
-        assert_eq!(frames(console("hello\n".to_owned())), None);
-    }
-
-    #[test]
-    fn a_position_resumes_a_little_before_its_last_frame() {
-        let mut position = Position::new(10);
-        assert_eq!(position.resume(), (10, 0));
-        for second in [10, 10, 11, 12, 15, 14, 15] {
-            position.pass(second * NANOSECONDS + 5);
-        }
-        assert_eq!(position.resume(), (13, 3));
-        let mut late = Position::new(100);
-        late.pass(101 * NANOSECONDS);
-        assert_eq!(late.resume(), (100, 1), "never before what was asked for");
+    fn what_has_no_timestamp_is_the_engines_own_word() {
+        assert_eq!(frames(console("hello\n".to_owned())), Err("hello".to_owned()));
+        let said = "Error grabbing logs: invalid character 'x'\n";
+        assert_eq!(frames(console(said.to_owned())), Err("invalid character 'x'".to_owned()));
+        let framed = format!("\u{3}\0\0\0\0\0\0\u{2b}{said}");
+        assert_eq!(frames(console(framed)), Err("invalid character 'x'".to_owned()));
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod census;
 pub(crate) mod client;
 mod container;
 mod events;
+mod exec;
 pub(crate) mod facts;
 mod host;
 mod image;
@@ -48,10 +49,12 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::inward::Calls;
+use super::logs::Cursor;
 use super::{
-    Call, ContainerSpec, Error, Event, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec, Observed,
-    Sandbox, SandboxSpec, TaskSpec,
+    Call, ContainerSpec, Error, Event, Exec, Filter, Frame, Image, Info, Inventory, Network, NetworkSpec,
+    Observed, Sandbox, SandboxSpec, Session, TaskSpec, Usage,
 };
+use crate::clock::Clock;
 use client::failed;
 use facts::Facts;
 use limits::Limits;
@@ -76,6 +79,8 @@ pub struct Runtime(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) docker: Docker,
+    /// The engine's requests and waits are in the machine's time, whatever a test makes of the rest.
+    clock: Clock,
     host: String,
     instance: Instance,
     pub(crate) facts: Facts,
@@ -142,6 +147,7 @@ impl Inner {
         let limits = Limits::choose(&facts, &instance);
         Ok(Self {
             docker,
+            clock: Clock::system(),
             host: host.to_owned(),
             instance,
             facts,
@@ -160,7 +166,7 @@ impl Inner {
 
 impl Inner {
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
-        let TaskSpec { task_id, cpu, memory, volumes } = task;
+        let TaskSpec { task_id, cpu, memory, volumes, containers: _ } = task;
         self.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| Error::Failed {
             attempted: format!("make the cgroup of the task {task_id}"),
             reason: error.to_string(),
@@ -229,8 +235,10 @@ impl super::Runtime for Runtime {
     }
 
     async fn release_task(&self, task_id: &str) -> Result<(), Error> {
-        self.0.remove_volumes(&[(names::TASK, task_id)]).await?;
-        self.0.release_cgroup(task_id).await
+        let containers = self.0.remove_containers_of(task_id).await;
+        let volumes = self.0.remove_volumes(&[(names::TASK, task_id)]).await;
+        let cgroup = self.0.release_cgroup(task_id).await;
+        containers.and(volumes).and(cgroup)
     }
 
     async fn resolve_image(&self, image: &str) -> Result<Image, Error> {
@@ -244,11 +252,7 @@ impl super::Runtime for Runtime {
 
     async fn start_container(&self, container_id: &str) -> Result<(), Error> {
         let (inner, container_id) = (Arc::clone(&self.0), container_id.to_owned());
-        let started = (Arc::clone(&inner), container_id.clone());
-        self.whole("start a container", async move { started.0.start_container(&started.1).await }).await?;
-        // Looked at once beside what follows: nobody waits for it.
-        tokio::spawn(async move { inner.inspect_container(&container_id).await });
-        Ok(())
+        self.whole("start a container", async move { inner.start_container(&container_id).await }).await
     }
 
     async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error> {
@@ -267,12 +271,20 @@ impl super::Runtime for Runtime {
         self.0.inventory().await
     }
 
+    async fn exec(&self, container_id: &str, exec: &Exec) -> Result<Session, Error> {
+        self.0.exec(container_id, exec).await
+    }
+
+    async fn stats(&self, container_id: &str) -> Result<Usage, Error> {
+        self.0.stats(container_id).await
+    }
+
     fn events(&self) -> BoxStream<'static, Event> {
         events::watch(Arc::clone(&self.0))
     }
 
-    fn logs(&self, container_id: &str, since: i64, follow: bool) -> BoxStream<'static, Result<Frame, Error>> {
-        logs::read(Arc::clone(&self.0), container_id, since, follow)
+    fn logs(&self, container_id: &str, after: &Cursor) -> BoxStream<'static, Result<Frame, Error>> {
+        logs::read(Arc::clone(&self.0), container_id, after)
     }
 
     async fn remove_everything(&self) -> Result<(), Error> {

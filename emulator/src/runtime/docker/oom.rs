@@ -18,7 +18,7 @@
 //! (`oom_kill_process` in mm/oom_kill.c): hence the main process, which is looked up at the start.
 
 /// The exit code of a process that SIGKILL ended.
-const SIGKILLED: i64 = 137;
+pub(super) const SIGKILLED: i64 = 137;
 
 /// What the kernel's log says of one container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,17 +19,23 @@ impl Inner {
             ..VolumeCreateRequest::default()
         };
         let attempted = format!("create the volume {name}");
-        self.docker.create_volume(request).await.map_err(failed(&self.host, attempted))?;
-        Ok(())
+        match self.docker.create_volume(request).await.map_err(failed(&self.host, attempted)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.may_pass() => Err(error),
+            Err(error) => Err(Error::Volume { name: name.to_owned(), reason: error.to_string() }),
+        }
     }
 
-    /// Removes the volumes of this instance that have all of `labels`.
+    /// Removes the volumes of this instance that have all of `labels`: one that is held does not keep the rest.
     pub(super) async fn remove_volumes(&self, labels: &[(&str, &str)]) -> Result<(), Error> {
+        let mut first_error = Ok(());
         for (name, _) in self.list_volumes(labels).await? {
             let removed = self.docker.remove_volume(&name, None::<RemoveVolumeOptions>).await;
-            unless(removed, &[404]).map_err(failed(&self.host, format!("remove the volume {name}")))?;
+            let removed = unless(removed, &[404]).map(drop);
+            first_error =
+                first_error.and(removed.map_err(failed(&self.host, format!("remove the volume {name}"))));
         }
-        Ok(())
+        first_error
     }
 
     /// Name and task of this instance's volumes that have all of `labels`.

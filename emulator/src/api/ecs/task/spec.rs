@@ -41,26 +41,31 @@ fn container(definition: &ContainerDefinition, region: &str) -> ContainerSpec {
     let sysctls = definition.system_controls.iter().flatten();
     ContainerSpec {
         name: text(&definition.name),
-        image: text(&definition.image),
-        entry_point: list(&definition.entry_point),
-        command: list(&definition.command),
-        environment: environment.collect(),
-        user: definition.user.clone().filter(|user| !user.is_empty()),
-        working_directory: definition.working_directory.clone().filter(|path| !path.is_empty()),
-        readonly_root_filesystem: definition.readonly_root_filesystem == Some(true),
-        interactive: definition.interactive == Some(true),
-        pseudo_terminal: definition.pseudo_terminal == Some(true),
-        init_process: linux.is_some_and(|linux| linux.init_process_enabled == Some(true)),
-        add_capabilities: capabilities.and_then(|c| c.add.clone()).unwrap_or_default(),
-        drop_capabilities: capabilities.and_then(|c| c.drop.clone()).unwrap_or_default(),
-        ulimits: definition.ulimits.iter().flatten().map(ulimit).collect(),
-        sysctls: sysctls.map(|control| (text(&control.namespace), text(&control.value))).collect(),
-        docker_labels: definition.docker_labels.clone().unwrap_or_default(),
-        health_check: definition.health_check.as_ref().and_then(health_check),
-        mounts: mounts.collect(),
-        volumes_from: volumes_from
-            .map(|from| (text(&from.source_container), from.read_only == Some(true)))
-            .collect(),
+        process: runtime::Process {
+            image: text(&definition.image),
+            entry_point: list(&definition.entry_point),
+            command: list(&definition.command),
+            environment: environment.collect(),
+            user: definition.user.clone().filter(|user| !user.is_empty()),
+            working_directory: definition.working_directory.clone().filter(|path| !path.is_empty()),
+            readonly_root_filesystem: definition.readonly_root_filesystem == Some(true),
+            interactive: definition.interactive == Some(true),
+            pseudo_terminal: definition.pseudo_terminal == Some(true),
+            init_process: linux.is_some_and(|linux| linux.init_process_enabled == Some(true)),
+            add_capabilities: capabilities.and_then(|c| c.add.clone()).unwrap_or_default(),
+            drop_capabilities: capabilities.and_then(|c| c.drop.clone()).unwrap_or_default(),
+            ulimits: definition.ulimits.iter().flatten().map(ulimit).collect(),
+            sysctls: sysctls.map(|control| (text(&control.namespace), text(&control.value))).collect(),
+            labels: definition.docker_labels.clone().unwrap_or_default(),
+            health_check: definition.health_check.as_ref().and_then(health_check),
+            mounts: mounts.collect(),
+            volumes_from: volumes_from
+                .map(|from| (text(&from.source_container), from.read_only == Some(true)))
+                .collect(),
+            cpu: positive(definition.cpu).unwrap_or_default(),
+            memory: positive(definition.memory),
+            memory_reservation: positive(definition.memory_reservation),
+        },
         essential: definition.essential != Some(false),
         depends_on: definition.depends_on.iter().flatten().map(dependency).collect(),
         start_timeout: positive(definition.start_timeout),
@@ -78,9 +83,6 @@ fn container(definition: &ContainerDefinition, region: &str) -> ContainerSpec {
                     .unwrap_or(timeout::RESTART_ATTEMPT),
             },
         ),
-        cpu: positive(definition.cpu).unwrap_or_default(),
-        memory: positive(definition.memory),
-        memory_reservation: positive(definition.memory_reservation),
         log: definition.log_configuration.as_ref().and_then(|log| awslogs(log, region)),
         port_mappings: definition.port_mappings.iter().flatten().filter_map(port_mapping).collect(),
     }
@@ -167,7 +169,7 @@ mod tests {
         let spec = spec(serde_json::json!({"containerDefinitions": [{"name": "app", "image": "nginx"}]}));
         let expected = ContainerSpec {
             name: "app".to_owned(),
-            image: "nginx".to_owned(),
+            process: runtime::Process { image: "nginx".to_owned(), ..runtime::Process::default() },
             essential: true,
             stop_timeout: 30,
             ..ContainerSpec::default()
@@ -209,42 +211,44 @@ mod tests {
         let text = |text: &[&str]| text.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let expected = ContainerSpec {
             name: "app".to_owned(),
-            image: "app:1".to_owned(),
-            entry_point: Some(text(&["/app"])),
-            command: Some(text(&["serve", "now"])),
-            environment: vec![("A".to_owned(), "1".to_owned()), ("EMPTY".to_owned(), String::new())],
-            user: Some("1000:1000".to_owned()),
-            working_directory: Some("/srv".to_owned()),
-            readonly_root_filesystem: true,
-            interactive: true,
-            pseudo_terminal: true,
-            init_process: true,
-            add_capabilities: text(&["SYS_PTRACE"]),
-            drop_capabilities: text(&["ALL"]),
-            ulimits: vec![runtime::Ulimit { name: "nofile".to_owned(), soft: 1024, hard: 4096 }],
-            sysctls: BTreeMap::from([("net.core.somaxconn".to_owned(), "1024".to_owned())]),
-            docker_labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
-            health_check: Some(runtime::HealthCheck {
-                command: text(&["CMD-SHELL", "true"]),
-                interval: 5,
-                timeout: 2,
-                retries: 1,
-                start_period: 9,
-            }),
-            mounts: vec![runtime::Mount {
-                volume: "scratch".to_owned(),
-                path: "/scratch".to_owned(),
-                read_only: true,
-            }],
-            volumes_from: vec![("side".to_owned(), false)],
+            process: runtime::Process {
+                image: "app:1".to_owned(),
+                entry_point: Some(text(&["/app"])),
+                command: Some(text(&["serve", "now"])),
+                environment: vec![("A".to_owned(), "1".to_owned()), ("EMPTY".to_owned(), String::new())],
+                user: Some("1000:1000".to_owned()),
+                working_directory: Some("/srv".to_owned()),
+                readonly_root_filesystem: true,
+                interactive: true,
+                pseudo_terminal: true,
+                init_process: true,
+                add_capabilities: text(&["SYS_PTRACE"]),
+                drop_capabilities: text(&["ALL"]),
+                ulimits: vec![runtime::Ulimit { name: "nofile".to_owned(), soft: 1024, hard: 4096 }],
+                sysctls: BTreeMap::from([("net.core.somaxconn".to_owned(), "1024".to_owned())]),
+                labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+                health_check: Some(runtime::HealthCheck {
+                    command: text(&["CMD-SHELL", "true"]),
+                    interval: 5,
+                    timeout: 2,
+                    retries: 1,
+                    start_period: 9,
+                }),
+                mounts: vec![runtime::Mount {
+                    volume: "scratch".to_owned(),
+                    path: "/scratch".to_owned(),
+                    read_only: true,
+                }],
+                volumes_from: vec![("side".to_owned(), false)],
+                cpu: 64,
+                memory: Some(128),
+                memory_reservation: Some(64),
+            },
             essential: false,
             depends_on: vec![Dependency { container: "side".to_owned(), condition: Condition::Healthy }],
             start_timeout: Some(20),
             stop_timeout: 2,
             restart_policy: Some(RestartPolicy { ignored_exit_codes: vec![0], restart_attempt_period: 60 }),
-            cpu: 64,
-            memory: Some(128),
-            memory_reservation: Some(64),
             log: Some(AwsLogs {
                 group: "/app".to_owned(),
                 region: "us-east-1".to_owned(),
@@ -268,7 +272,7 @@ mod tests {
         let spec = spec(serde_json::json!({"containerDefinitions": [
             {"name": "app", "image": "nginx", "healthCheck": {"command": ["NONE"]}},
         ]}));
-        assert_eq!(spec.containers[0].health_check, None);
+        assert_eq!(spec.containers[0].process.health_check, None);
     }
 
     #[test]

@@ -196,16 +196,16 @@ fn only_the_container_killed_for_memory_has_the_reason() {
 
 #[test]
 fn the_health_of_a_task_is_that_of_its_essential_containers_with_a_check() {
-    let checked = |name: &str, essential| ContainerSpec {
-        essential,
-        health_check: Some(HealthCheck {
+    let checked = |name: &str, essential| {
+        let mut spec = ContainerSpec { essential, ..container(name) };
+        spec.process.health_check = Some(HealthCheck {
             command: vec!["CMD".into(), "true".into()],
             interval: 30,
             timeout: 5,
             retries: 3,
             start_period: 0,
-        }),
-        ..container(name)
+        });
+        spec
     };
     let mut drive =
         Drive::new(vec![checked("a", true), checked("b", true), checked("side", false), container("plain")]);
@@ -236,7 +236,7 @@ fn a_restart_policy_restarts_a_container_that_ran_long_enough_and_no_other() {
 fn events_that_cannot_happen_are_refused_and_change_nothing() {
     let mut drive = Drive::new(vec![container("app")]);
     let now = Timestamp(0);
-    assert!(next(&drive.task, &Event::Released, now).is_err());
+    assert!(next(&drive.task, &Event::Released { left: None }, now).is_err());
     assert!(next(&drive.task, &Event::Stopping, now).is_err());
     assert!(next(&drive.task, &Event::Started { container: 9, at: now }, now).is_err());
     drive.settle();
@@ -323,7 +323,7 @@ fn with_a_shared_pid_namespace_its_holder_starts_first_and_stops_last() {
 #[test]
 fn a_container_starts_once_the_one_is_there_whose_volumes_it_mounts() {
     let mut specs = vec![container("app"), helper("data")];
-    specs[0].volumes_from = vec![("data".into(), true)];
+    specs[0].process.volumes_from = vec![("data".into(), true)];
     assert_eq!(starts(&mut Drive::new(specs)), [[1], [0]]);
 }
 
@@ -331,4 +331,22 @@ fn a_container_starts_once_the_one_is_there_whose_volumes_it_mounts() {
 fn containers_that_wait_for_each_other_have_no_order() {
     assert_eq!(depends::order([("a", vec!["b"]), ("b", vec!["c", "?"]), ("c", vec![])]), Some(vec![2, 1, 0]));
     assert_eq!(depends::order([("a", vec!["b"]), ("b", vec!["a"])]), None);
+}
+
+#[test]
+fn what_could_not_be_stopped_or_removed_is_named_by_the_stopped_task() {
+    let mut drive = Drive::new(vec![container("app")]);
+    drive.settle().event(Event::Stop { code: StopCode::UserInitiated, reason: "enough".into() });
+    drive.succeed(Action::AnnounceStop);
+    drive.event(Event::StopFailed { container: 0, reason: "CannotStopContainerError: x".into() });
+    assert_eq!(plan(&drive.task), [Action::Release]);
+    drive.event(Event::Released { left: Some("remove the volume v: in use".into()) });
+    assert_eq!(drive.task.last_status, Status::Stopped);
+    assert_eq!(drive.task.containers[0].reason.as_deref(), Some("CannotStopContainerError: x"));
+    let reason = drive.task.stopped_reason.as_deref();
+    assert_eq!(
+        reason,
+        Some("enough (InternalError: not everything could be removed: remove the volume v: in use)")
+    );
+    assert_eq!(drive.exit_codes(), [None]);
 }

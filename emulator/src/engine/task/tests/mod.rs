@@ -7,13 +7,13 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::runtime::Exit;
+use crate::runtime::{Exit, Process};
 
 /// A container that only has a name.
 fn container(name: &str) -> ContainerSpec {
     ContainerSpec {
         name: name.into(),
-        image: "app".into(),
+        process: Process { image: "app".into(), ..Process::default() },
         essential: true,
         stop_timeout: 30,
         ..ContainerSpec::default()
@@ -160,7 +160,8 @@ impl Drive {
             Action::Stop(container) => {
                 self.event(Event::Exited { container, exit: Exit { code: 143, oom_killed: false, at } })
             }
-            Action::Release => self.event(Event::Released),
+            Action::Look(_) => self,
+            Action::Release => self.event(Event::Released { left: None }),
         }
     }
 

@@ -6,8 +6,8 @@
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::cursor::Cursor;
 use crate::clock::Timestamp;
+use crate::runtime::logs::Cursor;
 use crate::runtime::{Frame, Stream};
 
 /// Bytes of an event: 256 KiB less CloudWatch's 26 bytes of overhead, as the driver cuts.
@@ -23,6 +23,9 @@ pub(super) struct Progress {
     /// The timestamp of the last event, in milliseconds.
     #[serde(default)]
     last: i64,
+    /// The rest of the output could not be read, and the log stream says so: nothing is read any more.
+    #[serde(default)]
+    pub(super) given_up: bool,
 }
 
 /// Text that waits for its end.
@@ -43,25 +46,18 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub(super) struct Assembler {
     progress: Progress,
-    skip: u64,
     begins_event: Option<Regex>,
     ready: Vec<Event>,
 }
 
 impl Assembler {
-    /// Goes on from `progress`: the frames that follow are those from its cursor's second on.
+    /// Goes on from `progress`: the frames that follow are those after its cursor.
     pub(super) fn resume(progress: Progress, begins_event: Option<Regex>) -> Self {
-        let skip = progress.cursor.skip();
-        Self { progress, skip, begins_event, ready: Vec::new() }
+        Self { progress, begins_event, ready: Vec::new() }
     }
 
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
-    }
-
-    /// The second from which the frames are to be read.
-    pub(super) fn since(&self) -> i64 {
-        self.progress.cursor.since()
     }
 
     /// Whether there is text that only waits for more lines of the same event.
@@ -70,10 +66,6 @@ impl Assembler {
     }
 
     pub(super) fn push(&mut self, frame: &Frame) {
-        if self.skip > 0 {
-            self.skip -= 1;
-            return;
-        }
         self.progress.cursor.advance(frame.timestamp);
         let (text, ends) = match frame.bytes.strip_suffix(b"\n") {
             Some(text) => (text, true),
@@ -111,6 +103,14 @@ impl Assembler {
             self.line(piece);
         }
         self.flush_multiline();
+    }
+
+    /// The rest of the output cannot be read: what is begun is complete, and an event of its own says why.
+    pub(super) fn give_up(&mut self, reason: &str, now: Timestamp) {
+        self.finish();
+        let text = format!("neargate: the rest of this output could not be read: {reason}").into_bytes();
+        self.emit(Piece { timestamp: now.millis().saturating_mul(1_000_000), text });
+        self.progress.given_up = true;
     }
 
     /// The events that are complete by now.
@@ -199,7 +199,9 @@ mod tests {
             let mut all = messages(&mut first);
             let stored = serde_json::to_string(first.progress()).expect("serialises");
             let mut second = Assembler::resume(serde_json::from_str(&stored).expect("parses"), None);
-            frames.iter().for_each(|frame| second.push(frame));
+            let (since, skip) = second.progress().cursor.resume(i64::MAX);
+            assert_eq!(since, 0);
+            frames.iter().skip(usize::try_from(skip).expect("fits")).for_each(|frame| second.push(frame));
             all.extend(messages(&mut second));
             assert_eq!(all, ["a", "b", "half line", "c"], "stopped after {stop} frames");
         }
@@ -243,6 +245,25 @@ mod tests {
         let seen: Vec<(i64, &str)> =
             events.iter().map(|event| (event.timestamp.0, event.message.as_str())).collect();
         assert_eq!(seen, [(9000, "a"), (9000, "b"), (9000, "half line")]);
+    }
+
+    #[test]
+    fn the_progress_that_an_earlier_release_stored_is_read() {
+        let golden = r#"{"cursor":{"floor":1700000000,"stored":{"1700000000":2}},"stdout":{"timestamp":1700000000000000001,"text":[104,105]},"stderr":null,"multiline":null,"last":1700000000000}"#;
+        let progress: Progress = serde_json::from_str(golden).expect("it parses");
+        let mut assembler = Assembler::resume(progress, None);
+        assembler.push(&frame(Stream::Stdout, 1_700_000_001, " there\n"));
+        assert_eq!(messages(&mut assembler), ["hi there"]);
+    }
+
+    #[test]
+    fn what_is_given_up_says_so_after_all_that_was_read() {
+        let mut assembler = Assembler::resume(Progress::default(), None);
+        assembler.push(&frame(Stream::Stdout, 1, "half"));
+        assembler.give_up("the disk", Timestamp(1000));
+        let expected = ["half", "neargate: the rest of this output could not be read: the disk"];
+        assert_eq!(messages(&mut assembler), expected);
+        assert!(assembler.progress().given_up);
     }
 
     #[test]

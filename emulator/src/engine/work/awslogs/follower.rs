@@ -1,17 +1,22 @@
 //! Follows one container's output into the log store.
+//!
+//! A log that cannot be read is tried again while its container runs. Once the container has ended there are a few more
+//! attempts; then an event in the stream says that the rest is lost, and the follower ends: a task does not wait for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use regex::Regex;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, info_span, warn};
 
 use super::assembler::{self, Assembler, Progress};
 use crate::clock::{Clock, Timestamp};
+use crate::engine::context::Context;
 use crate::engine::task::AwsLogs;
-use crate::runtime::Runtime;
+use crate::runtime::{Error, Observed, Runtime, State};
 use crate::store::{self, Body, Store, logs};
 
 /// Frames, and bytes of them, that are committed together at the most.
@@ -21,8 +26,17 @@ const BATCH_BYTES: usize = 256 << 10;
 /// How long lines of a multiline event may wait for the next one.
 const MULTILINE_WAIT: Duration = Duration::from_secs(1);
 
-/// Between two looks at a log that the runtime could not give.
-const RETRY: Duration = Duration::from_millis(200);
+/// Before the second attempt at a log that could not be read; doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Attempts without progress at the log of a container that has ended: if the engine says that it cannot read it, and, if
+/// it does not answer, for so long.
+const ATTEMPTS: u32 = 3;
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long the engine may take for the next frame of a container that has ended, and to say what a container does.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// The version of a stored cursor.
 const VERSION: u32 = 1;
@@ -38,40 +52,53 @@ pub(in crate::engine) struct Source {
     pub(in crate::engine) options: AwsLogs,
 }
 
-/// A follower at work. It ends by itself once the container has stopped and its last line is committed.
+/// A follower at work. It ends by itself once the container has stopped and its last line is committed, and with this
+/// handle: what it has read and not committed is read again by the next.
 #[derive(Debug)]
-pub(in crate::engine) struct Follower(JoinHandle<()>);
+pub(in crate::engine) struct Follower {
+    work: AbortOnDropHandle<()>,
+    ended: watch::Sender<bool>,
+}
 
 impl Follower {
     /// Begins to follow, where the last one of this container stopped. Waits for `after` first: a container that is
     /// started again has one log.
-    pub(in crate::engine) fn spawn(
-        store: Store,
-        runtime: Arc<dyn Runtime>,
-        clock: Clock,
-        source: Source,
-        after: Option<Self>,
-    ) -> Self {
+    pub(in crate::engine) fn spawn(context: &Context, source: Source, after: Option<Self>) -> Self {
         let span = info_span!("awslogs", container = %source.container_id, stream = %source.stream);
+        let (ended, has_ended) = watch::channel(false);
+        let mut worker = Worker {
+            store: context.store.clone(),
+            runtime: Arc::clone(&context.runtime),
+            clock: context.clock.clone(),
+            source,
+            stream: None,
+            has_ended,
+        };
         let follow = async move {
-            if let Some(after) = after {
-                after.finished().await;
+            if let Some(mut after) = after {
+                let has_ended = async {
+                    if worker.has_ended.wait_for(|ended| *ended).await.is_err() {
+                        // The handle is gone: this ends as well, at any moment.
+                        std::future::pending::<()>().await;
+                    }
+                };
+                tokio::select! {
+                    _ = &mut after.work => {}
+                    () = has_ended => after.finished().await,
+                }
             }
-            let mut worker = Worker { store, runtime, clock, source, stream: None };
             worker.run().await;
         };
-        Self(tokio::spawn(follow.instrument(span)))
+        // Tracked, so that a reset can wait for its last write.
+        let work = context.followers.spawn(follow.instrument(span));
+        Self { work: AbortOnDropHandle::new(work), ended }
     }
 
-    /// Returns once the last line is committed.
+    /// Returns once the last line of the container, which has ended, is committed or given up.
     pub(in crate::engine) async fn finished(self) {
+        self.ended.send_replace(true);
         // A follower that panicked has said so; there is nothing more to wait for.
-        let _ = self.0.await;
-    }
-
-    /// Ends it where it is. What it has read and not committed is read again by the next.
-    pub(in crate::engine) fn abort(&self) {
-        self.0.abort();
+        let _ = self.work.await;
     }
 }
 
@@ -105,20 +132,68 @@ struct Worker {
     source: Source,
     /// The log stream, once it was looked up.
     stream: Option<logs::StreamId>,
+    /// Somebody waits for the end of a container that has ended.
+    has_ended: watch::Receiver<bool>,
+}
+
+/// Attempts at a log since the last one that brought something.
+struct Attempts {
+    count: u32,
+    pause: Duration,
+    since: Timestamp,
 }
 
 impl Worker {
     async fn run(&mut self) {
-        let mut assembler = self.resume().await;
-        while !self.read(&mut assembler).await {
-            self.clock.sleep(RETRY).await;
-            assembler = self.resume().await;
+        let mut attempts: Option<Attempts> = None;
+        loop {
+            let mut assembler = match self.resume().await {
+                Ok(assembler) if assembler.progress().given_up => return,
+                Ok(assembler) => assembler,
+                Err(reason) => {
+                    return self.give_up(Assembler::resume(Progress::default(), None), &reason).await;
+                }
+            };
+            let before = assembler.progress().clone();
+            let error = match self.read(&mut assembler).await {
+                Ok(()) => {
+                    assembler.finish();
+                    return self.commit(&mut assembler).await;
+                }
+                Err(error) => error,
+            };
+            debug!(%error, "the log broke off");
+            if *assembler.progress() != before {
+                attempts = None;
+            }
+            let now = self.clock.now();
+            let attempts = attempts.get_or_insert(Attempts { count: 0, pause: FIRST_PAUSE, since: now });
+            attempts.count += 1;
+            let observed = self.observe().await;
+            let is_gone = matches!(observed, Some(None));
+            let has_ended = *self.has_ended.borrow()
+                || matches!(observed, Some(Some(Observed { state: State::Exited { .. }, .. })));
+            let answered = matches!(error, Error::Unreadable { .. });
+            let is_hopeless =
+                attempts.count >= ATTEMPTS && (answered || now.since(attempts.since) >= PATIENCE);
+            if is_gone || has_ended && is_hopeless {
+                return self.give_up(assembler, &error.to_string()).await;
+            }
+            self.clock.sleep(attempts.pause).await;
+            attempts.pause = (attempts.pause * 2).min(LONGEST_PAUSE);
         }
-        assembler.finish();
+    }
+
+    /// What could not be read is lost; whoever reads the log stream can see it.
+    async fn give_up(&mut self, mut assembler: Assembler, reason: &str) {
+        warn!(reason, "the rest of a container's output could not be read: it is missing in its log stream");
+        assembler.give_up(reason, self.clock.now());
         self.commit(&mut assembler).await;
     }
 
-    async fn resume(&self) -> Assembler {
+    /// Goes on where the last follower stopped. The reason, if what it stored cannot be read back: to begin again would
+    /// store every line twice.
+    async fn resume(&self) -> Result<Assembler, String> {
         let stored = loop {
             match logs::cursor(self.store.readers(), &self.source.container_id).await {
                 Ok(stored) => break stored,
@@ -128,13 +203,9 @@ impl Worker {
         let progress = match stored.as_ref().map(read) {
             None => Progress::default(),
             Some(Ok(progress)) => progress,
-            Some(Err(error)) => {
-                let container = &self.source.container_id;
-                warn!(%error, container, "could not read how far the log was followed; it is stored again whole");
-                Progress::default()
-            }
+            Some(Err(error)) => return Err(format!("how far it was stored cannot be read back: {error}")),
         };
-        Assembler::resume(progress, self.multiline())
+        Ok(Assembler::resume(progress, self.multiline()))
     }
 
     fn multiline(&self) -> Option<Regex> {
@@ -146,22 +217,33 @@ impl Worker {
             .ok()
     }
 
-    /// Reads to the end of the log. `false` where it broke off and must be read again.
-    async fn read(&mut self, assembler: &mut Assembler) -> bool {
-        let mut frames = self.runtime.logs(&self.source.container_id, assembler.since(), true).fuse();
-        let store = self.store.clone();
+    /// Reads to the end of the log, or to where it breaks off.
+    async fn read(&mut self, assembler: &mut Assembler) -> Result<(), Error> {
+        let container_id = self.source.container_id.clone();
+        let mut frames = self.runtime.logs(&container_id, &assembler.progress().cursor).fuse();
+        let (store, mut has_ended) = (self.store.clone(), self.has_ended.clone());
         loop {
+            let waits_for_answer = *has_ended.borrow_and_update();
             let first = tokio::select! {
+                biased;
                 first = frames.next() => first,
                 () = self.clock.sleep(MULTILINE_WAIT), if assembler.holds_multiline() => {
                     assembler.flush_multiline();
                     self.commit(assembler).await;
                     continue;
                 }
+                () = self.clock.sleep(ANSWER), if waits_for_answer => {
+                    return Err(Error::NoAnswer {
+                        attempted: format!("read the output of the container {container_id}"),
+                        reason: "the container runtime did not answer".to_owned(),
+                    });
+                }
+                // From now on the wait has a bound.
+                Ok(()) = has_ended.changed() => continue,
             };
-            let Some(first) = first else { return true };
+            let Some(first) = first else { return Ok(()) };
             let _turn = store.logs_in().await;
-            let (mut next, mut count, mut bytes, mut whole) = (Some(first), 0, 0, true);
+            let (mut next, mut count, mut bytes, mut broken) = (Some(first), 0, 0, None);
             while let Some(frame) = next {
                 match frame {
                     Ok(frame) => {
@@ -169,10 +251,7 @@ impl Worker {
                         bytes += frame.bytes.len();
                         assembler.push(&frame);
                     }
-                    Err(error) => {
-                        debug!(%error, "the log broke off");
-                        whole = false;
-                    }
+                    Err(error) => broken = Some(error),
                 }
                 if count == BATCH || bytes >= BATCH_BYTES {
                     break;
@@ -181,14 +260,16 @@ impl Worker {
                 next = frames.next().now_or_never().flatten();
             }
             self.commit(assembler).await;
-            if !whole {
-                return !self.still_there().await;
+            if let Some(error) = broken {
+                return Err(error);
             }
         }
     }
 
-    async fn still_there(&self) -> bool {
-        !matches!(self.runtime.inspect_container(&self.source.container_id).await, Ok(None))
+    /// What the runtime says of the container; `None` if it does not say.
+    async fn observe(&self) -> Option<Option<Observed>> {
+        let inspected = self.runtime.inspect_container(&self.source.container_id);
+        self.clock.timeout(ANSWER, inspected).await.ok()?.ok()
     }
 
     /// Commits the complete events together with how far we are.

@@ -1,17 +1,16 @@
 //! The `awslogs` driver: a container's output becomes CloudWatch Logs events, in order, each once.
 //!
 //! ```text
-//! Runtime::logs ─▶ Assembler: skip what is stored, join frames to lines, lines to events
+//! Runtime::logs, after the cursor ─▶ Assembler: join frames to lines, lines to events
 //!                     │ events + cursor
 //!                     ▼
 //!                  Store::write: both in one transaction
 //! ```
 //!
 //! The cursor counts frames, it compares none: the engine gives the frames in the same order each time, so what was
-//! stored is a prefix of what it gives again. See [`cursor`].
+//! stored is a prefix of what it gives again. See [`crate::runtime::logs`].
 
 mod assembler;
-mod cursor;
 mod follower;
 
 pub(in crate::engine) use follower::{Follower, Source, ensure_stream};

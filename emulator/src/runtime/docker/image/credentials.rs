@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,11 +13,16 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::clock::Clock;
+
 /// The name under which `docker login` keeps Docker Hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// A helper's word for "log in with this token instead of a password".
 const TOKEN_USER: &str = "<token>";
+
+/// How long a credential helper may take; it is killed then.
+const HELPER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -43,14 +49,20 @@ struct Secret {
 }
 
 /// The login for `registry`; `None` is anonymous, as it is where the file or the helper can't be read.
-pub(super) async fn find(registry: &str) -> Option<DockerCredentials> {
+pub(super) async fn find(registry: &str, clock: &Clock) -> Option<DockerCredentials> {
     let file = directory()?.join("config.json");
     let config: Config = serde_json::from_slice(&tokio::fs::read(&file).await.ok()?)
         .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "registry logins are not read"))
         .ok()?;
     let server = if registry == "docker.io" { DOCKER_HUB } else { registry };
     match config.cred_helpers.get(server).or(config.creds_store.as_ref()) {
-        Some(helper) => ask(helper, server).await,
+        Some(helper) => match clock.timeout(HELPER, ask(helper, server)).await {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                tracing::warn!(helper, server, %error, "the credential helper did not answer: pulling without a login");
+                None
+            }
+        },
         None => config.login(server),
     }
 }

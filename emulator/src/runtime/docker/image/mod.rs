@@ -4,6 +4,8 @@
 //! resolve ─▶ inspect: there? ─▶ its digest
 //!                absent ─▶ pull, one for all who ask for it ─▶ inspect
 //! ```
+//!
+//! A pull goes on whoever waits for it, and ends when the engine reports no progress for a while.
 
 mod credentials;
 mod reference;
@@ -17,11 +19,12 @@ use bollard::errors::Error as DockerError;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptions};
 use futures::future::{BoxFuture, Shared};
-use futures::{FutureExt, TryStreamExt};
+use futures::{FutureExt, Stream, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::client::{failed, unless};
 use super::{Inner, sandbox_image};
+use crate::clock::Clock;
 use crate::runtime::{Error, Image};
 use reference::Reference;
 use refusal::Refusal;
@@ -32,11 +35,13 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(250);
 /// No attempt begins after this: an engine that waits for a silent registry has waited enough.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Seconds that the engine may take for the whole of one attempt to begin its answer.
-const TIMEOUT: Duration = Duration::from_secs(600);
+/// A pull ends when the engine says nothing for so long. It reports the bytes of each layer as they come; it is silent
+/// while it waits for the registry, and while it unpacks a large layer.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// The pulls under way, by normalised reference.
-pub(super) type Pulls = Mutex<HashMap<String, Shared<BoxFuture<'static, Result<Image, Error>>>>>;
+pub(super) type Pulls = Mutex<HashMap<String, Pull>>;
+type Pull = Shared<BoxFuture<'static, Result<Image, Error>>>;
 
 impl Inner {
     pub(super) async fn resolve_image(self: &Arc<Self>, image: &str) -> Result<Image, Error> {
@@ -47,19 +52,36 @@ impl Inner {
         if let Some(image) = self.find_image(image, &reference).await? {
             return Ok(image);
         }
+        self.pull(image, reference).await
+    }
+
+    /// Joins the pull of this image that is under way, or begins one, which goes on without whoever asked for it.
+    fn pull(self: &Arc<Self>, image: &str, reference: Reference) -> Pull {
         let key = reference.to_string();
-        let pull = {
-            let inner = Arc::clone(self);
-            let name = image.to_owned();
-            let mut pulls = self.pulls.lock();
-            pulls
-                .entry(key.clone())
-                .or_insert_with(|| async move { inner.pull_image(&name, &reference).await }.boxed().shared())
-                .clone()
+        let mut pulls = self.pulls.lock();
+        if let Some(pull) = pulls.get(&key) {
+            return pull.clone();
+        }
+        let (inner, name, ended) = (Arc::clone(self), image.to_owned(), key.clone());
+        let work = tokio::spawn(async move {
+            let pulled = inner.pull_image(&name, &reference).await;
+            // It is the only one of its key: another one begins after this.
+            inner.pulls.lock().remove(&ended);
+            pulled
+        });
+        let (inner, failed) = (Arc::clone(self), key.clone());
+        let pull = async move {
+            work.await.unwrap_or_else(|error| {
+                inner.pulls.lock().remove(&failed);
+                Err(Error::Failed {
+                    attempted: format!("pull the image {failed}"),
+                    reason: error.to_string(),
+                })
+            })
         };
-        let pulled = pull.await;
-        self.pulls.lock().remove(&key);
-        pulled
+        let pull = pull.boxed().shared();
+        pulls.insert(key, pull.clone());
+        pull
     }
 
     /// The tags of all images of the engine, but the sandbox's.
@@ -82,7 +104,7 @@ impl Inner {
     }
 
     async fn pull_image(&self, image: &str, reference: &Reference) -> Result<Image, Error> {
-        let began = tokio::time::Instant::now();
+        let began = self.clock.now();
         let mut attempt = 1;
         let mut pause = PAUSE;
         loop {
@@ -97,10 +119,10 @@ impl Inner {
                 Err(error) => error,
             };
             let refusal = Refusal::of(&error);
-            let last = attempt == ATTEMPTS || began.elapsed() > PATIENCE;
+            let last = attempt == ATTEMPTS || self.clock.now().since(began) > PATIENCE;
             if refusal == Refusal::Unreachable && !last {
                 tracing::debug!(image, attempt, %error, "the registry could not be reached");
-                tokio::time::sleep(pause).await;
+                self.clock.sleep(pause).await;
                 attempt += 1;
                 pause *= 2;
                 continue;
@@ -120,11 +142,29 @@ impl Inner {
             .from_image(&reference.name())
             .tag(reference.version())
             .build();
-        let credentials = credentials::find(reference.registry()).await;
-        let patient = self.docker.clone().with_timeout(TIMEOUT);
-        let mut steps = std::pin::pin!(patient.create_image(Some(options), None, credentials));
-        while steps.try_next().await?.is_some() {}
-        Ok(())
+        let credentials = credentials::find(reference.registry(), &self.clock).await;
+        let patient = self.docker.clone().with_timeout(SILENCE);
+        to_end(&self.clock, patient.create_image(Some(options), None, credentials)).await
+    }
+}
+
+/// Reads the engine's progress to its end, as long as there is some.
+async fn to_end<T>(
+    clock: &Clock,
+    steps: impl Stream<Item = Result<T, DockerError>>,
+) -> Result<(), DockerError> {
+    let mut steps = std::pin::pin!(steps);
+    loop {
+        match clock.timeout(SILENCE, steps.try_next()).await {
+            Ok(step) => match step? {
+                Some(_) => {}
+                None => return Ok(()),
+            },
+            Err(elapsed) => {
+                let error = format!("the pull made no progress: {elapsed}: request canceled while waiting");
+                return Err(DockerError::DockerStreamError { error });
+            }
+        }
     }
 }
 
@@ -141,7 +181,21 @@ fn digest(image: &ImageInspect, reference: &Reference) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_pull_without_progress_ends_as_one_whose_registry_cannot_be_reached() {
+        let clock = Clock::manual(crate::clock::Timestamp(0));
+        let steps = || futures::stream::iter([Ok(()), Ok(())]);
+        let mut silent = std::pin::pin!(to_end(&clock, steps().chain(futures::stream::pending())));
+        assert!(futures::poll!(&mut silent).is_pending());
+        clock.advance(SILENCE);
+        let error = silent.await.expect_err("it ends");
+        assert_eq!(Refusal::of(&error), Refusal::Unreachable, "{error}");
+        assert!(to_end(&clock, steps()).await.is_ok());
+    }
 
     fn inspected(digests: &[&str]) -> ImageInspect {
         ImageInspect {

@@ -74,7 +74,8 @@ impl Reference {
                 !algorithm.is_empty() && hash.len() >= 32 && hash.chars().all(|c| c.is_ascii_hexdigit())
             })
         };
-        self.repository.split('/').all(is_part)
+        is_host(&self.registry)
+            && self.repository.split('/').all(is_part)
             && match &self.version {
                 Version::Tag(tag) => is_tag(tag),
                 Version::Digest(digest) => is_digest(digest),
@@ -89,6 +90,26 @@ impl fmt::Display for Reference {
             Version::Digest(digest) => write!(f, "{}/{}@{digest}", self.registry, self.repository),
         }
     }
+}
+
+/// A host name or IPv4 address, with a port or not (distribution/reference `DomainRegexp`); an IPv6 address is in brackets.
+fn is_host(registry: &str) -> bool {
+    let (host, port) = match registry.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (registry, None),
+    };
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let is_address = |host: &str| {
+        let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        inside.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+    };
+    (host.split('.').all(is_label) || is_address(host))
+        && port.is_none_or(|port| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// The first part of a name is a registry where it looks like a host.
@@ -111,6 +132,7 @@ mod tests {
             ("localhost/x", "localhost/x:latest"),
             ("localhost:5000/x", "localhost:5000/x:latest"),
             ("127.0.0.1:5000/a/b:v1", "127.0.0.1:5000/a/b:v1"),
+            ("[::1]:5000/a/b:v1", "[::1]:5000/a/b:v1"),
             ("public.ecr.aws/docker/library/busybox:1", "public.ecr.aws/docker/library/busybox:1"),
             (&format!("nginx:1.27@{digest}"), &format!("docker.io/library/nginx@{digest}")),
         ] {
@@ -124,6 +146,11 @@ mod tests {
             ["", "Nginx", "nginx:", "nginx:a b", "a//b", "nginx@sha256:short", "https://example.com/x", "/x"]
         {
             assert_eq!(Reference::parse(text), None, "{text:?}");
+        }
+        for text in
+            ["../containers/name", "./x", "..:5000/x", "a..b/x", "-a.b/x", "a.b:port/x", "a.b:/x", "[::z]/x"]
+        {
+            assert_eq!(Reference::parse(text), None, "no registry has the name of {text:?}");
         }
     }
 }

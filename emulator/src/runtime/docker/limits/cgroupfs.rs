@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{CPU_PERIOD, attempted, bytes, cpu_quota};
+use super::{CPU_PERIOD, attempted, bytes, cpu_quota, processes};
+use crate::clock::Clock;
 use crate::runtime::docker::names::is_task_id;
 
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Tree {
 
 #[derive(Clone, Debug)]
 enum Layout {
-    V1 { cpu: PathBuf, memory: PathBuf, all: Vec<PathBuf> },
+    V1 { cpu: PathBuf, memory: PathBuf, pids: Option<PathBuf>, all: Vec<PathBuf> },
     V2 { mount: PathBuf },
 }
 
@@ -58,8 +59,12 @@ impl Tree {
         }
         let quota = cpu_quota(cpu).to_string();
         let memory = bytes(memory).to_string();
+        let processes = processes(cpu).to_string();
         match &self.layout {
-            Layout::V1 { cpu: cpu_mount, memory: memory_mount, .. } => {
+            Layout::V1 { cpu: cpu_mount, memory: memory_mount, pids, .. } => {
+                if let Some(pids) = pids {
+                    write(&pids.join(&task).join("pids.max"), &processes)?;
+                }
                 let directory = cpu_mount.join(&task);
                 write(&directory.join("cpu.cfs_period_us"), &CPU_PERIOD.to_string())?;
                 write(&directory.join("cpu.cfs_quota_us"), &quota)?;
@@ -79,6 +84,10 @@ impl Tree {
                 write(&directory.join("cpu.max"), &format!("{quota} {CPU_PERIOD}"))?;
                 write(&directory.join("cpu.weight"), &weight(cpu).to_string())?;
                 write(&directory.join("memory.max"), &memory)?;
+                let pids = directory.join("pids.max");
+                if pids.exists() {
+                    write(&pids, &processes)?;
+                }
                 let swap = directory.join("memory.swap.max");
                 if swap.exists() {
                     write(&swap, "0")?;
@@ -88,7 +97,7 @@ impl Tree {
         Ok(())
     }
 
-    pub(super) async fn release(&self, task_id: &str) -> io::Result<()> {
+    pub(super) async fn release(&self, task_id: &str, clock: &Clock) -> io::Result<()> {
         if !is_task_id(task_id) {
             let reason = format!("{task_id:?} is not the id of a task");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
@@ -103,7 +112,7 @@ impl Tree {
                 if attempts == 20 {
                     return Err(attempted(format!("cannot remove {}", directory.display()))(error));
                 }
-                tokio::time::sleep(Duration::from_millis(25)).await;
+                clock.sleep(Duration::from_millis(25)).await;
             }
         }
         Ok(())
@@ -127,7 +136,9 @@ impl Tree {
 
     fn limiting(&self) -> impl Iterator<Item = &PathBuf> {
         match &self.layout {
-            Layout::V1 { cpu, memory, .. } => vec![cpu, memory],
+            Layout::V1 { cpu, memory, pids, .. } => {
+                [Some(cpu), Some(memory), pids.as_ref()].into_iter().flatten().collect()
+            }
             Layout::V2 { mount } => vec![mount],
         }
         .into_iter()
@@ -179,6 +190,7 @@ impl Layout {
         Some(Self::V1 {
             cpu: controller("cpu")?,
             memory: controller("memory")?,
+            pids: controller("pids"),
             all: mounts
                 .iter()
                 .filter(|(kind, _, _)| matches!(*kind, "cgroup" | "cgroup2"))
@@ -193,12 +205,15 @@ fn weight(cpu: u32) -> u32 {
     1 + (cpu.clamp(2, 262_144) - 2) * 9_999 / 262_142
 }
 
-/// Lets the children of `path` and of every directory above it have cpu and memory limits of their own (cgroup v2).
+/// Lets the children of `path` and of every directory above it have limits of their own (cgroup v2). The one of processes
+/// is left out where the machine does not delegate it.
 fn delegate(mount: &Path, path: &Path) -> io::Result<()> {
     let mut directory = mount.to_path_buf();
     for part in std::iter::once(Path::new("")).chain(path.iter().map(Path::new)) {
         directory.push(part);
-        write(&directory.join("cgroup.subtree_control"), "+cpu +memory")?;
+        let control = directory.join("cgroup.subtree_control");
+        write(&control, "+cpu +memory")?;
+        let _ = std::fs::write(&control, "+pids");
     }
     Ok(())
 }
@@ -257,7 +272,8 @@ mod tests {
 
     #[test]
     fn v1_limits_in_cpu_and_memory_and_removes_everywhere() {
-        let Some(Layout::V1 { cpu, memory, all }) = Layout::find(1, V1) else { panic!("no v1 layout") };
+        let Some(Layout::V1 { cpu, memory, pids, all }) = Layout::find(1, V1) else { panic!("no v1 layout") };
+        assert_eq!(pids, None, "a machine without it");
         assert_eq!(cpu, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
         assert_eq!(memory, Path::new("/sys/fs/cgroup/memory"));
         assert_eq!(all.len(), 4);
@@ -278,13 +294,13 @@ mod tests {
         let outside = mount.path().join("outside");
         std::fs::create_dir_all(&outside).unwrap();
         for label in ["../../outside", "/outside", "", "..", &"A".repeat(32), &"a".repeat(33)] {
-            let error = tree.release(label).await.unwrap_err();
+            let error = tree.release(label, &Clock::system()).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{label}");
         }
         assert!(outside.is_dir());
         let task = "0123456789abcdef".repeat(2);
         std::fs::create_dir_all(mount.path().join("neargate/i").join(&task)).unwrap();
-        tree.release(&task).await.unwrap();
+        tree.release(&task, &Clock::system()).await.unwrap();
         assert!(!mount.path().join("neargate/i").join(&task).exists());
     }
 

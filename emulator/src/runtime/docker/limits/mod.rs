@@ -14,6 +14,7 @@ use std::io;
 
 use super::facts::{Driver, Facts};
 use super::names::Instance;
+use crate::clock::Clock;
 pub(crate) use cgroupfs::instances as cgroup_instances;
 
 use cgroupfs::Tree;
@@ -26,6 +27,13 @@ pub(super) const CPU_PERIOD: i64 = 100_000;
 /// Microseconds in a [`CPU_PERIOD`] that `cpu` units may run.
 pub(super) fn cpu_quota(cpu: u32) -> i64 {
     i64::from(cpu) * CPU_PERIOD / 1024
+}
+
+/// Processes and threads that a task of `cpu` units may have, and so each of its containers: without a limit one task can
+/// take all that the kernel has. Fargate's own limit is that of the task's virtual machine; this one is far from what a
+/// server needs.
+pub(super) fn processes(cpu: u32) -> i64 {
+    i64::from(cpu.max(1024))
 }
 
 /// Bytes of MiB.
@@ -103,9 +111,9 @@ impl Limits {
     }
 
     /// Removes the task's cgroup, empty by now.
-    pub(super) async fn release(&self, task_id: &str) -> io::Result<()> {
+    pub(super) async fn release(&self, task_id: &str, clock: &Clock) -> io::Result<()> {
         match self {
-            Self::Cgroupfs(tree) => tree.release(task_id).await,
+            Self::Cgroupfs(tree) => tree.release(task_id, clock).await,
             Self::Systemd(slices) => slices.release(task_id).await,
             Self::PerContainer { .. } => Ok(()),
         }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::{attempted, bytes, cpu_quota};
+use super::{attempted, bytes, cpu_quota, processes};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Slices {
@@ -34,15 +34,21 @@ impl Slices {
         // systemd counts the quota in microseconds of CPU a second.
         let quota = (cpu_quota(cpu) * 10).to_string();
         let memory = bytes(memory).to_string();
-        let limits =
-            ["CPUQuotaPerSecUSec", "t", &quota, "MemoryMax", "t", &memory, "MemorySwapMax", "t", "0"];
-        let mut make = vec!["StartTransientUnit", "ssa(sv)a(sa(sv))", &unit, "fail", "3"];
-        make.extend(limits);
+        let processes = processes(cpu).to_string();
+        let limits = [
+            ["CPUQuotaPerSecUSec", "t", &quota],
+            ["MemoryMax", "t", &memory],
+            ["MemorySwapMax", "t", "0"],
+            ["TasksMax", "t", &processes],
+        ];
+        let (count, limits) = (limits.len().to_string(), limits.concat());
+        let mut make = vec!["StartTransientUnit", "ssa(sv)a(sa(sv))", &unit, "fail", &count];
+        make.extend(&limits);
         make.push("0");
         let Err(error) = manager(&make).await else { return Ok(()) };
         // There already: an earlier attempt of ours made it. Else setting its limits fails as well.
-        let mut set = vec!["SetUnitProperties", "sba(sv)", &unit, "true", "3"];
-        set.extend(limits);
+        let mut set = vec!["SetUnitProperties", "sba(sv)", &unit, "true", &count];
+        set.extend(&limits);
         manager(&set).await.map_err(|_| attempted(format!("cannot make {unit}"))(error))
     }
 

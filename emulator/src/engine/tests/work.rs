@@ -1,0 +1,233 @@
+//! A task on a runtime in trouble: it ends all the same, in time, and says what could not be done.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::runtime::faulty::{Call, Fault};
+use crate::store::Body;
+
+/// Per millisecond of the test's: minutes of retries pass in moments.
+const STEP: Duration = Duration::from_millis(200);
+
+/// A world whose time passes by itself.
+struct Troubled {
+    world: World,
+    _time: AbortOnDropHandle<()>,
+}
+
+impl Deref for Troubled {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Troubled {
+    async fn new() -> Self {
+        let clock = Clock::manual(Timestamp(1_700_000_000_000));
+        let passing = clock.clone();
+        let time = AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                passing.advance(STEP);
+            }
+        }));
+        let world = World::at(clock, vpc::Choice::Builtin { strict: false }, |_| {}).await;
+        Self { world, _time: time }
+    }
+
+    async fn run(&self, spec: ContainerSpec) -> Arc<Task> {
+        self.world.run(vec![spec]).await
+    }
+
+    async fn stop(&self, arn: &str) {
+        let stop = self.engine.stop(arn, StopCode::UserInitiated, "enough".into());
+        let answered = tokio::time::timeout(Duration::from_secs(20), stop).await;
+        answered.expect("a stop is answered whatever the runtime does").expect("it is recorded");
+    }
+
+    /// Fails a test that leaves something of a task on the runtime.
+    async fn nothing_is_left(&self) {
+        let left = self.runtime.inventory().await.expect("an inventory");
+        assert!(left.containers.is_empty() && left.tasks.is_empty(), "{left:?}");
+    }
+}
+
+fn logging(environment: &[(&str, &str)]) -> ContainerSpec {
+    let log = AwsLogs {
+        group: "/app".into(),
+        region: "us-east-1".into(),
+        stream_prefix: "app".into(),
+        create_group: true,
+        multiline_pattern: None,
+    };
+    ContainerSpec { log: Some(log), ..container("app", environment) }
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_holds_up_neither_a_stop_nor_the_end() {
+    let world = Troubled::new().await;
+    let task = world.run(container("app", &[])).await;
+    world.running(&task.arn).await;
+    world
+        .faulty
+        .on_call(|call, _| matches!(call, Call::ReleaseTask | Call::RemoveContainer).then_some(Fault::Fail));
+    world.stop(&task.arn).await;
+    world.wait(&task.arn, |task| task.last_status >= Status::Deprovisioning).await;
+    world.stop(&task.arn).await;
+    let stopped = world.stopped(&task.arn).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(143));
+    let reason = stopped.stopped_reason.clone().unwrap_or_default();
+    assert!(reason.starts_with("enough (InternalError: not everything could be removed: "), "{reason}");
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_be_stopped_is_named_by_its_stopped_task_and_removed_all_the_same() {
+    for fault in [Fault::Fail, Fault::Hang] {
+        let world = Troubled::new().await;
+        let task = world.run(container("app", &[])).await;
+        world.running(&task.arn).await;
+        world.faulty.on_call(move |call, _| (call == Call::StopContainer).then_some(fault));
+        world.stop(&task.arn).await;
+        let stopped = world.stopped(&task.arn).await;
+        let reason = stopped.containers[0].reason.clone().unwrap_or_default();
+        assert!(
+            reason.starts_with("CannotStopContainerError: failed sending SIGTERM to container: "),
+            "{reason}"
+        );
+        assert_eq!(stopped.stopped_reason.as_deref(), Some("enough"));
+        world.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_was_made_after_all_runs_or_is_removed() {
+    // Its answer is lost, and the next try finds it.
+    let world = Troubled::new().await;
+    let calls = Arc::new(AtomicU32::new(0));
+    world.faulty.on_call(move |call, _| {
+        let is_first = call == Call::CreateContainer && calls.fetch_add(1, Ordering::Relaxed) == 0;
+        is_first.then_some(Fault::ActThenHang)
+    });
+    let task = world.run(container("app", &[])).await;
+    world.running(&task.arn).await;
+    assert_eq!(world.runtime.inventory().await.expect("an inventory").containers.len(), 1);
+
+    // It is said to have failed: nobody knows its id.
+    let world = Troubled::new().await;
+    world.faulty.on_call(|call, _| (call == Call::CreateContainer).then_some(Fault::ActThenFail));
+    let task = world.run(container("app", &[])).await;
+    let stopped = world.stopped(&task.arn).await;
+    assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
+    assert_eq!(stopped.containers[0].container_id, None);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_exit_after_the_clock_went_back_is_seen_by_a_look_though_the_first_ones_fail() {
+    let world = Troubled::new().await;
+    let task = world.run(container("app", &[])).await;
+    let running = world.running(&task.arn).await;
+    let failures = Arc::new(AtomicU32::new(0));
+    let failed = Arc::clone(&failures);
+    world.faulty.on_call(move |call, _| {
+        let fails = call == Call::InspectContainer && failed.fetch_add(1, Ordering::Relaxed) < 3;
+        fails.then_some(Fault::Fail)
+    });
+    // Its exit is stamped before its start, as one of an earlier run is.
+    world.clock.set_by(-3_600_000);
+    world.runtime.exit(running.containers[0].container_id.as_deref().expect("it runs"), 9, false);
+    assert_eq!(world.stopped(&task.arn).await.containers[0].exit_code, Some(9));
+    assert!(failures.load(Ordering::Relaxed) > 3);
+}
+
+#[tokio::test]
+async fn an_exit_while_the_engine_starts_is_seen() {
+    let mut world = Troubled::new().await;
+    let task = world.run(container("app", &[])).await;
+    let running = world.running(&task.arn).await;
+    let container_id = running.containers[0].container_id.clone().expect("it runs");
+    let simulated = world.runtime.clone();
+    // After the inventory, before the supervisors.
+    world.faulty.on_call(move |call, _| {
+        if call == Call::EnsureNetwork {
+            simulated.exit(&container_id, 9, false);
+        }
+        None
+    });
+    world.world.kill().await;
+    world.world.start_again().await;
+    assert_eq!(world.stopped(&task.arn).await.containers[0].exit_code, Some(9));
+}
+
+#[tokio::test]
+async fn an_action_that_panics_is_tried_again() {
+    let world = Troubled::new().await;
+    let calls = AtomicU32::new(0);
+    world.faulty.on_call(move |call, _| {
+        let is_first = call == Call::PrepareTask && calls.fetch_add(1, Ordering::Relaxed) == 0;
+        assert!(!is_first, "a fault of the runtime");
+        None
+    });
+    let task = world.run(container("app", &[])).await;
+    world.running(&task.arn).await;
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_ends_with_a_word_about_it_and_so_does_its_task() {
+    for fault in [Fault::Fail, Fault::Hang, Fault::ActThenHang] {
+        let world = Troubled::new().await;
+        world.faulty.on_call(move |call, _| (call == Call::Logs).then_some(fault));
+        let task = world.run(logging(&[("SIMULATED_LINES", "2"), ("SIMULATED_EXIT_CODE", "0")])).await;
+        let stopped = world.stopped(&task.arn).await;
+        assert_eq!(stopped.containers[0].exit_code, Some(0));
+        let messages = world.messages("/app", &format!("app/app/{}", task.id)).await;
+        let (last, read) = messages.split_last().expect("a message");
+        assert!(last.starts_with("neargate: the rest of this output could not be read: "), "{messages:?}");
+        let expected: &[&str] = if fault == Fault::ActThenHang { &["line 1", "line 2"] } else { &[] };
+        assert_eq!(read, expected, "each line once");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_cannot_be_read_back_doubles_no_line() {
+    let mut world = Troubled::new().await;
+    let task = world.run(logging(&[("SIMULATED_LINES", "3")])).await;
+    let running = world.running(&task.arn).await;
+    let stream = format!("app/app/{}", task.id);
+    while world.messages("/app", &stream).await.len() < 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    world.engine.halt().await;
+    let container_id = running.containers[0].container_id.clone().expect("it runs");
+    let spoil = world.engine.store().write(move |connection| {
+        Box::pin(async move {
+            logs::put_cursor(connection, &container_id, &Body { version: 1, json: "{}x".to_owned() }).await
+        })
+    });
+    spoil.await.expect("written");
+    world.world.kill().await;
+    world.world.start_again().await;
+    world.stop(&task.arn).await;
+    world.stopped(&task.arn).await;
+    let messages = world.messages("/app", &stream).await;
+    assert_eq!(messages[..3], ["line 1", "line 2", "line 3"]);
+    assert_eq!(messages.len(), 4);
+    assert!(messages[3].contains("cannot be read back"), "{messages:?}");
+}
+
+#[tokio::test]
+async fn after_a_reset_no_follower_writes_into_the_store() {
+    let world = Troubled::new().await;
+    let task = world.run(logging(&[("SIMULATED_LINES", "200000"), ("SIMULATED_EXIT_CODE", "0")])).await;
+    world.wait(&task.arn, |task| task.last_status == Status::Deprovisioning).await;
+    world.engine.reset().await.expect("it succeeds");
+    assert!(world.engine.0.context.followers.is_empty(), "a follower is left");
+    let readers = world.engine.store().readers();
+    let group = logs::group(readers, "000000000000", "us-east-1", "/app").await.expect("read");
+    assert!(group.is_none(), "{group:?}");
+}

@@ -1,0 +1,157 @@
+//! From what happened to the next state of the task: drawn, committed, then published.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tracing::{debug, error};
+
+use super::{Released, Supervisor, store_trouble};
+use crate::engine::task::{Action, ContainerStatus, Event, Tag, Task, next};
+use crate::engine::work::retries::Retry;
+use crate::engine::{ledger, tag};
+use crate::store::{logs, sandboxes};
+
+/// What happened and is not committed.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    pub(super) events: Vec<Event>,
+    /// Those who wait for the commit.
+    pub(super) replies: Vec<Reply>,
+    /// The store was in trouble.
+    pub(super) retry: Option<Retry>,
+}
+
+/// Where the committed task goes.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Stop(oneshot::Sender<Arc<Task>>),
+    Tag(oneshot::Sender<Result<Arc<Task>, tag::Broken>>),
+}
+
+impl Backlog {
+    /// The task's tags after what is not committed.
+    pub(super) fn tags<'a>(&'a self, task: &'a Task) -> &'a [Tag] {
+        let tagged = self.events.iter().rev().find_map(|event| match event {
+            Event::Tagged(tags) => Some(tags),
+            _ => None,
+        });
+        tagged.unwrap_or(&task.tags)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.replies.is_empty()
+    }
+}
+
+impl Supervisor {
+    /// Draws the next state from what happened, commits it, then publishes it.
+    pub(super) async fn advance(&mut self, events: Vec<Event>) {
+        self.backlog.events.extend(events);
+        self.commit().await;
+    }
+
+    /// Commits what happened; after a trouble of the store only once it is time to try again.
+    pub(super) async fn commit(&mut self) {
+        let now = self.context.clock.now();
+        if self.backlog.is_empty() || self.backlog.retry.is_some_and(|retry| retry.wait(now).is_some()) {
+            return;
+        }
+        let mut after = Task::clone(&self.task);
+        for event in &self.backlog.events {
+            match next(&after, event, now) {
+                Ok(state) => after = state,
+                // News of what is over: an exit after the last commit, a health check of a stopped container.
+                Err(illegal) => debug!(%illegal, "ignored an event that no longer applies to the task"),
+            }
+        }
+        if after != *self.task {
+            let entry = ledger::Entry::of(&after);
+            let committed = self
+                .context
+                .store
+                .write(move |connection| Box::pin(async move { ledger::put(connection, &entry).await }));
+            if let Err(error) = committed.await {
+                store_trouble("commit a task", &error);
+                self.backlog.retry = Some(Retry::after(self.backlog.retry, now));
+                return;
+            }
+            self.take(after);
+        }
+        for reply in std::mem::take(&mut self.backlog).replies {
+            let task = Arc::clone(&self.task);
+            // Who asked may have gone away; the task is changed all the same.
+            match reply {
+                Reply::Stop(reply) => drop(reply.send(task)),
+                Reply::Tag(reply) => drop(reply.send(Ok(task))),
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, after: Task) {
+        if after.last_status != self.task.last_status {
+            debug!(version = after.version, status = ?after.last_status, "task");
+        }
+        let before = std::mem::replace(&mut self.task, Arc::new(after));
+        self.context.publish(&self.task);
+        for index in 0..self.task.containers.len() {
+            let runs = |task: &Task| task.containers[index].last_status == ContainerStatus::Running;
+            if runs(&self.task) && !runs(&before) {
+                self.follow(index);
+            }
+        }
+    }
+
+    /// Commits STOPPED together with forgetting the task's sandbox and cursors. Whether that is done.
+    pub(super) async fn end(&mut self) -> bool {
+        let Some(Released { left }) = self.released.clone() else { return false };
+        let now = self.context.clock.now();
+        let after = match next(&self.task, &Event::Released { left }, now) {
+            Ok(after) => after,
+            Err(illegal) => {
+                error!(%illegal, "a task was released too early");
+                self.released = None;
+                self.retries.failed(Action::Release, now);
+                return false;
+            }
+        };
+        let (entry, attachment) = (ledger::Entry::of(&after), after.attachment.clone());
+        let container_ids: Vec<String> =
+            after.containers.iter().filter_map(|container| container.container_id.clone()).collect();
+        let cursors = container_ids.clone();
+        let committed = self
+            .context
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    if let Some(sandbox_id) = &attachment.sandbox_id {
+                        sandboxes::delete(connection, sandbox_id).await?;
+                    }
+                    for container_id in &cursors {
+                        logs::delete_cursor(connection, container_id).await?;
+                    }
+                    ledger::put(connection, &entry).await
+                })
+            })
+            .await;
+        if let Err(error) = committed {
+            store_trouble("commit a stopped task", &error);
+            self.retries.failed(Action::Release, now);
+            return false;
+        }
+        if let Some(pool) = self.context.pool_now() {
+            let subnet_id = pool.subnet_of(&after);
+            match after.attachment.private_ipv4_address {
+                Some(address) => pool.give_back(&subnet_id, address),
+                None => pool.release_promise(&subnet_id),
+            }
+        }
+        {
+            let mut routes = self.context.routes.lock();
+            for container_id in &container_ids {
+                routes.remove(container_id);
+            }
+        }
+        self.take(after);
+        true
+    }
+}

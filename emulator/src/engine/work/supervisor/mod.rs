@@ -1,0 +1,276 @@
+//! One supervisor per task: carries the plan out on the runtime, feeds what happens back, commits, then publishes.
+//!
+//! ```text
+//! plan(task) ─▶ actions not yet in flight ─▶ runtime
+//!      ▲                                        │ outcome, runtime events, stops, time
+//!      └── publish ◀── commit ◀── next(task, event)
+//! ```
+//!
+//! It holds no decision and nothing that a restart would lose. At most one action works on a container at a time, and
+//! [`Action::Release`] works alone.
+//!
+//! It neither sleeps nor waits for the runtime: a stop is committed and answered whatever the actions do. What fails is
+//! tried again with a back-off, and after enough tries the task moves on with the reason. What the store cannot take
+//! waits in a backlog: until it is committed nothing else is begun.
+
+mod carry_out;
+mod commit;
+mod outcome;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tracing::warn;
+
+use super::action::{self, Outcome};
+use super::awslogs::Follower;
+use super::mailbox::{Message, Route};
+use super::observation::Observation;
+use super::retries::Retries;
+use crate::engine::context::Context;
+use crate::engine::ledger;
+use crate::engine::network::pool::{self, Start};
+use crate::engine::task::{Action, Container, ContainerStatus, Desired, Event, Task, deadline};
+use crate::store::{self, sandboxes};
+use commit::{Backlog, Reply};
+
+/// Between two tries to read the task that is adopted.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// What happened to an action.
+enum Done {
+    /// The engine is ready: there is a pool to claim from.
+    Ready,
+    Sandbox(Result<sandboxes::Row, pool::Error>),
+    Work(Outcome),
+}
+
+impl std::fmt::Debug for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Done")
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::engine) struct Supervisor {
+    context: Arc<Context>,
+    task: Arc<Task>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    /// For the routes of this task's containers.
+    sender: mpsc::UnboundedSender<Message>,
+    work: JoinSet<Done>,
+    in_flight: HashMap<Id, (Action, AbortHandle)>,
+    retries: Retries,
+    /// Events of a container whose start is in flight: they are told after the start.
+    deferred: HashMap<usize, Vec<Event>>,
+    /// Containers of which events may have been missed.
+    looks: BTreeSet<usize>,
+    /// As they were when a look at them began.
+    looking: HashMap<usize, Container>,
+    followers: HashMap<usize, Follower>,
+    backlog: Backlog,
+    /// A sandbox that was made for the task and is not committed yet.
+    made: Option<sandboxes::Row>,
+    /// The task is released, which is not committed yet.
+    released: Option<Released>,
+    /// Held until the task runs, so that the pool's refill yields.
+    starting: Option<Start>,
+}
+
+/// See [`Event::Released`].
+#[derive(Clone, Debug)]
+struct Released {
+    left: Option<String>,
+}
+
+impl Supervisor {
+    /// A supervisor of a committed task, reachable through the context from now on.
+    pub(in crate::engine) fn new(context: Arc<Context>, task: Arc<Task>) -> Self {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        context.supervisors.lock().insert(task.arn.clone(), sender.clone());
+        let supervisor = Self {
+            context,
+            task,
+            inbox,
+            sender,
+            work: JoinSet::new(),
+            in_flight: HashMap::new(),
+            retries: Retries::default(),
+            deferred: HashMap::new(),
+            looks: BTreeSet::new(),
+            looking: HashMap::new(),
+            followers: HashMap::new(),
+            backlog: Backlog::default(),
+            made: None,
+            released: None,
+            starting: None,
+        };
+        for (index, container) in supervisor.task.containers.iter().enumerate() {
+            if let Some(container_id) = &container.container_id {
+                supervisor.route(container_id, index);
+            }
+        }
+        supervisor
+    }
+
+    /// Makes the task's state agree with what an earlier supervisor left running, then goes on with it.
+    pub(in crate::engine) async fn adopt(mut self, observation: Observation) {
+        // From here on requests come to this supervisor; what was asked of the task before is in the store.
+        self.read_again().await;
+        self.advance(observation.events(&self.task, |_| false)).await;
+        for index in 0..self.task.containers.len() {
+            if let Some(container_id) = self.task.containers[index].container_id.clone() {
+                self.route(&container_id, index);
+                if !self.followers.contains_key(&index) {
+                    self.follow(index);
+                }
+            }
+        }
+        // What happened between the inventory and the routes went to nobody.
+        self.look_at_all();
+        self.run().await;
+    }
+
+    /// Sees the task through to STOPPED.
+    pub(in crate::engine) async fn run(mut self) {
+        loop {
+            self.hold_back_refill();
+            self.carry_out().await;
+            if self.task.is_stopped() {
+                break;
+            }
+            let wait = self.wait();
+            tokio::select! {
+                Some(message) = self.inbox.recv() => self.handle(message).await,
+                Some(done) = self.work.join_next_with_id() => self.done(done).await,
+                () = self.context.clock.sleep(wait.unwrap_or_default()), if wait.is_some() => {
+                    self.advance(vec![Event::Tick]).await;
+                }
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Nobody is to write here any more; who already has gets an answer.
+    async fn leave(mut self) {
+        self.context.supervisors.lock().remove(&self.task.arn);
+        self.inbox.close();
+        while let Some(message) = self.inbox.recv().await {
+            self.handle(message).await;
+        }
+    }
+
+    fn route(&self, container_id: &str, container: usize) {
+        let route = Route { supervisor: self.sender.clone(), container };
+        self.context.routes.lock().insert(container_id.to_owned(), route);
+    }
+
+    fn hold_back_refill(&mut self) {
+        let starts = self.task.started_at.is_none() && self.task.desired_status == Desired::Running;
+        if !starts {
+            self.starting = None;
+        } else if self.starting.is_none() {
+            self.starting = self.context.pool_now().as_ref().map(pool::Pool::begin_start);
+        }
+    }
+
+    /// How long nothing is to be done unless something happens; `None` for as long as it takes.
+    fn wait(&self) -> Option<Duration> {
+        let now = self.context.clock.now();
+        if let Some(retry) = self.backlog.retry {
+            return Some(retry.wait(now).unwrap_or_default());
+        }
+        let deadline = deadline(&self.task).map(|deadline| deadline.since(now));
+        deadline.into_iter().chain(self.retries.wait(now)).min()
+    }
+
+    async fn handle(&mut self, message: Message) {
+        match message {
+            Message::Happened(event) => match event_container(&event) {
+                Some(container) if self.is_in_flight(Action::Start(container)) => {
+                    self.deferred.entry(container).or_default().push(event);
+                }
+                _ => self.happened(event).await,
+            },
+            Message::Observed(observation) => {
+                let busy =
+                    |index| self.in_flight.values().any(|(action, _)| action.container() == Some(index));
+                for event in observation.events(&self.task, busy) {
+                    self.happened(event).await;
+                }
+            }
+            Message::Stop { code, reason, reply } => {
+                self.backlog.replies.push(Reply::Stop(reply));
+                self.advance(vec![Event::Stop { code, reason }]).await;
+            }
+            // Stopped: who asked changes the row instead, for from here on nothing else writes it.
+            Message::Tag { .. } if self.task.is_stopped() => {}
+            Message::Tag { change, reply } => match change.apply(self.backlog.tags(&self.task)) {
+                Ok(tags) => {
+                    self.backlog.replies.push(Reply::Tag(reply));
+                    self.advance(vec![Event::Tagged(tags)]).await;
+                }
+                Err(broken) => {
+                    // Who asked may have gone away.
+                    let _ = reply.send(Err(broken));
+                }
+            },
+        }
+    }
+
+    async fn read_again(&mut self) {
+        loop {
+            match ledger::get(self.context.store.readers(), &self.task.arn).await {
+                Ok(Some(task)) => return self.task = Arc::new(task),
+                Ok(None) => return,
+                Err(error) => store_trouble("read a task", &error),
+            }
+            self.context.clock.sleep(READ_AGAIN).await;
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        self.looks.extend(0..self.task.containers.len());
+    }
+
+    fn is_in_flight(&self, action: Action) -> bool {
+        self.in_flight.values().any(|(other, _)| *other == action)
+    }
+
+    /// Something that the runtime reported.
+    async fn happened(&mut self, event: Event) {
+        let ended = match &event {
+            Event::Exited { container, .. } => Some(*container),
+            _ => None,
+        };
+        self.advance(vec![event]).await;
+        // It is of an earlier run, or the engine's clock was set back: a look shows which.
+        let runs = |container: &Container| container.last_status == ContainerStatus::Running;
+        self.looks.extend(ended.filter(|index| self.task.containers.get(*index).is_some_and(runs)));
+    }
+
+    fn follow(&mut self, container: usize) {
+        let Some(source) = action::source(&self.task, container) else { return };
+        let after = self.followers.remove(&container);
+        let follower = Follower::spawn(&self.context, source, after);
+        self.followers.insert(container, follower);
+    }
+}
+
+/// A full disk, as a rule: the task waits where it is.
+fn store_trouble(attempted: &str, error: &store::Error) {
+    warn!(error = error as &dyn std::error::Error, "could not {attempted}; retrying");
+}
+
+fn event_container(event: &Event) -> Option<usize> {
+    match event {
+        Event::Started { container, .. }
+        | Event::Health { container, .. }
+        | Event::Exited { container, .. }
+        | Event::Gone { container } => Some(*container),
+        _ => None,
+    }
+}

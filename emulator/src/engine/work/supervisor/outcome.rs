@@ -1,0 +1,122 @@
+//! What came of an action: an event, another try later, or the end of trying.
+
+use tokio::task::{Id, JoinError};
+use tracing::{error, warn};
+
+use super::{Done, Released, Supervisor};
+use crate::engine::task::{Action, Event, plan, reason};
+use crate::engine::work::action::Outcome;
+
+impl Supervisor {
+    pub(super) async fn done(&mut self, done: Result<(Id, Done), JoinError>) {
+        let id = match &done {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((action, _)) = self.in_flight.remove(&id) else { return };
+        match done.map(|(_, done)| done) {
+            Ok(Done::Ready) => {}
+            Ok(Done::Sandbox(Ok(row))) => self.made = Some(row),
+            Ok(Done::Sandbox(Err(error))) => {
+                let reason = reason::cannot_provision(&error);
+                self.advance(vec![Event::StartFailed { container: None, reason }]).await;
+            }
+            Ok(Done::Work(outcome)) => self.worked(action, outcome).await,
+            Err(error) if error.is_panic() => {
+                error!(?action, %error, "carrying out an action panicked");
+                self.failed(action, format!("InternalError: {action:?} panicked")).await;
+            }
+            // A pull that was abandoned.
+            Err(_) => {}
+        }
+    }
+
+    async fn worked(&mut self, action: Action, outcome: Outcome) {
+        match outcome {
+            Outcome::Happened(events) => match action {
+                Action::Look(container) => self.looked(container, events).await,
+                _ => self.carried_out(action, events).await,
+            },
+            Outcome::Released => self.released = Some(Released { left: None }),
+            Outcome::Failed { events, reason } => {
+                if !events.is_empty() {
+                    self.advance(events).await;
+                }
+                self.failed(action, reason).await;
+                self.tell_deferred(action).await;
+            }
+            Outcome::StoreFailed => {
+                self.retries.failed(action, self.context.clock.now());
+            }
+        }
+    }
+
+    async fn carried_out(&mut self, action: Action, mut events: Vec<Event>) {
+        // What happened since a start is a change of its own: a short task is seen RUNNING.
+        let is_start = |event: &Event| matches!((action, event), (Action::Start(_), Event::Started { .. }));
+        let since = events.iter().position(is_start).map_or(Vec::new(), |at| events.split_off(at + 1));
+        self.advance(events).await;
+        if self.backlog.is_empty() && plan(&self.task).contains(&action) {
+            // It changed nothing, and would be begun again at once.
+            self.retries.failed(action, self.context.clock.now());
+        } else {
+            self.retries.succeeded(action);
+        }
+        for event in since {
+            self.advance(vec![event]).await;
+        }
+        self.tell_deferred(action).await;
+    }
+
+    /// What was reported of a container while it was being started.
+    async fn tell_deferred(&mut self, action: Action) {
+        let Action::Start(container) = action else { return };
+        for event in self.deferred.remove(&container).unwrap_or_default() {
+            self.happened(event).await;
+        }
+    }
+
+    /// What was seen counts if nothing was done to the container and nothing was heard of it meanwhile; else it is looked
+    /// at again.
+    async fn looked(&mut self, container: usize, events: Vec<Event>) {
+        let begun_with = self.looking.remove(&container);
+        let untouched = begun_with.as_ref() == self.task.containers.get(container)
+            && !self.in_flight.values().any(|(other, _)| other.container() == Some(container));
+        if !untouched {
+            return;
+        }
+        self.looks.remove(&container);
+        self.retries.succeeded(Action::Look(container));
+        for event in events {
+            self.advance(vec![event]).await;
+        }
+    }
+
+    /// An action was in trouble: it is tried again, and after enough tries the task moves on without it.
+    async fn failed(&mut self, action: Action, reason: String) {
+        let retry = self.retries.failed(action, self.context.clock.now());
+        if !retry.is_exhausted() {
+            warn!(?action, %reason, "could not carry out an action; retrying");
+            return;
+        }
+        let instead = match action {
+            // Seeing what is there never ends: nothing else would say that a container has died.
+            Action::Look(_) | Action::AnnounceStop => {
+                return warn!(%reason, "could not look at a container; retrying");
+            }
+            Action::Claim | Action::Initialize => Event::StartFailed { container: None, reason },
+            Action::Pull(container) | Action::Start(container) => {
+                Event::StartFailed { container: Some(container), reason }
+            }
+            Action::Stop(container) => Event::StopFailed { container, reason },
+            Action::Release => {
+                error!(%reason, "the task is STOPPED with something left on the runtime, which is removed later");
+                self.released = Some(Released { left: Some(reason) });
+                return;
+            }
+        };
+        warn!(?action, ?instead, "could not carry out an action; given up");
+        self.retries.succeeded(action);
+        self.advance(vec![instead]).await;
+    }
+}

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::cost::By;
 use crate::cost::prices::INSTANCE_TYPE;
 
-/// `--data-dir` of a private temporary one.
+/// The `--data-dir` that stands for a private temporary directory.
 pub const MEMORY: &str = ":memory:";
 
 /// AWS Fargate on your own machine: Amazon ECS and CloudWatch Logs on an endpoint of your own, tasks as local Docker
@@ -24,7 +24,7 @@ pub const MEMORY: &str = ":memory:";
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
   aws ecs list-clusters
 
-Where something does not work, `neargate doctor` says what, and how to mend it."
+If something does not work, `neargate doctor` says what, and how to fix it."
 )]
 pub struct Options {
     #[command(subcommand)]
@@ -36,16 +36,17 @@ pub enum Command {
     /// Serve the AWS endpoint until SIGINT or SIGTERM
     ///
     /// Tasks keep running when it ends and are adopted when it starts again on the same data directory, unless it is
-    /// ephemeral. The log goes to stderr; NEARGATE_LOG sets how much of it: error, warn, info, debug, trace, or a
-    /// filter such as neargate::engine=debug.
+    /// ephemeral. A second signal ends it at once. The log goes to stderr; NEARGATE_LOG sets its level: error, warn, info,
+    /// debug, trace, or a filter such as neargate::engine=debug.
     Serve(Serve),
-    /// Say what works on this machine, and how to mend what does not
+    /// Say what works on this machine, and how to fix what does not
     Doctor(Doctor),
-    /// Remove from Docker what neargates that no longer live have left there
+    /// Remove containers, networks and cgroups left behind by Neargate processes that are no longer running
     Clean(Clean),
-    /// Say what the tasks of a neargate that runs cost, and what they would on EC2
+    /// Print what the tasks of a running neargate cost, and what they would cost on EC2
     ///
-    /// By Fargate's public prices, from the image pull to the stop, a minute at least; tasks that run until now.
+    /// Billed by Fargate's public prices from the image pull to the stop, for at least a minute; running tasks are billed until
+    /// now.
     Cost(Cost),
     /// Print the version
     Version,
@@ -55,16 +56,16 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// Address to listen on; port 0 takes a free one, and the line `neargate: listening on http://…` on stdout says
-    /// which. Whoever can reach it can start containers, so keep it on loopback
+    /// which. Every program that can reach it can start containers, so keep it on loopback
     #[arg(long, env = "NEARGATE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4566", value_parser = listen)]
     pub listen: SocketAddr,
 
-    /// Where clusters, task definitions, tasks and logs are kept; `:memory:` is a private temporary directory,
+    /// Directory of clusters, task definitions, tasks and logs; `:memory:` is a private temporary directory,
     /// removed at exit [default: neargate in the user's data folder]
     #[arg(long, env = "NEARGATE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Region of requests that are not signed; a signed request's region is that of its signature
+    /// Region of unsigned requests; a signed request names its region itself
     #[arg(long, env = "NEARGATE_REGION", value_name = "REGION", default_value = "us-east-1", value_parser = region)]
     pub region: String,
 
@@ -86,17 +87,17 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_ADOPT", value_parser = BoolishValueParser::new())]
     pub adopt: bool,
 
-    /// The VPC that this file describes, in TOML: subnets, route tables, DHCP options, security groups. Ids that it does not
-    /// have are refused, as AWS does
+    /// TOML file that describes the VPC: subnets, route tables, DHCP options, security groups. Ids that are not in it are
+    /// refused, as on AWS
     #[arg(long, env = "NEARGATE_VPC", value_name = "FILE", conflicts_with = "vpc_from_kind")]
     pub vpc: Option<PathBuf>,
 
-    /// Take the VPC of a kind cluster that runs: its node network is the subnet, its Services, pods and names are in reach
+    /// Put tasks into the network of a running kind cluster: the node network is the subnet, and tasks reach the cluster's
+    /// Services, pods and names
     #[arg(long, env = "NEARGATE_VPC_FROM_KIND", value_name = "CLUSTER", value_parser = NonEmptyStringValueParser::new())]
     pub vpc_from_kind: Option<String>,
 
-    /// Refuse subnets and security groups that are not known, as AWS does, instead of mapping them onto the default
-    /// ones
+    /// Refuse unknown subnets and security groups, as AWS does, instead of replacing them by the default ones
     #[arg(long, env = "NEARGATE_STRICT_VPC", value_parser = BoolishValueParser::new())]
     pub strict_vpc: bool,
 
@@ -104,21 +105,21 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_ACTIVATING", value_parser = BoolishValueParser::new())]
     pub activating: bool,
 
-    /// Sandboxes kept ready in each subnet in use, so that a task does not wait for its network; 0 makes each on demand
+    /// Sandboxes kept ready in each subnet in use, so that a task does not wait for its network; 0 creates each on demand
     #[arg(long, env = "NEARGATE_SANDBOX_POOL", value_name = "COUNT", default_value_t = 4)]
     pub sandbox_pool: usize,
 
-    /// A further name by which this server may be asked, beside localhost and the address it listens on. Requests with
-    /// a foreign Host are refused, for a web page may have sent them. May be repeated
+    /// Further host name that requests may use, beside localhost and the address it listens on. Other names are refused
+    /// because a web page may have sent the request. May be repeated
     #[arg(long = "allow-host", env = "NEARGATE_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     pub allow_hosts: Vec<String>,
 
-    /// Forward the ports that running tasks map from 127.0.0.1: the same port where it is free, else another, told in
-    /// `networkBindings` of DescribeTasks and in the log
+    /// Forward ports of 127.0.0.1 to the ports that running tasks map: the same port if it is free, else another, which
+    /// `networkBindings` of DescribeTasks and the log show
     #[arg(long, env = "NEARGATE_PUBLISH_PORTS", value_parser = BoolishValueParser::new())]
     pub publish_ports: bool,
 
-    /// The price table of `neargate cost`, in place of the one that this program carries
+    /// Price table of `neargate cost`, instead of the built-in one
     #[arg(long, env = "NEARGATE_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,
 
@@ -134,7 +135,7 @@ pub enum Runtime {
     Simulated,
 }
 
-/// Say what works on this machine, and how to mend what does not.
+/// Say what works on this machine, and how to fix what does not.
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
     /// The container engine [default: $DOCKER_HOST, else Docker's own socket]
@@ -150,30 +151,30 @@ pub struct Doctor {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Remove from Docker what neargates that no longer live have left there.
+/// Remove containers, networks and cgroups left behind by Neargate processes that are no longer running.
 #[derive(Clone, Debug, Args)]
 pub struct Clean {
     /// The container engine [default: $DOCKER_HOST, else Docker's own socket]
     #[arg(long, env = "NEARGATE_DOCKER_HOST", value_name = "URL")]
     pub docker_host: Option<String>,
 
-    /// Only what the instance of this data directory left, rather than every dead one
+    /// Clean up after the instance of this data directory only, not after all that are no longer running
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Say what would be removed, and remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Say what the tasks of a neargate that runs cost, and what they would on EC2.
+/// Print what the tasks of a running neargate cost, and what they would cost on EC2.
 #[derive(Clone, Debug, Args)]
 pub struct Cost {
-    /// Where it listens
+    /// URL that it listens on
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", default_value = "http://127.0.0.1:4566")]
     pub endpoint: String,
 
-    /// What to put together: task, service, cluster or tag:KEY
+    /// What to group by: task, service, cluster or tag:KEY
     #[arg(long, value_name = "WHAT", default_value_t)]
     pub by: By,
 
@@ -181,16 +182,16 @@ pub struct Cost {
     #[arg(long, value_name = "TYPE", default_value = INSTANCE_TYPE)]
     pub instance_type: String,
 
-    /// Print JSON in place of a table
+    /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
 
-    /// Write a picture of vCPU and dollars over time in place of a table
+    /// Write a chart of vCPU and dollars over time instead of a table
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub svg: Option<PathBuf>,
 }
 
-/// The data directory where none is named: `neargate` in `$XDG_DATA_HOME`, else in `~/.local/share`.
+/// The data directory if none is named: `neargate` in `$XDG_DATA_HOME`, else in `~/.local/share`.
 ///
 /// # Errors
 /// Neither `XDG_DATA_HOME` nor `HOME` is set.

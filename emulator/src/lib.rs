@@ -13,4 +13,5 @@ pub mod engine;
 pub mod options;
 pub mod runtime;
 pub mod server;
+pub mod signals;
 pub mod store;

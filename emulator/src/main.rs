@@ -3,17 +3,35 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use neargate::options::{self, Clean, Command, Doctor, MEMORY, Options, Serve};
 use neargate::server::Server;
+use neargate::signals::Signals;
 use neargate::{ask, clean, doctor};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let done = match Options::parse().command {
+fn main() -> ExitCode {
+    let command = Options::parse().command;
+    let done = Runtime::new().context("cannot start threads").and_then(|runtime| {
+        let done = runtime.block_on(run(command));
+        // A call that still blocks a thread must not hold up the exit.
+        runtime.shutdown_background();
+        done
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("neargate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
         Command::Serve(options) => serve(options).await.map(|()| true),
         Command::Doctor(options) => examine(options).await,
         Command::Clean(options) => tidy(options).await.map(|()| true),
@@ -21,14 +39,6 @@ async fn main() -> ExitCode {
         Command::Version => {
             println!("neargate {}", env!("CARGO_PKG_VERSION"));
             Ok(true)
-        }
-    };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("neargate: {error:#}");
-            ExitCode::FAILURE
         }
     }
 }
@@ -42,23 +52,25 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::start(options).await?;
-    println!("neargate: listening on http://{}", server.address());
-    let end = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+    let Signals { end, abort } = Signals::listen()?;
+    let served = async {
+        let server = tokio::select! {
+            server = Server::start(options) => server?,
+            () = end.cancelled() => return Ok(()),
+        };
+        println!("neargate: listening on http://{}", server.address());
+        server.run(end.cancelled()).await
     };
-    server.run(end).await
+    tokio::select! {
+        served = served => served,
+        () = abort.cancelled() => bail!("ended at once by a second signal; the next start on the data directory cleans up"),
+    }
 }
 
 /// Whether tasks can run here.
 async fn examine(options: Doctor) -> anyhow::Result<bool> {
     let Doctor { docker_host, listen, data_dir } = options;
-    // A temporary data directory is made where others are made; there is nothing to look at.
+    // A temporary data directory is made only by `serve`: there is nothing to examine.
     let in_memory = data_dir.as_ref().is_some_and(|dir| dir.as_os_str() == MEMORY);
     let data_dir = match data_dir {
         _ if in_memory => None,

@@ -3,6 +3,7 @@
 //! [`api`] is the wire and knows neither Docker nor SQL; [`engine`] makes tasks live; [`runtime`] is where containers
 //! run; [`store`] keeps everything in SQLite. Dependencies point one way: `api → engine → {runtime, store}`.
 
+pub mod admin;
 pub mod api;
 pub mod ask;
 pub mod clean;

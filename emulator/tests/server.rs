@@ -3,14 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use http_body_util::BodyExt as _;
+use neargate::clock::Clock;
+use neargate::engine::{self, Engine};
 use neargate::options::{Command, Options, Serve};
-use neargate::server::Server;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use neargate::runtime::{faulty, simulated};
+use neargate::server::{Guard, Server};
+use neargate::store::Store;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tower::ServiceExt as _;
 
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -89,4 +96,104 @@ async fn a_data_directory_in_memory_is_gone_afterwards() {
     assert_eq!(directories(), 1);
     server.run(std::future::ready(())).await.unwrap();
     assert_eq!(directories(), 0);
+}
+
+/// A Docker socket that accepts connections and never responds.
+fn silent_socket(directory: &Path) -> (tokio::net::UnixListener, String) {
+    let path = directory.join("docker.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    (listener, format!("unix://{}", path.display()))
+}
+
+/// The program itself, which ends with the test.
+fn program(data: &Path, more: &[&str]) -> tokio::process::Child {
+    tokio::process::Command::new(env!("CARGO_BIN_EXE_neargate"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data)
+        .args(more)
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+fn signal(child: &tokio::process::Child, signal: rustix::process::Signal) {
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_program_while_the_container_engine_hangs_at_the_start() {
+    for which in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let data = tempfile::tempdir().unwrap();
+        let (socket, url) = silent_socket(data.path());
+        let mut child = program(&data.path().join("data"), &["--docker-host", &url]);
+        // It has called the engine: it is in the midst of its start, and its handlers are installed.
+        let _held = tokio::time::timeout(DEADLINE, socket.accept()).await.unwrap().unwrap();
+        signal(&child, which);
+        let ended = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
+        assert!(ended.expect("it is deaf while it starts").unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_program_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let mut child = program(data.path(), &["--runtime", "simulated"]);
+    let mut stdout = tokio::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    tokio::time::timeout(DEADLINE, stdout.read_line(&mut line)).await.unwrap().unwrap();
+    let address = line.trim().strip_prefix("neargate: listening on http://").unwrap().to_owned();
+
+    // A request that does not end holds the end up for 10 s.
+    let mut connection = TcpStream::connect(&address).await.unwrap();
+    let head = "POST /_neargate/reset HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut other = TcpStream::connect(&address).await.unwrap();
+    assert!(get_health(&mut other).await.starts_with("HTTP/1.1 200"));
+    signal(&child, rustix::process::Signal::TERM);
+    // The first has been received once nobody listens any more.
+    let refused = async {
+        while TcpStream::connect(&address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, refused).await.unwrap();
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the request");
+    signal(&child, rustix::process::Signal::TERM);
+    let ended = tokio::time::timeout(Duration::from_secs(5), child.wait()).await;
+    assert_eq!(ended.expect("it still waits").unwrap().code(), Some(1));
+}
+
+#[tokio::test]
+async fn health_responds_within_two_seconds_though_the_container_engine_hangs() {
+    let data = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let runtime = faulty::Runtime::new(Arc::new(simulated::Runtime::new(clock.clone())), clock.clone());
+    let store = Store::open(data.path()).await.unwrap();
+    let options = engine::Options {
+        region: "us-east-1".to_owned(),
+        vpc: engine::vpc::Choice::Builtin { strict: false },
+        activating: false,
+        sandbox_pool: 0,
+        ephemeral: true,
+        publish_ports: false,
+    };
+    let engine = Engine::start(options, store, Arc::new(runtime.clone()), clock).await.unwrap();
+    runtime.on_call(|call, _| (call == faulty::Call::Info).then_some(faulty::Fault::Hang));
+    let prices = neargate::cost::Prices::builtin();
+    let emulator = neargate::api::Emulator {
+        engine,
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        prices,
+    };
+    let request =
+        http::Request::get("/_neargate/health").header("Host", "localhost").body(axum::body::Body::empty());
+    let router = neargate::server::router(emulator, Guard::new(None, &[]));
+    let response = tokio::time::timeout(Duration::from_secs(10), router.oneshot(request.unwrap())).await;
+    let response = response.expect("health waits for the engine").unwrap();
+    assert_eq!(response.status(), 503);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("does not respond in time"), "{body:?}");
 }

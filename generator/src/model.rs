@@ -25,7 +25,7 @@ pub(crate) struct Metadata {
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Protocol {
     /// AWS JSON: both ways under the member's own name.
     Json,
@@ -33,12 +33,26 @@ pub(crate) enum Protocol {
     Ec2,
     /// AWS's query: the same with one name both ways.
     Query,
+    /// REST: members stand in the path, the query string, headers and a JSON body.
+    RestJson,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Operation {
-    pub(crate) input: Reference,
+    pub(crate) http: Http,
+    /// Some of REST's operations have none.
+    pub(crate) input: Option<Reference>,
     pub(crate) output: Option<Reference>,
+}
+
+/// Where an operation stands. The same for all of a protocol that is not REST.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Http {
+    pub(crate) method: String,
+    pub(crate) request_uri: String,
+    /// Of an answer that is no error; 200 if it is not given.
+    pub(crate) response_code: Option<u16>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,7 +60,21 @@ pub(crate) struct Operation {
 pub(crate) struct Reference {
     pub(crate) shape: String,
     pub(crate) location_name: Option<String>,
+    /// Of REST: where a member stands that is not in the body.
+    pub(crate) location: Option<Location>,
     pub(crate) query_name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Location {
+    Uri,
+    #[serde(rename = "querystring")]
+    Query,
+    Header,
+    StatusCode,
+    /// All headers that begin with a prefix.
+    Headers,
 }
 
 /// A shape. botocore keeps a member list as an object; its order is of no meaning on the wire.
@@ -64,6 +92,9 @@ pub(crate) struct Shape {
     /// An open structure: any JSON.
     #[serde(default)]
     pub(crate) document: bool,
+
+    /// Of REST: the member that is the whole body.
+    pub(crate) payload: Option<String>,
 
     /// Of a list.
     pub(crate) member: Option<Reference>,

@@ -1,4 +1,4 @@
-//! What an operation may use, and who asks.
+//! What an operation may use, and who calls.
 
 use std::sync::Arc;
 
@@ -19,6 +19,24 @@ pub struct Emulator {
     pub prices: Prices,
 }
 
+/// Who sent a request. It comes from the connection, as an extension of each of its requests: a header can be forged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// A program that reaches the address that the server listens on.
+    #[default]
+    Host,
+    /// A container of a task, through the task's sandbox.
+    Task {
+        arn: Arc<str>,
+        /// The ARN of the task's role, if it has one.
+        role: Option<Arc<str>>,
+    },
+}
+
+/// The id of a request, which is made when it arrives.
+#[derive(Clone, Debug, Default)]
+pub struct RequestId(pub String);
+
 /// One request's surroundings.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -27,6 +45,7 @@ pub struct Context {
     pub region: String,
     /// What `x-amzn-RequestId` says.
     pub request_id: String,
+    pub caller: Caller,
 }
 
 impl Context {

@@ -88,15 +88,19 @@ impl std::fmt::Display for Chain<'_> {
 /// The errors that no service model lists, since the protocols and their frameworks have them.
 ///
 /// Source: "Common Errors" of each API reference; Smithy, "AWS JSON 1.1 protocol" and "AWS Query protocol".
-pub(super) mod common {
+pub(crate) mod common {
     use crate::api::shape::ErrorCode;
 
-    pub(in crate::api) const ACCESS_DENIED: ErrorCode = ErrorCode::new("AccessDeniedException", 403);
+    pub(crate) const ACCESS_DENIED: ErrorCode = ErrorCode::new("AccessDeniedException", 403);
     pub(in crate::api) const INTERNAL_FAILURE: ErrorCode = ErrorCode::new("InternalFailure", 500);
     pub(in crate::api) const INVALID_SIGNATURE: ErrorCode = ErrorCode::new("InvalidSignatureException", 400);
     pub(in crate::api) const REQUEST_ENTITY_TOO_LARGE: ErrorCode =
         ErrorCode::new("RequestEntityTooLargeException", 413);
     pub(in crate::api) const REQUEST_TIMEOUT: ErrorCode = ErrorCode::new("RequestTimeout", 400);
+
+    /// Of HTTP, before there is an operation.
+    pub(in crate::api) const NOT_FOUND: ErrorCode = ErrorCode::new("UnknownOperationException", 404);
+    pub(crate) const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new("UnknownOperationException", 405);
 
     /// Of the JSON protocols.
     pub(in crate::api) const NOT_IMPLEMENTED: ErrorCode = ErrorCode::new("NotImplementedException", 400);

@@ -96,6 +96,57 @@ async fn what_is_no_request_of_aws_json_is_refused_in_its_own_terms() {
     }
 }
 
+/// Whoever takes a request has to hold its bytes, and little more: these once took 50 to 350 times their size.
+#[tokio::test]
+async fn requests_that_would_take_many_times_their_size_are_refused() {
+    let emulator = Emulator::start().await;
+    let register = Some("AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition");
+    let describe = Some("AmazonEC2ContainerServiceV20141113.DescribeClusters");
+    let containers = |bytes: usize| {
+        format!(r#"{{"family":"f","containerDefinitions":[{}{{}}]}}"#, "{},".repeat(bytes / 3))
+    };
+    let unknown = |bytes: usize| format!(r#"{{"include":[{}"x"]}}"#, r#""x","y","#.repeat(bytes / 8));
+    let form =
+        |bytes: usize| format!("Action=DescribeVpcs&Version=2016-11-15&{}", "0.a.a.a.a=&".repeat(bytes / 11));
+    let spread = |bytes: usize| {
+        let names: String = (0..bytes / 16).map(|number| format!("&{number:06}.a.a.a.a=")).collect();
+        format!("Action=DescribeVpcs&Version=2016-11-15{names}")
+    };
+    let query = Some("application/x-www-form-urlencoded");
+    for (what, request, status, code) in [
+        (
+            "8 MiB of containers",
+            post(Some(JSON), register, containers(8 << 20)),
+            413,
+            "RequestEntityTooLargeException",
+        ),
+        (
+            "240 KiB of containers",
+            post(Some(JSON), register, containers(240 << 10)),
+            400,
+            "SerializationException",
+        ),
+        (
+            "8 MiB of unknown values",
+            post(Some(JSON), describe, unknown(8 << 20)),
+            413,
+            "RequestEntityTooLargeException",
+        ),
+        (
+            "240 KiB of unknown values",
+            post(Some(JSON), describe, unknown(240 << 10)),
+            400,
+            "InvalidParameterException",
+        ),
+        ("an 8 MiB form", post(query, None, form(8 << 20)), 413, "RequestEntityTooLargeException"),
+        ("a 60 KiB form", post(query, None, spread(60 << 10)), 400, "MalformedQueryString"),
+    ] {
+        let (found, _, body) = emulator.text(request).await;
+        assert_eq!(found, status, "{what}: {:.200}", body);
+        assert!(body.contains(code), "{what}: {:.200}", body);
+    }
+}
+
 #[tokio::test]
 async fn an_operation_that_is_not_built_is_named() {
     let emulator = Emulator::start().await;
@@ -115,6 +166,34 @@ async fn a_page_of_another_origin_cannot_ask() {
     let (status, _, body) = emulator.raw(ask("https://evil.example")).await;
     assert_eq!((status, body["__type"].as_str()), (403, Some("AccessDeniedException")));
     assert_eq!(emulator.raw(ask("http://localhost:4566")).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_image_on_another_page_cannot_ask_for_health_or_cost() {
+    let emulator = Emulator::start().await;
+    for path in ["/_neargate/health", "/_neargate/cost"] {
+        // An <img> sends no Origin.
+        let ask = |site: &str| {
+            let request = Request::get(path).header("Host", "localhost:4566").header("Sec-Fetch-Site", site);
+            request.body(Body::empty()).unwrap()
+        };
+        assert_eq!(emulator.raw(ask("cross-site")).await.0, 403, "{path}");
+        assert_eq!(emulator.raw(ask("none")).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn reset_begins_once_its_request_is_whole() {
+    let emulator = Emulator::start().await;
+    emulator.ecs().create_cluster().cluster_name("mine").send().await.unwrap();
+    let reset =
+        |body: Body| Request::post("/_neargate/reset").header("Host", "localhost").body(body).unwrap();
+    let broken = futures::stream::iter([Ok("x"), Err(std::io::Error::other("the client is gone"))]);
+    assert_eq!(emulator.raw(reset(Body::from_stream(broken))).await.0, 400);
+    assert_eq!(emulator.raw(reset(Body::from("x".repeat(1 << 20)))).await.0, 413);
+    let clusters = emulator.ecs().list_clusters().send().await.unwrap();
+    assert_eq!(clusters.cluster_arns().len(), 2, "nothing was reset");
+    assert_eq!(emulator.raw(reset(Body::empty())).await.0, 204);
 }
 
 #[tokio::test]

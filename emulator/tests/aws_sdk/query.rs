@@ -4,6 +4,8 @@ use aws_sdk_ecs::types::{AssignPublicIp, AwsVpcConfiguration, NetworkConfigurati
 use axum::body::Body;
 use http::Request;
 
+use neargate::api::Caller;
+
 use crate::support::{Emulator, container, reached, register, run_task};
 
 /// A form, signed for a service where one is named.
@@ -98,5 +100,41 @@ async fn a_task_that_is_assigned_a_public_address_shows_it_at_its_interface() {
         let association = format!("<publicIp>{}</publicIp>", detail("privateIPv4Address"));
         assert_eq!(body.contains(&association), public, "{body}");
         assert_eq!(body.contains("<association>"), public, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_calls_under_awss_own_host_names_and_is_its_role() {
+    let emulator = Emulator::start().await;
+    let task = Caller::Task {
+        arn: "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef".into(),
+        role: Some("arn:aws:iam::000000000000:role/app/reader".into()),
+    };
+    let ask = |method: &str, host: &str, path: &str, caller: Option<&Caller>| {
+        let mut request = post(Some("sts"), "Action=GetCallerIdentity&Version=2011-06-15");
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = path.parse().unwrap();
+        request.headers_mut().insert("Host", host.parse().unwrap());
+        request.extensions_mut().extend(
+            caller
+                .cloned()
+                .map(|caller| {
+                    let mut extensions = http::Extensions::new();
+                    extensions.insert(caller);
+                    extensions
+                })
+                .unwrap_or_default(),
+        );
+        request
+    };
+    let sts = "sts.us-east-1.amazonaws.com";
+    let (status, _, body) = emulator.text(ask("POST", sts, "/", Some(&task))).await;
+    assert_eq!(status, 200, "{body}");
+    let session = "assumed-role/reader/0123456789abcdef0123456789abcdef";
+    assert!(body.contains(&format!("<Arn>arn:aws:sts::000000000000:{session}</Arn>")), "{body}");
+    // The same host name means nothing outside of a task, and neargate's own paths are not for tasks.
+    assert_eq!(emulator.text(ask("POST", sts, "/", None)).await.0, 403);
+    for path in ["/_neargate/health", "/_neargate/reset", "/_neargate/cost"] {
+        assert_eq!(emulator.text(ask("GET", "localhost", path, Some(&task))).await.0, 403, "{path}");
     }
 }

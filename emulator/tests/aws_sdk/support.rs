@@ -21,10 +21,11 @@ use aws_smithy_types::body::SdkBody;
 use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
-use neargate::api::{self, Guard};
+use neargate::api;
 use neargate::clock::Clock;
 use neargate::engine::{self, Engine};
 use neargate::runtime::simulated::Runtime;
+use neargate::server::{self, Guard};
 use neargate::store::Store;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -69,7 +70,7 @@ impl Emulator {
         let engine = Engine::start(options, store, runtime, clock).await.unwrap();
         let prices = neargate::cost::Prices::builtin();
         let emulator = api::Emulator { engine, account: "000000000000".into(), region, prices };
-        Self { router: api::router(emulator, Guard::new(None, &[])), _data: data }
+        Self { router: server::router(emulator, Guard::new(None, &[])), _data: data }
     }
 
     /// An ECS client of `us-east-1`.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 
 use crate::layout::Layout;
-use crate::model::{Metadata, Model, Protocol};
+use crate::model::{Model, Protocol};
 
 /// `check` is the text of the service's `check.rs`, empty if there is none; `errors` says whether it has an `error.rs`.
 pub(super) fn module(model: &Model, layout: &Layout, check: &str, errors: bool) -> anyhow::Result<String> {
@@ -23,7 +23,7 @@ pub(super) fn module(model: &Model, layout: &Layout, check: &str, errors: bool) 
     for file in layout.files.keys() {
         let _ = writeln!(text, "pub use {file}::*;");
     }
-    text.push_str(&place(&model.metadata)?);
+    text.push_str(&place(model)?);
     text.push_str(
         "/// The name of every operation that the service has, sorted.\npub const OPERATIONS: &[&str] = &[\n",
     );
@@ -38,7 +38,8 @@ pub(super) fn module(model: &Model, layout: &Layout, check: &str, errors: bool) 
 }
 
 /// By what a request says that it is for this service.
-fn place(metadata: &Metadata) -> anyhow::Result<String> {
+fn place(model: &Model) -> anyhow::Result<String> {
+    let metadata = &model.metadata;
     Ok(match metadata.protocol {
         Protocol::Json => {
             let prefix = metadata.target_prefix.as_ref().context("the model has no target prefix")?;
@@ -46,6 +47,7 @@ fn place(metadata: &Metadata) -> anyhow::Result<String> {
                 "\n/// What stands before the dot in `X-Amz-Target`.\npub const TARGET_PREFIX: &str = {prefix:?};\n\n"
             )
         }
+        Protocol::RestJson => super::routes::routes(model)?,
         Protocol::Ec2 | Protocol::Query => {
             let namespace = metadata.xml_namespace.as_ref().context("the model has no XML namespace")?;
             format!(

@@ -110,7 +110,8 @@ fn structure(
         "{name} goes both ways, under different names"
     );
     // The case that most members have, so that few need a name of their own.
-    let in_camel_case = protocol == Protocol::Json || (protocol == Protocol::Ec2 && written);
+    let in_camel_case =
+        matches!(protocol, Protocol::Json | Protocol::RestJson) || (protocol == Protocol::Ec2 && written);
     let case = if in_camel_case { "camelCase" } else { "PascalCase" };
     let _ = writeln!(text, "#[derive(Clone, Debug, Default, PartialEq, {directions})]");
     let _ = writeln!(text, "#[serde(rename_all = {case:?})]");
@@ -146,6 +147,9 @@ fn wire_name(protocol: Protocol, written: bool, member: &str, reference: &Refere
     let located = reference.location_name.as_deref().unwrap_or(member);
     match protocol {
         Protocol::Json => member.to_owned(),
+        // The name of its location is the header's or the label's.
+        Protocol::RestJson if reference.location.is_some() => member.to_owned(),
+        Protocol::RestJson => located.to_owned(),
         Protocol::Query => located.to_owned(),
         Protocol::Ec2 if written => located.to_owned(),
         // Smithy's EC2 query protocol: a form has the name that answers have, with a capital, unless the model says another.

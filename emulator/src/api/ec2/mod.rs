@@ -1,4 +1,4 @@
-//! Amazon EC2, as much of it as describes the VPC: a file an operation. What they have in common is [`describe`]'s.
+//! Amazon EC2, as much of it as describes the VPC: one file per operation. What they have in common is [`describe`]'s.
 
 mod availability_zone;
 mod describe;
@@ -12,24 +12,19 @@ mod subnet;
 mod vpc;
 
 use super::model::ec2::{API_VERSION, OPERATIONS, XML_NAMESPACE};
-use super::operation::{Protocol, Service};
-use super::query::{Dialect, Flavor};
+use super::protocol::query::{Flavor, Query};
+use super::service::Service;
 
-pub(super) fn service() -> Service {
-    let dialect = Dialect { flavor: Flavor::Ec2, version: API_VERSION, namespace: XML_NAMESPACE };
-    Service::new(
-        "ec2",
-        Protocol::Query(dialect),
-        OPERATIONS,
-        [error::INVALID_PARAMETER_VALUE, error::INTERNAL_ERROR],
-    )
-    .with::<availability_zone::Describe>()
-    .with::<dhcp_options::Describe>()
-    .with::<network_interface::Describe>()
-    .with::<route_table::Describe>()
-    .with::<security_group::Describe>()
-    .with::<subnet::Describe>()
-    .with::<vpc::Describe>()
+pub(super) fn service() -> Service<Query> {
+    let protocol = Query { flavor: Flavor::Ec2, version: API_VERSION, namespace: XML_NAMESPACE };
+    Service::new("ec2", protocol, OPERATIONS, [error::INVALID_PARAMETER_VALUE, error::INTERNAL_ERROR])
+        .with::<availability_zone::Describe>()
+        .with::<dhcp_options::Describe>()
+        .with::<network_interface::Describe>()
+        .with::<route_table::Describe>()
+        .with::<security_group::Describe>()
+        .with::<subnet::Describe>()
+        .with::<vpc::Describe>()
 }
 
 /// The digits of an id, for what belongs to the resource and has no id of its own: `rtbassoc-<digits of the subnet>`.

@@ -1,4 +1,4 @@
-//! Amazon ECS: a folder a resource, a file an operation.
+//! Amazon ECS: one folder per resource, one file per operation.
 
 mod cluster;
 mod page;
@@ -8,12 +8,13 @@ mod task;
 mod task_definition;
 
 use super::model::ecs::{OPERATIONS, TARGET_PREFIX, error};
-use super::operation::{Protocol, Service};
+use super::protocol::aws_json::AwsJson;
+use super::service::Service;
 
-pub(super) fn service() -> Service {
+pub(super) fn service() -> Service<AwsJson> {
     Service::new(
         "ecs",
-        Protocol::AwsJson { target_prefix: TARGET_PREFIX },
+        AwsJson { target_prefix: TARGET_PREFIX },
         OPERATIONS,
         [error::INVALID_PARAMETER, error::SERVER],
     )

@@ -1,4 +1,4 @@
-//! Amazon CloudWatch Logs: one file an operation, or a resource with its small ones.
+//! Amazon CloudWatch Logs: one file per operation, or per resource with its small operations.
 
 mod error;
 mod filter_log_events;
@@ -13,12 +13,13 @@ mod tag;
 mod token;
 
 use super::model::logs::{OPERATIONS, TARGET_PREFIX, error as codes};
-use super::operation::{Protocol, Service};
+use super::protocol::aws_json::AwsJson;
+use super::service::Service;
 
-pub(super) fn service() -> Service {
+pub(super) fn service() -> Service<AwsJson> {
     Service::new(
         "logs",
-        Protocol::AwsJson { target_prefix: TARGET_PREFIX },
+        AwsJson { target_prefix: TARGET_PREFIX },
         OPERATIONS,
         [codes::INVALID_PARAMETER, codes::SERVICE_UNAVAILABLE],
     )

@@ -32,6 +32,9 @@ pub(super) struct PutLogEvents;
 
 impl Operation for PutLogEvents {
     const NAME: &'static str = "PutLogEvents";
+    /// 1 MiB of messages, of which JSON may write each byte as six (`\u0000`), and some 50 bytes around each of 10,000
+    /// events.
+    const LARGEST_BODY: usize = 8 << 20;
     type Input = PutLogEventsRequest;
     type Output = PutLogEventsResponse;
 

@@ -4,6 +4,7 @@
 mod enumeration;
 mod error_code;
 mod pattern;
+mod route;
 mod scalar;
 mod violations;
 
@@ -11,5 +12,6 @@ pub use enumeration::Enumeration;
 pub(crate) use enumeration::enumeration;
 pub use error_code::ErrorCode;
 pub use pattern::Pattern;
+pub use route::{Location, Member, Route};
 pub use scalar::{Blob, EpochSeconds, Iso8601};
 pub use violations::{Validate, Violations};

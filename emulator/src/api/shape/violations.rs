@@ -16,7 +16,7 @@ pub trait Validate {
     fn validate(&self, _found: &mut Violations) {}
 }
 
-/// So many are told at most: a batch of 10,000 events may break 10,000 constraints.
+/// So many are reported at most: a batch of 10,000 events may break 10,000 constraints.
 const MOST: usize = 10;
 
 /// What a request breaks, and where.
@@ -175,16 +175,19 @@ impl Violations {
     ) -> Vec<String> {
         let outer = self.constraints.replace(Vec::new());
         for value in values {
+            if self.constraints.as_ref().is_some_and(|broken| broken.len() >= MOST) {
+                break;
+            }
             check(value, self);
         }
-        let mut broken = std::mem::replace(&mut self.constraints, outer).unwrap_or_default();
-        broken.dedup();
-        broken
+        std::mem::replace(&mut self.constraints, outer).unwrap_or_default()
     }
 
     fn tell(&mut self, value: Option<&str>, constraint: &str) {
         if let Some(constraints) = &mut self.constraints {
-            constraints.push(constraint.to_owned());
+            if constraints.len() < MOST && !constraints.iter().any(|known| known == constraint) {
+                constraints.push(constraint.to_owned());
+            }
             return;
         }
         if self.told.len() >= MOST {
@@ -250,6 +253,26 @@ mod tests {
         let told = told::<logs::PutLogEventsRequest>(batch).unwrap();
         let first = "10 validation errors detected: Value '-1' at 'logEvents.1.member.timestamp' failed to satisfy constraint: Member must have value greater than or equal to 0; Value '-1' at 'logEvents.2.member.timestamp'";
         assert!(told.starts_with(first), "{told}");
+    }
+
+    #[test]
+    fn a_constraint_that_many_scalars_break_is_collected_once() {
+        // Alternating, so that no two neighbours break the same constraint.
+        let keys: Vec<String> =
+            (0..10_000).map(|n| if n % 2 == 0 { "*".to_owned() } else { "k".repeat(200) }).collect();
+        let mut found = Violations::default();
+        let broken = found.collect(keys.iter().map(String::as_str), |key: &str, found| {
+            found.length(key, None, Some(128));
+            if key == "*" {
+                found.tell(None, "a letter");
+            }
+        });
+        assert_eq!(broken, ["a letter", "Member must have length less than or equal to 128"]);
+        // Constraints that differ for each value end at the most that is reported.
+        let numbers: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+        let broken =
+            found.collect(numbers.iter().map(String::as_str), |number: &str, found| found.tell(None, number));
+        assert_eq!(broken.len(), MOST);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub timestamp: Timestamp,
-    /// The how manieth event that the stream took in.
+    /// Sequence number of the event within its stream, in order of ingestion.
     pub sequence: i64,
 }
 
@@ -251,5 +251,11 @@ mod tests {
             prop_assert!(merge(cut, &[]).is_err());
             prop_assert!(merge(&whole, cut).is_err());
         }
+    }
+
+    #[test]
+    fn a_position_behind_every_event_has_none_after_it() {
+        let last = Position { timestamp: Timestamp(0), sequence: i64::MAX };
+        assert_eq!(last.next(), last);
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! A list is its elements' numbers below its name, in AWS's query below `member` too; a number or a truth value is text.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 
-use crate::api::Error;
-use crate::api::error::common;
+use crate::api::error::{Error, common};
 
-/// Parts of a name at most; the model's deepest has four.
-const DEEPEST: usize = 8;
+/// Parts of a name at most; the model's deepest has four, and AWS's query puts `member` between them.
+const DEEPEST: usize = 6;
+
+/// Parameters at most: a request names up to 1,000 ids, a few members and filters. Each part of a name takes some hundred bytes
+/// in memory.
+const MOST_PARAMETERS: usize = 1_200;
 
 /// What a form says at a place.
 #[derive(Debug)]
@@ -25,7 +27,8 @@ struct Node {
 #[derive(Debug)]
 enum Content {
     Leaf(String),
-    Branch(BTreeMap<String, Node>),
+    /// Sorted by name. Most branches have one entry, for which a map would take ten times the memory.
+    Branch(Vec<(String, Node)>),
 }
 
 /// The value of one parameter.
@@ -34,8 +37,12 @@ pub(super) fn value(body: &[u8], wanted: &str) -> Option<String> {
 }
 
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    let mut root = Node { name: String::new(), content: Content::Branch(BTreeMap::new()) };
-    for (name, value) in form_urlencoded::parse(body) {
+    let mut root = Node { name: String::new(), content: Content::Branch(Vec::new()) };
+    for (at, (name, value)) in form_urlencoded::parse(body).enumerate() {
+        if at >= MOST_PARAMETERS {
+            let message = format!("The request has more than {MOST_PARAMETERS} parameters");
+            return Err(Error::new(common::MALFORMED_QUERY_STRING, message));
+        }
         if !matches!(&*name, "Action" | "Version") {
             plant(&mut root, &name, value.into_owned()).ok_or_else(|| malformed(&name))?;
         }
@@ -57,10 +64,17 @@ fn plant(root: &mut Node, name: &str, value: String) -> Option<()> {
         if depth == DEEPEST {
             return None;
         }
-        at = below.entry(part.to_owned()).or_insert_with(|| Node {
-            name: name.split('.').take(depth + 1).collect::<Vec<_>>().join("."),
-            content: Content::Branch(BTreeMap::new()),
-        });
+        let position =
+            below.binary_search_by(|(name, _)| name.as_str().cmp(part)).unwrap_or_else(|position| {
+                let name = name.split('.').take(depth + 1).collect::<Vec<_>>().join(".");
+                if below.is_empty() {
+                    below.reserve_exact(1);
+                }
+                below
+                    .insert(position, (part.to_owned(), Node { name, content: Content::Branch(Vec::new()) }));
+                position
+            });
+        at = &mut below.get_mut(position)?.1;
     }
     match &at.content {
         Content::Branch(below) if below.is_empty() => {
@@ -100,7 +114,10 @@ impl Node {
             }
             Content::Branch(below) => below,
         };
-        if let Some(Node { content: Content::Branch(members), .. }) = below.remove("member") {
+        if let [(name, Node { content: Content::Branch(_), .. })] = &below[..]
+            && name == "member"
+            && let Some((_, Node { content: Content::Branch(members), .. })) = below.pop()
+        {
             below = members;
         }
         let mut elements = Vec::new();

@@ -5,6 +5,11 @@
 //! SIGTERM ─▶ accept no more ─▶ requests finish, with a deadline ─▶ Engine::shutdown
 //! ```
 
+mod connection;
+mod door;
+mod guard;
+mod open_files;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,15 +19,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Emulator, Guard};
+pub use self::connection::Connections;
+pub use self::door::router;
+pub use self::guard::Guard;
+use crate::api::{Caller, Emulator};
 use crate::clock::Clock;
 use crate::cost::Prices;
 use crate::engine::vpc::{self, Vpc};
@@ -32,8 +38,8 @@ use crate::runtime::docker::kind;
 use crate::runtime::{self, Runtime};
 use crate::store::{self, Store};
 
-/// A connection that has not sent its headers after so long is closed.
-const HEADERS: Duration = Duration::from_secs(30);
+/// The container engine has so long to respond at the start.
+const REACH: Duration = Duration::from_secs(20);
 
 /// Requests that run when the server is told to end have so long to finish.
 const FINISH: Duration = Duration::from_secs(10);
@@ -48,7 +54,9 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     engine: Engine,
-    /// Removed with the server, where the data directory is a temporary one.
+    /// Connections at once.
+    places: usize,
+    /// Removed with the server, if the data directory is a temporary one.
     _temporary: Option<TempDir>,
 }
 
@@ -77,12 +85,13 @@ impl Server {
             prices,
             runtime,
         } = options;
+        let open_files = open_files::raise();
         let prices = prices.as_deref().map_or_else(|| Ok(Prices::builtin()), read_prices)?;
         let listener = bind(listen).await?;
         let address = listener.local_addr().context("asking for the address that it listens on")?;
 
         if !address.ip().is_loopback() {
-            tracing::warn!(%address, "whoever can reach this address can start containers here");
+            tracing::warn!(%address, "every program that can reach this address can start containers here");
         }
 
         let in_memory = data_dir.as_ref().is_some_and(|dir| dir.as_os_str() == MEMORY);
@@ -113,11 +122,12 @@ impl Server {
 
         let emulator =
             Emulator { engine: engine.clone(), account: account.into(), region: region.into(), prices };
-        let router = api::router(emulator, Guard::new(Some(address), &allow_hosts));
-        Ok(Self { listener, address, router, engine, _temporary: temporary })
+        let router = router(emulator, Guard::new(Some(address), &allow_hosts));
+        let places = open_files::connections(open_files);
+        Ok(Self { listener, address, router, engine, places, _temporary: temporary })
     }
 
-    /// Where it listens; the port is known even where it was asked for as 0.
+    /// The address that it listens on; the port is the real one even if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -125,18 +135,24 @@ impl Server {
     /// Serves until `end` returns, then ends in order.
     ///
     /// # Errors
-    /// What the engine could not put away.
+    /// What the engine could not remove.
     pub async fn run(self, end: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, address: _, router, engine, _temporary } = self;
+        let Self { listener, address: _, router, engine, places, _temporary } = self;
         let ending = CancellationToken::new();
+        let served = Connections { router, clock: engine.clock().clone(), ending: ending.clone() };
         let connections = TaskTracker::new();
+        let places = Arc::new(Semaphore::new(places));
         let mut end = pin!(end);
         loop {
             tokio::select! {
                 () = &mut end => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(serve(stream, router.clone(), ending.clone()));
+                accepted = accept(&listener, &places) => match accepted {
+                    Ok((stream, place)) => {
+                        let served = served.clone();
+                        connections.spawn(async move {
+                            served.serve(stream, Caller::Host).await;
+                            drop(place);
+                        });
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -156,27 +172,18 @@ impl Server {
     }
 }
 
-/// Serves one connection; when the server ends, it finishes the request that it has.
-async fn serve(stream: TcpStream, router: Router, ending: CancellationToken) {
-    // An answer of one small packet must not wait for the client's acknowledgement.
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // A small answer must not wait for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    builder.http2().timer(TokioTimer::new());
-    let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = ending.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(error, "a connection broke");
-    }
+    Ok((stream, place))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -232,9 +239,13 @@ async fn reach(
                 instance_id: store.instance_id().to_owned(),
                 data_dir,
             };
-            let docker = runtime::docker::Runtime::connect(options)
-                .await
-                .map_err(|error| anyhow::anyhow!("{error}; `neargate doctor` says how to mend it"))?;
+            let connected = clock.timeout(REACH, runtime::docker::Runtime::connect(options)).await;
+            let docker = connected
+                .with_context(|| {
+                    format!("the container engine does not respond within {} s", REACH.as_secs())
+                })
+                .and_then(|connected| connected.map_err(anyhow::Error::new))
+                .map_err(|error| anyhow::anyhow!("{error:#}; `neargate doctor` says how to fix it"))?;
             Ok(Arc::new(docker))
         }
     }

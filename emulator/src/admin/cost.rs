@@ -1,16 +1,13 @@
 //! `GET /_neargate/cost`: what the tasks cost, as JSON, text or a picture.
 
-use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use super::aws_json;
-use super::error::Error;
-use super::model::ecs;
-use super::router::Wire;
+use crate::api::model::ecs;
+use crate::api::{self, Emulator, Error};
 use crate::cost::{self, By, Report, svg, text};
 
 /// What may be asked; `docs/cost.md` tells it.
@@ -64,7 +61,7 @@ impl Format {
 }
 
 pub(super) async fn report(
-    State(wire): State<Wire>,
+    State(emulator): State<Emulator>,
     headers: HeaderMap,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
@@ -88,10 +85,9 @@ pub(super) async fn report(
         None => Format::accepted(&headers),
     };
 
-    let emulator = &wire.emulator;
     let usages = match emulator.engine.usages().await {
         Ok(usages) => usages,
-        Err(error) => return aws_json::refusal(None, &Error::failure(error)).map(Body::from),
+        Err(error) => return api::refusal(&Error::failure(error)),
     };
     let (prices, now) = (emulator.prices.clone(), emulator.engine.clock().now());
     // Many tasks are much arithmetic: not on a thread that answers others.
@@ -101,10 +97,10 @@ pub(super) async fn report(
     match written.await {
         Ok(Ok((content_type, body))) => ([(CONTENT_TYPE, content_type)], body).into_response(),
         Ok(Err(refused)) => refuse(&refused),
-        Err(error) => aws_json::refusal(None, &Error::failure(error)).map(Body::from),
+        Err(error) => api::refusal(&Error::failure(error)),
     }
 }
 
 fn refuse(message: &str) -> Response {
-    aws_json::http_refusal(StatusCode::BAD_REQUEST, ecs::error::INVALID_PARAMETER, message).map(Body::from)
+    api::refusal(&Error::new(ecs::error::INVALID_PARAMETER, message))
 }

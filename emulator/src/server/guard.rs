@@ -1,15 +1,26 @@
-//! Who may ask: programs on this machine, and no web page.
+//! Who may call: programs on this machine and the tasks, and no web page.
 //!
 //! A page in a browser can send requests to loopback: of its own origin by rebinding its name to 127.0.0.1 (then
-//! `Host` is foreign), or across origins (then `Origin` is). An emulator that starts containers refuses both.
+//! `Host` is foreign), or across origins (then `Origin` is, or `Sec-Fetch-Site` says so, which also an `<img>` sends).
+//! An emulator that starts containers refuses them all.
+//!
+//! A task's calls come through its sandbox, where AWS's own host names lead to the emulator.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::HeaderMap;
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, HeaderName, ORIGIN};
 use http::uri::{Authority, Uri};
 
-/// The names under which this server may be asked.
+use crate::api::Caller;
+
+/// What a browser says of the page that caused a request: `cross-site`, `same-site`, `same-origin`, `none`.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The domains of AWS's endpoints, below which each has a name of its own (AWS general reference, "Service endpoints").
+const AWS_DOMAINS: [&str; 3] = ["amazonaws.com", "amazonaws.com.cn", "api.aws"];
+
+/// The names under which this server may be called.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// Beside loopback: the address that it listens on and what the user allowed, in lower case.
@@ -25,6 +36,8 @@ pub(super) enum Refused {
     Host(String),
     #[error("requests from the web origin '{0}' are refused")]
     Origin(String),
+    #[error("requests from pages of other web origins are refused")]
+    Page,
 }
 
 impl Guard {
@@ -37,13 +50,18 @@ impl Guard {
     }
 
     /// `target` is the request's, which names the host in HTTP/2 and in absolute form.
-    pub(super) fn check(&self, target: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(super) fn check(&self, caller: &Caller, target: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
         let host = match target.authority() {
             Some(authority) => Some(authority.as_str()),
             None => headers.get(HOST).map(|host| host.to_str().unwrap_or("?")),
         };
-        if let Some(host) = host.filter(|host| !self.knows(host)) {
+        if let Some(host) = host.filter(|host| !self.knows(caller, host)) {
             return Err(Refused::Host(host.to_owned()));
+        }
+        // Another port of this machine is the same site and another origin.
+        let is_page = |site: &http::HeaderValue| !matches!(site.as_bytes(), b"same-origin" | b"none");
+        if headers.get_all(FETCH_SITE).iter().any(is_page) {
+            return Err(Refused::Page);
         }
         for origin in headers.get_all(ORIGIN) {
             let origin = origin.to_str().unwrap_or("?");
@@ -57,9 +75,12 @@ impl Guard {
         Ok(())
     }
 
-    fn knows(&self, host: &str) -> bool {
+    fn knows(&self, caller: &Caller, host: &str) -> bool {
         let Ok(authority) = host.parse::<Authority>() else { return false };
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if *caller != Caller::Host && is_inside(&name) {
+            return true;
+        }
         if let Ok(address) = name.parse::<IpAddr>() {
             let unspecified = self.hosts.iter().filter_map(|host| host.parse().ok());
             return address.is_loopback()
@@ -68,6 +89,14 @@ impl Guard {
         }
         name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
     }
+}
+
+/// Whether a task can reach the emulator by that name: one of AWS's endpoints, or the link-local address of the task's
+/// metadata and credentials.
+fn is_inside(name: &str) -> bool {
+    let below = |domain: &str| name.strip_suffix(domain).is_some_and(|front| front.ends_with('.'));
+    AWS_DOMAINS.iter().any(|domain| below(domain))
+        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_link_local())
 }
 
 #[cfg(test)]
@@ -80,7 +109,41 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_str(host).unwrap());
         headers.extend(origin.map(|origin| (ORIGIN, HeaderValue::from_str(origin).unwrap())));
-        guard.check(&Uri::from_static("/"), &headers)
+        guard.check(&Caller::Host, &Uri::from_static("/"), &headers)
+    }
+
+    #[test]
+    fn awss_own_host_names_are_for_tasks_alone() {
+        let guard = Guard::new(None, &[]);
+        let task = Caller::Task { arn: "arn".into(), role: None };
+        let check = |caller: &Caller, host: &'static str| {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            guard.check(caller, &Uri::from_static("/"), &headers)
+        };
+        for host in ["ecs.us-east-1.amazonaws.com", "LOGS.eu-west-1.api.aws:443", "169.254.170.2"] {
+            assert_eq!(check(&task, host), Ok(()), "{host}");
+            assert_eq!(check(&Caller::Host, host), Err(Refused::Host(host.to_owned())));
+        }
+        for host in ["amazonaws.com.evil.example", "evilamazonaws.com", "192.0.2.8"] {
+            assert_eq!(check(&task, host), Err(Refused::Host(host.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_request_that_a_page_of_another_origin_caused_is_refused() {
+        let guard = Guard::new(None, &[]);
+        for (site, expected) in [
+            ("none", Ok(())),
+            ("same-origin", Ok(())),
+            ("same-site", Err(Refused::Page)),
+            ("cross-site", Err(Refused::Page)),
+        ] {
+            let headers = HeaderMap::from_iter([
+                (HOST, HeaderValue::from_static("localhost:4566")),
+                (FETCH_SITE, HeaderValue::from_static(site)),
+            ]);
+            assert_eq!(guard.check(&Caller::Host, &Uri::from_static("/"), &headers), expected, "{site}");
+        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Neargate's own paths beside AWS's and `cost`: health for whoever waits for the server, reset for test suites.
+//! `GET /_neargate/health`: whether the container engine responds and tasks can start.
+
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -6,12 +8,12 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-use super::aws_json;
-use super::error::Error;
-use super::router::Wire;
+use crate::api::Emulator;
 use crate::runtime;
 
-/// The answer of `GET /_neargate/health`.
+/// How long the container engine may take. The whole answer has 2 s.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Health {
@@ -27,12 +29,12 @@ struct Health {
     pending_tasks_count: u32,
 }
 
-/// The container engine, or why it does not answer.
+/// The container engine, or why it does not respond.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Engine {
     #[serde(rename_all = "camelCase")]
-    Answers {
+    Responds {
         name: String,
         cpu_architecture: String,
         limits: String,
@@ -42,15 +44,18 @@ enum Engine {
     },
 }
 
-/// 200 as long as the container engine answers, else 503; the body says which.
-pub(super) async fn health(State(wire): State<Wire>) -> Response {
-    let emulator = &wire.emulator;
+/// 200 as long as the container engine responds, else 503; the body says which.
+pub(super) async fn health(State(emulator): State<Emulator>) -> Response {
     let engine = &emulator.engine;
-    let (status, runtime) = match engine.runtime().info().await {
-        Ok(runtime::Info { name, cpu_architecture, limits }) => {
-            (StatusCode::OK, Engine::Answers { name, cpu_architecture, limits })
+    let (status, runtime) = match tokio::time::timeout(PATIENCE, engine.runtime().info()).await {
+        Ok(Ok(runtime::Info { name, cpu_architecture, limits })) => {
+            (StatusCode::OK, Engine::Responds { name, cpu_architecture, limits })
         }
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Engine::Silent { error: error.to_string() }),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, Engine::Silent { error: error.to_string() }),
+        Err(_) => {
+            let error = "the container engine does not respond in time".to_owned();
+            (StatusCode::SERVICE_UNAVAILABLE, Engine::Silent { error })
+        }
     };
     let counts = engine.total();
     let health = Health {
@@ -64,12 +69,4 @@ pub(super) async fn health(State(wire): State<Wire>) -> Response {
         pending_tasks_count: counts.pending_tasks_count,
     };
     (status, Json(health)).into_response()
-}
-
-/// Throws everything away; 204 when it is gone.
-pub(super) async fn reset(State(wire): State<Wire>) -> Response {
-    match wire.emulator.engine.reset().await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => aws_json::refusal(None, &Error::failure(error)).map(axum::body::Body::from),
-    }
 }

@@ -1,17 +1,17 @@
 //! Answers in XML: a member is an element, a list an element of `item`s, in AWS's query of `member`s.
 
-use http::StatusCode;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Dialect, Flavor};
-use crate::api::Error;
+use super::{Flavor, Query};
+use crate::api::error::Error;
+use crate::api::protocol::Fault;
 
 /// Writes an answer's body.
-pub(in crate::api) fn encode<T: Serialize>(
-    dialect: Dialect,
+pub(super) fn encode<T: Serialize>(
+    dialect: Query,
     operation: &str,
     request_id: &str,
     output: &T,
@@ -36,17 +36,11 @@ pub(in crate::api) fn encode<T: Serialize>(
 }
 
 /// An error's body.
-pub(super) fn error(
-    flavor: Flavor,
-    status: StatusCode,
-    code: &str,
-    message: &str,
-    request_id: &str,
-) -> Vec<u8> {
+pub(super) fn error(flavor: Flavor, fault: &Fault<'_>, request_id: &str) -> Vec<u8> {
     let mut document = Document::new(flavor);
     let code_and_message = |document: &mut Document| {
-        document.text("Code", code);
-        document.text("Message", message);
+        document.text("Code", fault.code.name());
+        document.text("Message", fault.message);
     };
     match flavor {
         Flavor::Ec2 => document.within("Response", |document| {
@@ -55,7 +49,7 @@ pub(super) fn error(
         }),
         Flavor::Aws => document.within("ErrorResponse", |document| {
             document.within("Error", |document| {
-                document.text("Type", if status.is_server_error() { "Receiver" } else { "Sender" });
+                document.text("Type", if fault.status.is_server_error() { "Receiver" } else { "Sender" });
                 code_and_message(document);
             });
             document.text("RequestId", request_id);
@@ -111,8 +105,12 @@ impl Document {
     }
 
     fn text(&mut self, name: &str, text: &str) {
-        // XML 1.0 has no way to write most control characters.
-        let fit = |letter: char| !letter.is_control() || matches!(letter, '\t' | '\n' | '\r');
+        // XML 1.0, "Characters": it has no way to write most control characters, U+FFFE and U+FFFF.
+        let fit = |letter: char| match letter {
+            '\t' | '\n' | '\r' => true,
+            '\u{fffe}' | '\u{ffff}' => false,
+            other => !other.is_control(),
+        };
         let text: String = text
             .chars()
             .map(|letter| if fit(letter) { letter } else { char::REPLACEMENT_CHARACTER })
@@ -136,7 +134,10 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
+    use crate::api::error::common;
     use crate::api::model::ec2;
 
     #[test]
@@ -150,7 +151,7 @@ mod tests {
                 ..ec2::Vpc::default()
             }]),
         };
-        let dialect = |flavor| Dialect { flavor, version: "1", namespace: "urn:n" };
+        let dialect = |flavor| Query { flavor, version: "1", namespace: "urn:n" };
         let text =
             |flavor| String::from_utf8(encode(dialect(flavor), "Ask", "id", &output).unwrap()).unwrap();
         let vpc = "<isDefault>true</isDefault><tagSet></tagSet><vpcId>vpc-1 &lt;&amp;&gt;</vpcId>";
@@ -173,10 +174,16 @@ mod tests {
     #[test]
     fn an_error_is_in_the_shape_of_its_flavor_and_always_well_formed() {
         let text = |flavor| {
-            let body = error(flavor, StatusCode::BAD_REQUEST, "Code", "a\u{1}<b", "id");
+            let fault = Fault {
+                status: StatusCode::BAD_REQUEST,
+                code: common::INVALID_ACTION,
+                message: "a\u{1}\u{fffe}\u{ffff}<b",
+                members: None,
+            };
+            let body = error(flavor, &fault, "id");
             String::from_utf8(body).unwrap().split_off(38)
         };
-        let inner = "<Code>Code</Code><Message>a\u{fffd}&lt;b</Message></Error>";
+        let inner = "<Code>InvalidAction</Code><Message>a\u{fffd}\u{fffd}\u{fffd}&lt;b</Message></Error>";
         assert_eq!(
             text(Flavor::Ec2),
             format!("<Response><Errors><Error>{inner}</Errors><RequestID>id</RequestID></Response>")

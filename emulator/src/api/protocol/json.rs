@@ -1,0 +1,70 @@
+//! What the two JSON protocols have in common: the wording for a body that is not the input's, and how an error looks.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::Fault;
+use crate::api::error::{Error, common};
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// The error for JSON that is none, or not the input's.
+pub(super) fn malformed(error: &serde_json::Error) -> Error {
+    Error::new(common::SERIALIZATION, misfit(error))
+}
+
+/// In the words of AWS's service framework, as callers have reported them: "STRING_VALUE can not be converted to
+/// an Integer", "Start of list found where not expected", "Expected list or null".
+fn misfit(error: &serde_json::Error) -> String {
+    if !error.is_data() {
+        return "Unexpected character or end of input in the request body: it is not JSON.".to_owned();
+    }
+    let text = error.to_string();
+    let of_kind = text.split_once(": ").and_then(|(kind, rest)| {
+        (kind == "invalid type" || kind == "invalid value").then_some(rest)?.split_once(", expected ")
+    });
+    let Some((found, expected)) = of_kind else { return text };
+    let expected = expected.split(" at line ").next().unwrap_or(expected);
+    let token = match found.split(' ').next().unwrap_or(found) {
+        "string" => "STRING_VALUE",
+        "boolean" if found.contains("true") => "TRUE_VALUE",
+        "boolean" => "FALSE_VALUE",
+        "integer" | "floating" => "NUMBER_VALUE",
+        "null" => "NULL_VALUE",
+        "sequence" => return "Start of list found where not expected".to_owned(),
+        _ if expected.starts_with("a sequence") => return "Expected list or null".to_owned(),
+        _ => return "Start of structure or map found where not expected.".to_owned(),
+    };
+    let wanted = match expected {
+        "i32" => "an Integer",
+        "i64" => "a Long",
+        "f64" => "a Double",
+        "a boolean" => "a Boolean",
+        "a timestamp" => "a Timestamp",
+        "a sequence" => return "Expected list or null".to_owned(),
+        "a map" => return "Expected map or null".to_owned(),
+        other if other.starts_with("struct") => return "Expected structure or null".to_owned(),
+        _ => "a String",
+    };
+    format!("{token} can not be converted to {wanted}")
+}
+
+/// An error in the shape that the JSON protocols share: its code in a header and in the body.
+pub(super) fn refuse(content_type: HeaderValue, fault: &Fault<'_>) -> Response<Body> {
+    let mut body = fault.members.cloned().unwrap_or_default();
+    body.insert("__type".to_owned(), fault.code.name().into());
+    body.insert("message".to_owned(), fault.message.into());
+    let mut refused = response(fault.status, content_type, Value::Object(body).to_string().into_bytes());
+    refused.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(fault.code.name()));
+    refused
+}
+
+pub(super) fn response(status: StatusCode, content_type: HeaderValue, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,223 @@
+//! One connection: who is at its other end, and when it is closed.
+//!
+//! A peer that connects and sends nothing, or only the preface of HTTP/2, would hold a place and an open file for ever.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::api::Caller;
+use crate::clock::Clock;
+
+/// A connection without a first request is closed after so long.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+
+/// A connection on which nothing runs any more is closed after so long. AWS's clients open another without a word.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// A request whose headers have not arrived after so long ends its connection.
+const HEADERS: Duration = Duration::from_secs(30);
+
+/// What the connections of a server have in common. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    pub router: Router,
+    pub clock: Clock,
+    /// When the server ends, each connection finishes the requests that it has.
+    pub ending: CancellationToken,
+}
+
+impl Connections {
+    /// Serves one connection whose requests all come from `caller`, over a socket or over any other stream.
+    pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, caller: Caller) {
+        let Self { router, clock, ending } = self;
+        let (running, activity) = watch::channel(Activity::default());
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            let running = Running::begin(&running);
+            request.extensions_mut().insert(caller.clone());
+            let response = router.clone().oneshot(request.map(Body::new));
+            async move { response.await.map(|response| response.map(|body| Counted { body, _running: running })) }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+        builder.http2().timer(TokioTimer::new());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = ending.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = idle(activity, &clock) => {
+                tracing::debug!("closed an idle connection");
+                Ok(())
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(error, "a connection broke");
+        }
+    }
+}
+
+/// What happens on a connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Activity {
+    running: usize,
+    has_begun: bool,
+}
+
+/// Returns once a connection has been without a request for too long.
+async fn idle(mut activity: watch::Receiver<Activity>, clock: &Clock) {
+    loop {
+        let Activity { running, has_begun } = *activity.borrow_and_update();
+        let limit = if has_begun { IDLE } else { FIRST_REQUEST };
+        tokio::select! {
+            changed = activity.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = clock.sleep(limit), if running == 0 => return,
+        }
+    }
+}
+
+/// A request that runs, until the last byte of its answer.
+#[derive(Debug)]
+struct Running(watch::Sender<Activity>);
+
+impl Running {
+    fn begin(activity: &watch::Sender<Activity>) -> Self {
+        activity.send_modify(|activity| {
+            activity.running += 1;
+            activity.has_begun = true;
+        });
+        Self(activity.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|activity| activity.running -= 1);
+    }
+}
+
+/// An answer's body, during which its request still runs.
+struct Counted {
+    body: Body,
+    _running: Running,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Extension;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    use super::*;
+    use crate::clock::Timestamp;
+
+    /// How long anything here may take.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    fn connect(clock: &Clock, caller: Caller) -> DuplexStream {
+        let who = |Extension(caller): Extension<Caller>| async move { format!("{caller:?}") };
+        let connections = Connections {
+            router: Router::new().route("/who", get(who)),
+            clock: clock.clone(),
+            ending: CancellationToken::new(),
+        };
+        let (client, server) = tokio::io::duplex(4096);
+        tokio::spawn(connections.serve(server, caller));
+        client
+    }
+
+    async fn ask(client: &mut DuplexStream) -> String {
+        client.write_all(b"GET /who HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let length = tokio::time::timeout(DEADLINE, client.read(&mut answer)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    /// Moves the clock until the connection is closed; how often it was moved.
+    async fn moves_until_closed(clock: &Clock, client: &mut DuplexStream) -> u32 {
+        let closed = async {
+            let mut moves = 0;
+            loop {
+                clock.advance(FIRST_REQUEST);
+                moves += 1;
+                let mut rest = [0; 256];
+                tokio::select! {
+                    biased;
+                    read = client.read(&mut rest) => if matches!(read, Ok(0) | Err(_)) { return moves },
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, closed).await.expect("it stays open")
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_first_request_is_closed_whatever_it_has_sent() {
+        for begun in ["", "GET /who HTTP/1.1\r\nHost:", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let clock = Clock::manual(Timestamp(0));
+            let mut client = connect(&clock, Caller::Host);
+            client.write_all(begun.as_bytes()).await.unwrap();
+            moves_until_closed(&clock, &mut client).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_has_served_a_request_has_more_time() {
+        let clock = Clock::manual(Timestamp(0));
+        let mut client = connect(&clock, Caller::Host);
+        for _ in 0..3 {
+            assert!(ask(&mut client).await.starts_with("HTTP/1.1 200"));
+            clock.advance(FIRST_REQUEST);
+        }
+        assert!(moves_until_closed(&clock, &mut client).await > 3);
+    }
+
+    #[tokio::test]
+    async fn every_request_of_a_connection_carries_its_caller() {
+        let clock = Clock::manual(Timestamp(0));
+        let task = Caller::Task { arn: "arn:aws:ecs:us-east-1:000000000000:task/a/b".into(), role: None };
+        let mut client = connect(&clock, task);
+        for _ in 0..2 {
+            let answer = ask(&mut client).await;
+            assert!(answer.contains("Task {") && answer.contains(":task/a/b"), "{answer}");
+        }
+    }
+}

@@ -179,8 +179,11 @@ async fn health_responds_within_two_seconds_though_the_container_engine_hangs() 
         ephemeral: true,
         publish_ports: false,
     };
+    runtime.on_call(|call, _| match call {
+        faulty::Call::Info | faulty::Call::Inventory => Some(faulty::Fault::Hang),
+        _ => None,
+    });
     let engine = Engine::start(options, store, Arc::new(runtime.clone()), clock).await.unwrap();
-    runtime.on_call(|call, _| (call == faulty::Call::Info).then_some(faulty::Fault::Hang));
     let prices = neargate::cost::Prices::builtin();
     let emulator = neargate::api::Emulator {
         engine,
@@ -195,5 +198,9 @@ async fn health_responds_within_two_seconds_though_the_container_engine_hangs() 
     let response = response.expect("health waits for the engine").unwrap();
     assert_eq!(response.status(), 503);
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert!(String::from_utf8_lossy(&body).contains("does not respond in time"), "{body:?}");
+    let health: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(health["ready"], false, "{health}");
+    assert!(health["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{health}");
+    assert!(health["runtime"]["error"].as_str().unwrap().contains("does not respond in time"), "{health}");
+    assert!(health["activities"].is_object(), "{health}");
 }

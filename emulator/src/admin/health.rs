@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::api::Emulator;
-use crate::runtime;
+use crate::{engine, runtime};
 
 /// How long the container engine may take. The whole answer has 2 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -22,8 +22,9 @@ struct Health {
     instance: String,
     region: String,
     account: String,
-    /// Whether what an earlier process left is adopted and tasks can be placed.
-    ready: bool,
+    /// Whether tasks can be placed; if not, why and since when; and what the engine's loops do.
+    #[serde(flatten)]
+    engine: engine::Health,
     runtime: Engine,
     running_tasks_count: u32,
     pending_tasks_count: u32,
@@ -47,7 +48,7 @@ enum Engine {
 /// 200 as long as the container engine responds, else 503; the body says which.
 pub(super) async fn health(State(emulator): State<Emulator>) -> Response {
     let engine = &emulator.engine;
-    let (status, runtime) = match tokio::time::timeout(PATIENCE, engine.runtime().info()).await {
+    let (status, runtime) = match engine.clock().timeout(PATIENCE, engine.runtime().info()).await {
         Ok(Ok(runtime::Info { name, cpu_architecture, limits })) => {
             (StatusCode::OK, Engine::Responds { name, cpu_architecture, limits })
         }
@@ -63,7 +64,7 @@ pub(super) async fn health(State(emulator): State<Emulator>) -> Response {
         instance: engine.store().instance_id().to_owned(),
         region: emulator.region.to_string(),
         account: emulator.account.to_string(),
-        ready: engine.is_ready(),
+        engine: engine.health(),
         runtime,
         running_tasks_count: counts.running_tasks_count,
         pending_tasks_count: counts.pending_tasks_count,

@@ -15,7 +15,7 @@ const SERVICE: (&str, &str) = ("kube-system", "kube-dns");
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Reads it once, if the addresses are not known; says in the log what is missing.
+/// Reads it once, if the addresses are not known; logs what is missing.
 pub(crate) async fn find(client: &Client, known: &OnceLock<Vec<IpAddr>>) {
     if known.get().is_some() {
         return;

@@ -96,7 +96,7 @@ async fn a_signal_ends_a_start_that_waits_for_a_silent_api_server() {
     }
 }
 
-/// An API server that hands out the leader lease and is never heard of again.
+/// An API server that grants the leader lease and answers nothing after that.
 async fn once(State(led): State<Arc<Notify>>, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {

@@ -1,7 +1,7 @@
-//! Connections that nobody has vouched for yet: few, short, and the oldest makes room for the newest.
+//! Connections without an authorized request yet: few, short, and the oldest makes room for the newest.
 //!
-//! Whoever reaches the node's address can connect: a stranger must not be able to take the places of those who may. So a
-//! connection is a stranger until one of its requests has been authorized (authentication alone is no merit: every pod may have a
+//! Every pod that reaches the node's address can connect; it must not be able to take the places of permitted callers. So a
+//! connection is a stranger until one of its requests has been authorized (authentication is not enough: every pod may have a
 //! token), has [`TIME`] for that from the moment it is accepted, and is dropped before its time if [`PLACES`] newer ones have come.
 //! After that it has a place of its own.
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) const TIME: Duration = Duration::from_secs(10);
 
 /// Strangers at once. A good caller needs some milliseconds to prove itself, in which so many others would have to come.
-const PLACES: usize = 512;
+const PLACES: usize = 256;
 
 /// Known connections at once. An API server multiplexes its requests over a few; the rest is for scrapers and `kubectl logs`
 /// through HTTP/1.1, one connection each.
@@ -68,7 +68,7 @@ impl Strangers {
 }
 
 impl Visitor {
-    /// One of its requests is authorized: it is no stranger any more, if there is a place among the known.
+    /// One of its requests is authorized: it stops being a stranger, if there is a place among the known.
     pub(super) fn introduce(&self) {
         let mut place = self.place.lock();
         if place.is_some() {
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(gone.iter().filter(|gone| **gone).count(), 2);
         assert!(!goes(&known));
 
-        // Who leaves takes no place.
+        // A connection that has ended takes no place.
         waiting.truncate(10);
         let next = strangers.enter();
         assert!(!goes(&waiting[2]));

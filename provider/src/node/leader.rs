@@ -8,6 +8,7 @@
 //! - A lease has run out if *this process* has seen the same version of it for its whole duration. The clocks of two machines are
 //!   never compared.
 //! - A holder counts from the moment it *sent* its last successful renewal and stops acting before others may take the lease.
+//!   A machine that was suspended finds out at its next renewal, within 2 s.
 //! - A holder that ends gives the lease back, so that the next one need not wait.
 
 use std::time::Duration;
@@ -131,6 +132,9 @@ impl Leader {
         loop {
             tokio::time::sleep_until(next).await;
             let over = renewed + ACTING;
+            if Instant::now() >= over {
+                return;
+            }
             match tokio::time::timeout_at(over, self.attempt(seen)).await {
                 Err(_) => return,
                 Ok(Ok(true)) => renewed = seen.as_ref().map_or(renewed, |seen| seen.since),
@@ -150,7 +154,7 @@ impl Leader {
         }
     }
 
-    /// Takes or renews the lease, if nobody else holds it. `Ok(false)`: another process does, or has just written, in
+    /// Takes or renews the lease, if no other process holds it. `Ok(false)`: another process does, or has just written, in
     /// which case `seen` is empty and the lease is to be read again.
     async fn attempt(&self, seen: &mut Option<Seen>) -> Result<bool, Error> {
         let sent = Instant::now();
@@ -242,7 +246,7 @@ fn name(node: &str) -> String {
     format!("neargate-provider-{node}")
 }
 
-/// Who holds the lease; nobody if it was given back.
+/// The holder of the lease; `None` if it was given back.
 fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }

@@ -577,7 +577,7 @@ async fn strangers_leave_room_for_those_who_may_and_go_after_their_time() {
         shaken.push(api.shake_hands(None, &[b"h2", b"http/1.1"]).await);
         shaken.push(api.shake_hands(None, &[]).await);
     }
-    for _ in 0..600 {
+    for _ in 0..300 {
         silent.push(TcpStream::connect(api.address).await.unwrap());
     }
     let path = "/containerLogs/default/web/main";

@@ -22,7 +22,7 @@ const CHUNK: usize = 16 * 1024;
 /// How long the emulator may take to give its first credit. Then it is not there, and the task need not wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the emulator is to be told, without the session and the connection.
+/// What is sent to the emulator, without the session and the connection.
 pub(crate) enum Said {
     Data(String),
     Credit(usize),

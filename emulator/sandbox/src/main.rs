@@ -1,5 +1,5 @@
 //! PID 1 of a sandbox: it holds the network namespace that the containers of one task join. There it does for the
-//! emulator what can only be done from inside: it tells the kernel what the emulator wants (routes, packet filters), and
+//! emulator what can only be done from inside: it gives the kernel what the emulator wants (routes, packet filters), and
 //! hands on the connections that the task makes to addresses inside the namespace.
 //!
 //! Both sides write lines. What the emulator writes here:
@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Lines, because a process that writes them may be killed in the middle of one: the next one begins with a newline. The
-//! session is in each, because everything written here reaches all who are attached, and may come late.
+//! session is in each, because everything written here reaches every process that is attached, and may come late.
 //!
 //! The version of the protocol is a label on the sandbox's container: `neargate.protocol`. A change that the emulator of
 //! another release would not understand is another number.
@@ -114,14 +114,14 @@ impl Sandbox {
             .filter(|(_, listener)| came(listener.as_raw_fd()))
             .map(|(place, _)| place.clone())
             .collect();
-        let told = came(0);
+        let instructed = came(0);
         for id in ready {
             self.go_on(id);
         }
         for place in calling {
             self.accept(&place);
         }
-        if told {
+        if instructed {
             self.read();
         }
         self.give_up();

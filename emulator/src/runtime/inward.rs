@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
-/// Whom a task asks.
+/// What a task connects to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inward {
     /// The task metadata endpoint and the credentials (Amazon ECS developer guide, "Task metadata endpoint").
@@ -24,7 +24,7 @@ impl Inward {
     /// A new one comes last: where the sandboxes that are there listen goes by this order.
     pub const ALL: [Self; 3] = [Self::Metadata, Self::Endpoint, Self::Dns];
 
-    /// What a task connects to.
+    /// Its address, the same in every task.
     pub fn address(self) -> SocketAddrV4 {
         let (address, port) = match self {
             Self::Metadata => ([169, 254, 170, 2], 80),
@@ -44,12 +44,12 @@ pub struct Call {
     pub stream: DuplexStream,
 }
 
-/// Those who wait for calls: one at a time.
+/// The reader of calls: one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Calls(Mutex<Option<mpsc::UnboundedSender<Call>>>);
 
 impl Calls {
-    /// The calls from now on. Whoever had them has them no more.
+    /// The calls from now on. The stream of an earlier reader ends.
     pub(super) fn listen(&self) -> BoxStream<'static, Call> {
         let (sender, calls) = mpsc::unbounded_channel();
         *self.0.lock() = Some(sender);

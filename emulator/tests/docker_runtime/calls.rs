@@ -65,13 +65,13 @@ async fn who_calls_is_known_by_its_sandbox_and_no_port_of_a_task_is_taken() {
                 let name = format!("serve-{port}");
                 task.run_tool(&name, &["serve", &port, "the task's own"]).await;
                 let own = format!("127.0.0.1:{port}");
-                assert_eq!(task.tells(&["say", "hey", &own]).await, "the task's own");
+                assert_eq!(task.prints(&["say", "hey", &own]).await, "the task's own");
                 let expected = format!("{} {inward:?}", task.sandbox_id);
-                assert_eq!(task.tells(&["call", "who", &at(inward)]).await, expected);
+                assert_eq!(task.prints(&["call", "who", &at(inward)]).await, expected);
             }
         }
         let [first, _] = &tasks;
-        let echoed = first.tells(&["mirror", "all", "3000000", &at(Inward::Metadata)]).await;
+        let echoed = first.prints(&["mirror", "all", "3000000", &at(Inward::Metadata)]).await;
         assert_eq!(echoed, "3000000 true");
     })
     .await;
@@ -85,12 +85,12 @@ async fn a_hundred_calls_at_once_are_answered_beside_one_that_does_not_read() {
         let address = at(Inward::Endpoint);
         let slow = task.run_tool("slow", &["ignore", "big", &address]).await;
         said(&world.runtime, &slow, "ignores").await;
-        let answers = task.tells(&["crowd", "100", "who", &address]).await;
+        let answers = task.prints(&["crowd", "100", "who", &address]).await;
         let who = format!("{} Endpoint", task.sandbox_id);
         assert_eq!(answers, format!("connected\n{{{who:?}: 100}}"));
         // And the filter is set meanwhile.
         world.runtime.set_filter(&task.sandbox_id, &Arc::default()).await.unwrap();
-        assert_eq!(task.tells(&["mirror", "all", "300000", &address]).await, "300000 true");
+        assert_eq!(task.prints(&["mirror", "all", "300000", &address]).await, "300000 true");
     })
     .await;
 }
@@ -99,7 +99,7 @@ async fn a_hundred_calls_at_once_are_answered_beside_one_that_does_not_read() {
 async fn a_call_that_nothing_takes_is_closed_at_once() {
     with_world(|world| async move {
         let task = world.task(10, 256, 512, &[]).await;
-        let answer = task.tells(&["call", "who", &at(Inward::Metadata)]).await;
+        let answer = task.prints(&["call", "who", &at(Inward::Metadata)]).await;
         assert!(answer.starts_with("closed"), "{answer}");
     })
     .await;
@@ -112,7 +112,7 @@ async fn a_new_process_takes_the_calls_over_and_ends_those_that_are_open() {
         let task = world.task(10, 256, 512, &[]).await;
         let address = at(Inward::Metadata);
         let open = task.run_tool("open", &["call", "yes", &address]).await;
-        let before = task.tells(&["call", "who", &address]).await;
+        let before = task.prints(&["call", "who", &address]).await;
         assert!(before.starts_with(&task.sandbox_id), "{before}");
 
         // As an emulator that was started again: its first word to a sandbox that it has adopted is the filter.
@@ -126,7 +126,7 @@ async fn a_new_process_takes_the_calls_over_and_ends_those_that_are_open() {
             answer(call).await.map(|()| to)
         });
         let name = format!("{} Metadata", task.sandbox_id);
-        assert_eq!(task.tells(&["call", "who", &address]).await, name);
+        assert_eq!(task.prints(&["call", "who", &address]).await, name);
         assert_eq!(taken.await.unwrap().unwrap(), (task.sandbox_id.clone(), Inward::Metadata));
     })
     .await;

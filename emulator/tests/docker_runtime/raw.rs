@@ -30,7 +30,7 @@ impl World {
         self.task_in(&spec, 256, 512, &[]).await
     }
 
-    /// Runs the tool in a container that is nobody's task, on the same network.
+    /// Runs the tool in a container of no task, on the same network.
     async fn outside(&self, words: &[&str]) {
         let body = ContainerCreateBody {
             image: Some(tool_image().await),
@@ -83,12 +83,12 @@ async fn what_raw_sockets_send_is_kept_to_the_filter_and_to_the_tasks_own_addres
         let mut length = 100;
         for (to, _) in &echoes {
             for from in [&own, &friends] {
-                let sent = attacker.tells(&["raw", from, to, &length.to_string()]).await;
+                let sent = attacker.prints(&["raw", from, to, &length.to_string()]).await;
                 eprintln!("from {from} to {to}:\n{sent}");
                 length += 10;
             }
         }
-        attacker.tells(&["answer", &own, &echoes[0].0, &length.to_string()]).await;
+        attacker.prints(&["answer", &own, &echoes[0].0, &length.to_string()]).await;
 
         // A neighbour's addresses inside are its own: what comes over the network for them is not let in.
         let inside = format!("{}:8080", Inward::Metadata.address().ip());
@@ -118,15 +118,15 @@ async fn a_task_answers_arp_for_its_own_address_alone() {
         let bystander = world.task(21, 256, 512, &[]).await;
         let attacker = world.task(30, 256, 512, &[]).await;
         let address = victim.address.to_string();
-        bystander.tells(&["knock", &format!("{address}:9")]).await;
+        bystander.prints(&["knock", &format!("{address}:9")]).await;
         let neighbour = || async {
-            let table = bystander.tells(&["cat", "/proc/net/arp"]).await;
+            let table = bystander.prints(&["cat", "/proc/net/arp"]).await;
             let line = table.lines().find(|line| line.starts_with(&format!("{address} ")));
             line.and_then(|line| line.split_whitespace().nth(3)).unwrap_or_default().to_owned()
         };
         let before = neighbour().await;
         assert!(before.contains(':') && before != "00:00:00:00:00:00", "it is known: {before:?}");
-        attacker.tells(&["announce", &address]).await;
+        attacker.prints(&["announce", &address]).await;
         assert_eq!(neighbour().await, before);
         // The same announcement from a container without a guard is believed.
         world.outside(&["announce", &address]).await;
@@ -151,14 +151,14 @@ async fn a_sandbox_of_an_older_release_keeps_its_filter_and_gives_raw_sockets_on
 
         let filter = strict(Vec::new(), Vec::new());
         world.runtime.set_filter(&sandbox_id, &filter).await.unwrap();
-        assert_eq!(task.tells(&["knock", &at]).await, "closed");
-        let denied = task.tells(&["announce", &server.address.to_string()]).await;
+        assert_eq!(task.prints(&["knock", &at]).await, "closed");
+        let denied = task.prints(&["announce", &server.address.to_string()]).await;
         assert!(denied.contains("PermissionDenied"), "{denied}");
 
         world.runtime.set_filter(&sandbox_id, &Arc::new(Filter::open())).await.unwrap();
-        assert_eq!(task.tells(&["knock", &at]).await, "open");
+        assert_eq!(task.prints(&["knock", &at]).await, "open");
         let own = task.address.to_string();
-        let sent = task.tells(&["raw", &own, &at, "1"]).await;
+        let sent = task.prints(&["raw", &own, &at, "1"]).await;
         assert!(sent.contains("ip sent"), "{sent}");
     })
     .await;

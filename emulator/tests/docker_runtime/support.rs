@@ -143,7 +143,7 @@ impl<'a> Task<'a> {
     }
 
     /// What a word of the tool prints, in a container of its own.
-    pub(crate) async fn tells(&self, words: &[&str]) -> String {
+    pub(crate) async fn prints(&self, words: &[&str]) -> String {
         let name = uuid::Uuid::new_v4().simple().to_string();
         self.output(self.spec(&name, words).await).await.trim().to_owned()
     }

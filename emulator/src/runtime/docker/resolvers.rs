@@ -1,4 +1,4 @@
-//! Whom the engine's resolver, 127.0.0.11 in every sandbox, asks on. It asks from inside the sandbox, through the
+//! The name servers that the engine's resolver, 127.0.0.11 in every sandbox, asks. It asks from inside the sandbox, through the
 //! sandbox's filter, but for what only the host can reach (moby, `libnetwork/internal/resolvconf`).
 
 use std::net::Ipv4Addr;

@@ -161,7 +161,7 @@ impl Inner {
             image: Some(sandbox_image::reference()),
             hostname: spec.hostname.clone(),
             labels: Some(self.instance.labels(&[(SANDBOX, &spec.sandbox_id), (PROTOCOL, line::PROTOCOL)])),
-            // For its instructions, whoever attaches and however often.
+            // For its instructions, in any number of attaches.
             open_stdin: Some(true),
             stdin_once: Some(false),
             // PID 1 does not heed a SIGTERM that it does not handle, and has nothing to put in order.

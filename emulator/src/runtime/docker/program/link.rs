@@ -33,7 +33,7 @@ pub(super) enum Word {
         arguments: String,
         answer: oneshot::Sender<Answer>,
     },
-    /// A word was not answered in time: the attach may be lost without anybody knowing.
+    /// A word was not answered in time: the attach may be lost without a sign of it.
     Renew,
 }
 
@@ -48,7 +48,7 @@ impl Word {
     }
 }
 
-/// Whom the calls of a sandbox go to.
+/// Where the calls of a sandbox go.
 #[derive(Debug)]
 pub(super) struct Callee {
     pub(super) sandbox_id: String,

@@ -1,4 +1,4 @@
-//! The program of a sandbox: what it is told, and what it hands on. Through the engine's attach, so it works on a remote
+//! The program of a sandbox: its instructions, and what it hands on. Through the engine's attach, so it works on a remote
 //! engine, needs no mount, and a new process just attaches again.
 //!
 //! ```text
@@ -74,7 +74,7 @@ pub(super) struct Program {
     way: Way,
     /// `None` where the sandbox is on no network.
     interface: Option<Interface>,
-    /// Whom the engine's resolver asks from inside.
+    /// The name servers that the engine's resolver asks from inside.
     resolvers: Vec<Ipv4Addr>,
     /// Whether the filter holds for raw sockets as well, or why it does not.
     pub(super) guarded: Result<(), String>,
@@ -154,7 +154,7 @@ impl Inner {
                 let resolv_conf = link.greet().await.map_err(refused(&name))?;
                 (Way::Link(link), String::from_utf8_lossy(&resolv_conf).into_owned())
             }
-            // Its program does not tell; and by now its task may have written to the file.
+            // Its program does not report it; and by now its task may have written to the file.
             None => (Way::Words(self.docker.clone()), String::new()),
         };
         let resolvers = resolvers::asked_inside(&resolv_conf).unwrap_or_else(|| self.resolvers_of_host());
@@ -176,7 +176,7 @@ impl Inner {
         Ok(Arc::new(Program { name, way, interface, resolvers, guarded, strict: AtomicBool::new(true) }))
     }
 
-    /// Engines before 25 do not tell whom their resolver asks. They read it in the file of their own host.
+    /// Engines before 25 do not say which name servers their resolver asks. They read them in the file of their own host.
     fn resolvers_of_host(&self) -> Vec<Ipv4Addr> {
         if self.facts.local { resolvers::of_this_host() } else { Vec::new() }
     }

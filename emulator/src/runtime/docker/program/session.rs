@@ -74,7 +74,7 @@ impl Session {
             None
         });
         let out = Out { lines, session };
-        // A newline first: who wrote before may have been killed within a line.
+        // A newline first: an earlier process may have been killed within a line.
         let _ = out.lines.send("\n".to_owned());
         out.say("hello");
         let mut session = Self {
@@ -132,8 +132,9 @@ impl Session {
     pub(super) fn take(&mut self, word: Word) -> bool {
         match word {
             Word::Greet { answer } => drop(answer.send(Ok(self.resolv_conf.clone()))),
+            // Its caller has given up, and may have asked for something else since.
+            Word::Do { answer, .. } if answer.is_closed() => {}
             Word::Do { verb, arguments, answer } => {
-                // Nothing waits for those that were too late.
                 self.words.retain(|_, answer| !answer.is_closed());
                 self.last += 1;
                 self.words.insert(self.last, answer);
@@ -201,7 +202,7 @@ impl Session {
 
     fn pass(&self, id: u32, incoming: Incoming) {
         if let Some(connection) = self.connections.get(&id) {
-            // It may have ended on this side; then the program hears so.
+            // It may have ended on this side; then the program is sent a reset.
             let _ = connection.incoming.send(incoming);
         }
     }

@@ -1,4 +1,4 @@
-//! What keeps a task's raw sockets to its filter: everything that leaves the interface, whoever made it.
+//! What keeps a task's raw sockets to its filter: everything that leaves the interface, by any socket.
 //!
 //! ```text
 //! table netdev neargate {

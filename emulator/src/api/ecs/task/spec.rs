@@ -280,7 +280,7 @@ mod tests {
         let spec = spec(serde_json::json!({"containerDefinitions": [
             {"name": "app", "image": "nginx", "healthCheck": {"command": ["/healthcheck", "-v"]}},
         ]}));
-        let check = spec.containers[0].health_check.as_ref().map(|check| check.command.join(" "));
+        let check = spec.containers[0].process.health_check.as_ref().map(|check| check.command.join(" "));
         assert_eq!(check.as_deref(), Some("CMD /healthcheck -v"));
     }
 }

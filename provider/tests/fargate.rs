@@ -205,6 +205,8 @@ async fn conflicts_and_failures_are_read() {
     );
     let none = Error::NoCapacity { reason: "RESOURCE:ENI: no address".to_owned() };
     assert_eq!(client.run_task("arn:td:1", &run).await, Err(none));
+    endpoint.answer(200, json!({ "tasks": [], "failures": [] }));
+    assert_eq!(client.run_task("arn:td:1", &run).await, Err(Error::Spent), "its task is forgotten");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use neargate_provider::nodes::Node;
-use neargate_provider::pods::decide::{self, Decision, Question, Readiness, Sight, Then};
+use neargate_provider::pods::decide::{self, Decision, Question, Readiness, Seen, Sight, Then};
 use neargate_provider::translate::init;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -135,6 +135,7 @@ fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
         answered: false,
         node: &NODE,
         init: false,
+        seen: Seen::default(),
         now: Timestamp::from_second(seconds).expect("a time"),
     })
 }

@@ -49,6 +49,9 @@ pub enum Error {
         /// Those tasks.
         resource_ids: Vec<String>,
     },
+    /// The client token has run a task before, and that is gone: RunTask was answered with no task and no failure.
+    #[error("the client token has run a task that ECS has forgotten")]
+    Spent,
     /// RunTask was answered with failures and no task.
     #[error("Fargate has no capacity: {reason}")]
     NoCapacity {
@@ -132,7 +135,12 @@ impl Ecs for Client {
         if let Some(task) = output.tasks.unwrap_or_default().pop() {
             return Ok(task);
         }
-        let reasons = output.failures.unwrap_or_default().into_iter().map(|failure| {
+        let failures = output.failures.unwrap_or_default();
+        // ECS keeps a client token for a day, and a task that has stopped for an hour.
+        if failures.is_empty() {
+            return Err(Error::Spent);
+        }
+        let reasons = failures.into_iter().map(|failure| {
             [failure.reason, failure.detail].into_iter().flatten().collect::<Vec<_>>().join(": ")
         });
         Err(Error::NoCapacity { reason: reasons.collect::<Vec<_>>().join(", ") })

@@ -1,6 +1,6 @@
 //! What a decision asks for, carried out: the writes to Kubernetes and the calls to ECS. No decision is taken here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_sdk_ecs::types::Task;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
@@ -12,12 +12,19 @@ use serde_json::json;
 
 use super::{
     context::{Context, Error},
-    decide::events::{self, Event},
+    decide::{
+        events::{self, Event},
+        task,
+    },
+    describe,
 };
 use crate::{
     fargate::ecs,
     translate::{Note, Translation},
 };
+
+/// How long the API server may take for a write before the step is given up and taken again.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Writes the pod's status, if it differs, with the version that it was made from, and sends the events of the change.
 /// The pod as it is afterwards.
@@ -33,8 +40,9 @@ pub(super) async fn write_status(
     written.status = Some(status.clone());
     // The watch's pods may lack what the API server demands of a body to be the pod of that URL.
     written.metadata.managed_fields = None;
-    let answer = api(context, &pod)
-        .replace_status(&pod.name_any(), &PostParams::default(), &written)
+    let name = pod.name_any();
+    let api = api(context, &pod);
+    let answer = in_time(api.replace_status(&name, &PostParams::default(), &written))
         .await
         .map_err(Error::WriteStatus)?;
     let events = events::between(&pod, &status);
@@ -54,10 +62,9 @@ pub(super) async fn annotate(
     }
     // The UID is a precondition: another pod of that name is not this one.
     let patch = json!({ "metadata": { "uid": pod.uid(), "annotations": annotations } });
-    let answer = api(context, &pod)
-        .patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .map_err(Error::Annotate)?;
+    let (name, patch) = (pod.name_any(), Patch::Merge(&patch));
+    let api = api(context, &pod);
+    let answer = in_time(api.patch(&name, &PatchParams::default(), &patch)).await.map_err(Error::Annotate)?;
     Ok(context.note(answer))
 }
 
@@ -69,7 +76,7 @@ pub(super) async fn delete(context: &Context, pod: &Pod) -> Result<(), Error> {
         preconditions: Some(preconditions),
         ..DeleteParams::default()
     };
-    match api(context, pod).delete(&pod.name_any(), &parameters).await {
+    match in_time(api(context, pod).delete(&pod.name_any(), &parameters)).await {
         // Gone already, or another pod of that name has come.
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
         Err(error) => Err(Error::Delete(error)),
@@ -77,19 +84,22 @@ pub(super) async fn delete(context: &Context, pod: &Pod) -> Result<(), Error> {
     }
 }
 
-/// Runs the attempt, or finds the task that already runs it.
-pub(super) async fn run(context: &Context, translation: &Translation) -> Result<Task, ecs::Error> {
+/// Runs the attempt of the pod of that UID, or finds the task that already runs it.
+pub(super) async fn run(
+    context: &Context,
+    uid: &str,
+    attempt: u32,
+    translation: &Translation,
+) -> Result<Task, ecs::Error> {
     let Translation { definition, run, .. } = translation;
+    context.memory.of(uid, |remembered| remembered.family = Some(definition.family.clone()));
     let revision = context.definitions.revision(context.ecs.as_ref(), definition).await?;
     match context.ecs.run_task(&revision, run).await {
-        // The token has run already with other words (a label has changed since): that task is the pod's.
+        // The token has run already with other words (a label has changed since): that task is the pod's, if it is ours.
         Err(ecs::Error::Conflict { resource_ids }) => {
-            let mut described = context.ecs.describe_tasks(&resource_ids).await?;
-            described.tasks.pop().ok_or_else(|| ecs::Error::Refused {
-                operation: "RunTask",
-                code: "ConflictException".to_owned(),
-                message: format!("the task that the client token has run is gone: {resource_ids:?}"),
-            })
+            let described = describe::tasks(context.ecs.as_ref(), &resource_ids).await?;
+            let ours = |task: &Task| context.table.is_of(task, uid) && task::attempt(task) == Some(attempt);
+            described.tasks.into_iter().find(ours).ok_or(ecs::Error::Spent)
         }
         Err(error @ ecs::Error::Refused { .. }) => {
             context.definitions.forget(&definition.family);
@@ -102,6 +112,13 @@ pub(super) async fn run(context: &Context, translation: &Translation) -> Result<
 /// What is worth saying of the translation, as events.
 pub(super) fn notes(notes: &[Note]) -> Vec<Event> {
     notes.iter().map(events::noted).collect()
+}
+
+/// The API server's answer, within [`DEADLINE`]. The client itself waits for ever for a server that has taken the request.
+async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    tokio::time::timeout(DEADLINE, answer)
+        .await
+        .unwrap_or_else(|_| Err(kube::Error::Service("the API server did not answer within 30 s".into())))
 }
 
 fn api(context: &Context, pod: &Pod) -> Api<Pod> {

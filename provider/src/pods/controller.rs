@@ -1,7 +1,7 @@
 //! The queue of pods to be looked at, and its feeders: pods that changed, tasks that changed, probes and hooks that reported.
 //! Each pod is reconciled alone, one step at a time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -17,7 +17,7 @@ use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
 };
-use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tokio_stream::wrappers::{IntervalStream, ReceiverStream, UnboundedReceiverStream};
 use tracing::Instrument;
 
 use super::{
@@ -40,6 +40,9 @@ use crate::{
 
 /// Pods reconciled at once: enough for a burst of new ones, each of which waits for two or three answers.
 const CONCURRENCY: u16 = 64;
+
+/// Between two looks at a pod of which nothing is heard. They cost no call: what is decided is what stands already.
+const FULL_PASS: Duration = Duration::from_secs(60);
 
 /// Runs the node's pods.
 pub struct Controller {
@@ -69,7 +72,7 @@ impl Controller {
         clock: clock::Shared,
     ) -> Self {
         let memory = Memory::default();
-        let (table, changed) = Table::new(memory.clone(), settings.started_by.clone());
+        let (table, changed) = Table::new(memory.clone(), &settings);
         let (hooks, answered) = Hooks::new(prober.clone(), memory.clone());
         let (publisher, outbox) =
             Publisher::new(client.clone(), &settings.node.name, memory.clone(), clock.clone());
@@ -95,6 +98,7 @@ impl Controller {
         let collector = Collector {
             ecs: context.ecs.clone(),
             table: context.table.clone(),
+            definitions: context.definitions.clone(),
             memory: context.memory.clone(),
             pods: pods.clone(),
             started_by: context.settings.started_by.clone(),
@@ -114,11 +118,17 @@ impl Controller {
         if pods.wait_until_ready().await.is_err() {
             return;
         }
-        collector.recover().await;
+        background::keep("recovery", || collector.recover()).await;
 
         let (table, ecs) = (context.table.clone(), context.ecs.clone());
         beside.spawn(async move { background::keep("tasks", || table.run(ecs.as_ref())).await });
         beside.spawn(async move { background::keep("garbage", || collector.run()).await });
+        let feed = feeders.clone();
+        let passes = IntervalStream::new(tokio::time::interval(FULL_PASS));
+        beside.spawn(background::each("full pass", passes, move |_| {
+            feed.everything();
+            std::future::ready(())
+        }));
         let feed = feeders.clone();
         beside.spawn(background::each("probes", ReceiverStream::new(probed), move |event| {
             feed.probed(&event);
@@ -178,10 +188,15 @@ impl Feeders {
             Ok(watcher::Event::InitDone) => {
                 // What is gone from a new listing has no event of its own.
                 self.gone(self.context.memory.sync(|| self.pods.state()));
-                for pod in self.pods.state() {
-                    self.queue(&pod);
-                }
+                self.everything();
             }
+        }
+    }
+
+    /// Every pod is looked at, whatever has happened to it.
+    fn everything(&self) {
+        for pod in self.pods.state() {
+            self.queue(&pod);
         }
     }
 

@@ -1,6 +1,9 @@
-//! Task definitions, registered where they are absent.
+//! Task definitions, registered if they are absent.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -11,9 +14,9 @@ use crate::{
 };
 
 /// The revision of each family that is known, by family.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Definitions {
-    families: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
+    families: Arc<Mutex<HashMap<String, Arc<OnceCell<String>>>>>,
 }
 
 impl Definitions {
@@ -35,5 +38,10 @@ impl Definitions {
     /// ECS refused a task of the family: somebody may have deregistered it.
     pub(super) fn forget(&self, family: &str) {
         self.families.lock().remove(family);
+    }
+
+    /// Forgets the families that are not `used`; the next pod of one asks ECS again.
+    pub(super) fn retain(&self, used: &HashSet<String>) {
+        self.families.lock().retain(|family, _| used.contains(family));
     }
 }

@@ -1,4 +1,4 @@
-//! Tasks and pods made to agree: at the start, every ten seconds, and whenever a pod vanishes.
+//! Tasks, pods and what is remembered of them made to agree: at the start, every ten seconds, and whenever a pod vanishes.
 //!
 //! Only tasks whose `startedBy` is this provider's and that carry a pod's UID are ever touched: a colleague's `run-task` and another
 //! cluster's provider have neither. What a listing finds is new to the table, and one of four:
@@ -28,10 +28,12 @@ use tokio::sync::Notify;
 
 use super::{
     decide::{self, task},
+    definitions::Definitions,
+    describe,
     memory::{Memory, Remembered},
     tasks::Table,
 };
-use crate::fargate::ecs::{Ecs, Error, MOST_IDS};
+use crate::fargate::ecs::{Ecs, Error};
 
 /// Between two listings. Four of them fit into the 40 s after which a node that hears nothing of AWS is NotReady.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -46,6 +48,8 @@ pub(super) struct Collector {
     pub(super) ecs: Arc<dyn Ecs>,
     /// The tasks that are known.
     pub(super) table: Table,
+    /// The task definitions that are known.
+    pub(super) definitions: Definitions,
     /// What is remembered of the pods.
     pub(super) memory: Memory,
     /// The pods of the node.
@@ -94,7 +98,7 @@ impl Collector {
         self.memory.sync(|| self.pods.state());
         let pods = self.pods_by_uid();
         let mut latest: HashMap<String, Task> = HashMap::new();
-        for task in self.describe(&arns).await? {
+        for task in describe::tasks(self.ecs.as_ref(), &arns).await?.tasks {
             let Some(uid) = task::pod_uid(&task).filter(|uid| pods.contains_key(*uid)) else { continue };
             let newer = latest.get(uid).is_none_or(|known| task::attempt(known) < task::attempt(&task));
             if self.is_ours(&task) && newer {
@@ -123,10 +127,19 @@ impl Collector {
         }
     }
 
+    /// Forgets what belongs to no pod of the node: whatever an event should have done that did not come.
+    fn compare(&self) {
+        self.memory.sync(|| self.pods.state());
+        let used = self
+            .memory
+            .each(|remembered| remembered.filter_map(|(_, remembered)| remembered.family.clone()).collect());
+        self.definitions.retain(&used);
+    }
+
     /// One listing, and what follows from it.
     pub(super) async fn sweep(&self) -> Result<(), Error> {
+        self.compare();
         let listed = self.ecs.list_tasks(&self.started_by, DesiredStatus::Running).await?;
-        self.memory.sync(|| self.pods.state());
         let pods = self.pods_by_uid();
         let known: HashSet<String> = self.memory.each(|remembered| {
             let arn = |remembered: &Remembered| remembered.following.as_ref()?.wanted().map(str::to_owned);
@@ -134,7 +147,7 @@ impl Collector {
         });
         let strangers: Vec<String> =
             listed.iter().filter(|arn| !known.contains(arn.as_str())).cloned().collect();
-        for task in self.describe(&strangers).await? {
+        for task in describe::tasks(self.ecs.as_ref(), &strangers).await?.tasks {
             match self.judge(&task, &pods) {
                 Verdict::Leave => {}
                 Verdict::Adopt(pod) => {
@@ -180,13 +193,5 @@ impl Collector {
 
     fn pods_by_uid(&self) -> HashMap<String, Arc<Pod>> {
         self.pods.state().into_iter().filter_map(|pod| Some((pod.uid()?, pod))).collect()
-    }
-
-    async fn describe(&self, arns: &[String]) -> Result<Vec<Task>, Error> {
-        let mut tasks = Vec::with_capacity(arns.len());
-        for pack in arns.chunks(MOST_IDS) {
-            tasks.extend(self.ecs.describe_tasks(pack).await?.tasks);
-        }
-        Ok(tasks)
     }
 }

@@ -16,7 +16,7 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::decide::{Condemned, allowance::Allowance, following::Following, refusal::Refusal};
+use super::decide::{Condemned, Seen, allowance::Allowance, following::Following, refusal::Refusal};
 use crate::probes;
 
 /// What is remembered of one pod.
@@ -26,6 +26,10 @@ pub(super) struct Remembered {
     written: Option<Arc<Pod>>,
     /// Its task.
     pub(super) following: Option<Following>,
+    /// The family of the task definition that it last ran.
+    pub(super) family: Option<String>,
+    /// When what of it was first seen.
+    pub(super) seen: Seen,
     /// That its RunTask was refused.
     pub(super) refusal: Option<Refusal>,
     /// How often in a row its reconcile has failed.
@@ -123,5 +127,39 @@ impl Memory {
     /// Reads or changes what is remembered of each pod, by its UID.
     pub(super) fn each<T>(&self, visit: impl FnOnce(IterMut<'_, String, Remembered>) -> T) -> T {
         visit(self.pods.lock().iter_mut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(uid: &str) -> Arc<Pod> {
+        let mut pod = Pod::default();
+        pod.metadata.uid = Some(uid.to_owned());
+        Arc::new(pod)
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_is_not_remembered_again_by_whoever_still_works_on_it() {
+        let memory = Memory::default();
+        memory.admit("a");
+        memory.of("a", |remembered| remembered.failures = 3);
+        memory.admit("a");
+        assert_eq!(memory.of("a", |remembered| remembered.failures), Some(3));
+        assert!(memory.forget("a").is_some());
+        assert_eq!(memory.of("a", |remembered| remembered.failures = 1), None);
+        assert_eq!(memory.each(|pods| pods.count()), 0);
+    }
+
+    #[test]
+    fn a_listing_forgets_those_that_it_lacks_and_admits_those_that_are_new() {
+        let memory = Memory::default();
+        memory.admit("stays");
+        memory.admit("goes");
+        memory.of("stays", |remembered| remembered.failures = 3);
+        assert_eq!(memory.sync(|| vec![pod("stays"), pod("comes")]).len(), 1);
+        let failures = |uid| memory.of(uid, |remembered| remembered.failures);
+        assert_eq!((failures("stays"), failures("comes"), failures("goes")), (Some(3), Some(0), None));
     }
 }

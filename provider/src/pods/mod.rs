@@ -17,6 +17,7 @@ mod context;
 pub mod controller;
 pub mod decide;
 mod definitions;
+mod describe;
 mod garbage;
 mod hooks;
 mod memory;

@@ -18,6 +18,7 @@ use super::{
         refusal::Refusal,
         status, task,
     },
+    memory::Remembered,
 };
 use crate::{background, translate};
 
@@ -26,6 +27,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// Until a pod that is to be run again is looked at again, while AWS is in trouble.
 const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Until a pod that was removed is looked at, if it is still there.
+const DELETED: Duration = Duration::from_secs(30);
 
 /// One step of the pod. A panic is this pod's alone.
 pub(super) async fn reconcile(pod: Arc<Pod>, context: Arc<Context>) -> Result<Action, Error> {
@@ -49,6 +53,10 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         pod = act::annotate(context, pod, annotations).await?;
     }
     context.probing.follow(&pod, &sight);
+    let seen = context.memory.of(&uid, |remembered| {
+        remembered.seen.look(&pod, &sight, now);
+        remembered.seen
+    });
     let readiness = |container: &str| context.probing.readiness(&uid, container);
     let condemned = context.probing.condemned(&pod);
     let question = Question {
@@ -59,6 +67,7 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         answered: context.hooks.answered(&uid),
         node: &context.settings.node,
         init: context.settings.fargate.init.is_some(),
+        seen: seen.unwrap_or_default(),
         now,
     };
     let Decision { status, events, then } = decide::decide(&question);
@@ -104,7 +113,8 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
                 remembered.following = None;
                 remembered.forget_written();
             });
-            Action::await_change()
+            // Its finalizers may hold it, or the API server may have failed to say that it refused.
+            Action::requeue(DELETED)
         }
     };
     // Sent once it is done: a step that fails is taken again.
@@ -126,7 +136,7 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
             return Ok(Action::await_change());
         }
     };
-    let error = match act::run(context, &translation).await {
+    let error = match act::run(context, &uid, attempt, &translation).await {
         Ok(task) => {
             tracing::info!(task = task::arn(&task), attempt, size = %translation.size, "the pod runs");
             let annotations = annotations::for_task(&pod, &task, context.settings.fargate.deletion_cost);
@@ -143,8 +153,15 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
         }
         Err(error) => error,
     };
-    match outcome::of(&facts, &error) {
+    let outcome =
+        context.memory.of(&uid, |remembered| outcome::of(&facts, attempt, &error, &mut remembered.seen));
+    match outcome.unwrap_or(Outcome::Trouble) {
         Outcome::Trouble => Err(Error::Aws(error)),
+        Outcome::Spent => {
+            tracing::warn!(%error, attempt, "the attempt is over, and how it ended is not known");
+            let is_there = context.table.spent(&uid, ObjectRef::from_obj(pod.as_ref()), attempt);
+            Ok(if is_there { Action::requeue(Duration::ZERO) } else { Action::await_change() })
+        }
         Outcome::Refused { status, event } => {
             let refused = context.memory.of(&uid, |remembered| {
                 let (refusal, pause) = Refusal::after(remembered.refusal, now);
@@ -158,15 +175,15 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
     }
 }
 
-/// When a failed step is tried again. A conflict means that a newer pod is on its way.
+/// When a failed step is tried again.
 pub(super) fn retry(pod: Arc<Pod>, error: &Error, context: Arc<Context>) -> Action {
     let uid = pod.uid().unwrap_or_default();
     if let Error::WriteStatus(kube::Error::Api(status)) | Error::Annotate(kube::Error::Api(status)) = error {
         match status.code {
             404 => return Action::await_change(),
+            // The pod has changed since it was read: a newer one is on its way.
             409 => {
-                context.memory.of(&uid, |remembered| remembered.forget_written());
-                return Action::requeue(RETRY.0);
+                context.memory.of(&uid, Remembered::forget_written);
             }
             _ => {}
         }

@@ -18,16 +18,21 @@ use std::{
 use aws_sdk_ecs::types::Task;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
 };
 
 use super::{
-    decide::{self, Sight, annotations, following::Following, task},
+    decide::{self, Sight, annotations, claim::Home, following::Following, task},
+    describe::{self, Answer},
     memory::{Memory, Remembered},
 };
-use crate::fargate::ecs::{Described, Ecs, MOST_IDS};
+use crate::{
+    fargate::ecs::{Ecs, MOST_IDS},
+    translate::Settings,
+};
 
 /// Pauses while AWS is in trouble: doubled from the first to the last.
 const TROUBLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -36,6 +41,7 @@ const TROUBLE: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 struct Shared {
     memory: Memory,
     wake: Notify,
+    home: Mutex<Home>,
     started_by: String,
     changes: mpsc::UnboundedSender<ObjectRef<Pod>>,
 }
@@ -47,10 +53,15 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The table of the tasks that are started by `started_by`, and the pods whose task changes from now on.
-    pub(super) fn new(memory: Memory, started_by: String) -> (Self, mpsc::UnboundedReceiver<ObjectRef<Pod>>) {
+    /// The table of the tasks that the provider with these settings starts, and the pods whose task changes from now on.
+    pub(super) fn new(
+        memory: Memory,
+        settings: &Settings,
+    ) -> (Self, mpsc::UnboundedReceiver<ObjectRef<Pod>>) {
         let (changes, changed) = mpsc::unbounded_channel();
-        let shared = Shared { memory, wake: Notify::new(), started_by, changes };
+        let home = Mutex::new(Home::new(&settings.region, &settings.fargate.cluster));
+        let started_by = settings.started_by.clone();
+        let shared = Shared { memory, wake: Notify::new(), home, started_by, changes };
         (Self { shared: Arc::new(shared) }, changed)
     }
 
@@ -62,7 +73,13 @@ impl Table {
                 return following.sight(decide::attempt(pod));
             }
             let Some(arn) = pod.annotations().get(annotations::TASK_ARN) else { return Sight::None };
-            *following = Some(Following::claimed(arn, ObjectRef::from_obj(pod), Instant::now()));
+            let (now, pod) = (Instant::now(), ObjectRef::from_obj(pod));
+            if !self.shared.home.lock().may_have(arn) {
+                tracing::warn!(task = arn, %pod, "the pod's annotation can't name a task of this node; ignoring it");
+                *following = Some(Following::foreign(arn, pod, now));
+                return Sight::None;
+            }
+            *following = Some(Following::claimed(arn, pod, now));
             self.shared.wake.notify_one();
             Sight::Unknown
         };
@@ -75,6 +92,7 @@ impl Table {
     /// `attempt` if the caller knows it; RunTask's answer carries no tags.
     pub(super) fn put(&self, uid: &str, pod: ObjectRef<Pod>, attempt: Option<u32>, task: Task) -> bool {
         let now = Instant::now();
+        self.shared.home.lock().learn(task::arn(&task));
         let put = self.shared.memory.of(uid, |remembered| {
             let known = remembered.following.as_mut().filter(|known| known.arn() == task::arn(&task));
             let news = match known {
@@ -92,14 +110,20 @@ impl Table {
         put.is_some()
     }
 
+    /// The pod's attempt has had its task, and ECS has forgotten it. Whether the pod is still there.
+    pub(super) fn spent(&self, uid: &str, pod: ObjectRef<Pod>, attempt: u32) -> bool {
+        let spent = Following::spent(attempt, pod, Instant::now());
+        self.shared.memory.of(uid, |remembered| remembered.following = Some(spent)).is_some()
+    }
+
     /// Asks ECS for what is due, for ever.
     pub(super) async fn run(&self, ecs: &dyn Ecs) {
         let mut pause = TROUBLE.0;
         loop {
             match self.due(Instant::now()) {
-                Due::Now(arns) => match ecs.describe_tasks(&arns).await {
-                    Ok(described) => {
-                        self.take_in(&arns, &described, Instant::now());
+                Due::Now(arns) => match describe::tasks(ecs, &arns).await {
+                    Ok(answer) => {
+                        self.take_in(&arns, &answer, Instant::now());
                         pause = TROUBLE.0;
                     }
                     Err(error) => {
@@ -141,20 +165,22 @@ impl Table {
         }
     }
 
-    fn take_in(&self, asked: &[String], described: &Described, now: Instant) {
+    fn take_in(&self, asked: &[String], answer: &Answer, now: Instant) {
         let asked: HashSet<&str> = asked.iter().map(String::as_str).collect();
-        let missing: HashSet<&str> = described.missing.iter().map(String::as_str).collect();
-        let tasks: HashMap<&str, &Task> =
-            described.tasks.iter().map(|task| (task::arn(task), task)).collect();
+        let missing: HashSet<&str> = answer.missing.iter().map(String::as_str).collect();
+        let refused: HashSet<&str> = answer.refused.iter().map(String::as_str).collect();
+        let tasks: HashMap<&str, &Task> = answer.tasks.iter().map(|task| (task::arn(task), task)).collect();
         self.shared.memory.each(|pods| {
             for (uid, remembered) in pods {
                 let Some(following) = &mut remembered.following else { continue };
                 let Some(arn) = following.wanted().filter(|arn| asked.contains(arn)) else { continue };
-                let (task, missing) = (tasks.get(arn), missing.contains(arn));
+                let (task, missing, refused) = (tasks.get(arn), missing.contains(arn), refused.contains(arn));
                 following.asked(now);
                 let news = match task {
                     Some(task) => following.describe(task, self.is_of(task, uid), now),
-                    None => missing && following.missing(now),
+                    None if missing => following.missing(now),
+                    None if refused => following.refused(),
+                    None => following.silent(now),
                 };
                 if news {
                     self.announce(following.pod().clone());
@@ -164,7 +190,7 @@ impl Table {
     }
 
     /// Whether this provider has started the task for the pod of that UID.
-    fn is_of(&self, task: &Task, uid: &str) -> bool {
+    pub(super) fn is_of(&self, task: &Task, uid: &str) -> bool {
         task.started_by() == Some(self.shared.started_by.as_str()) && task::pod_uid(task) == Some(uid)
     }
 

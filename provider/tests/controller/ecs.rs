@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use aws_sdk_ecs::types::{Attachment, Container, DesiredStatus, KeyValuePair, Tag
 use aws_smithy_types::DateTime;
 use neargate_provider::{
     clock::Clock,
-    fargate::ecs::{Described, Ecs, Error},
+    fargate::ecs::{Described, Ecs, Error, MOST_IDS},
     translate::{
         ecs::{Definition, Run},
         init,
@@ -24,11 +25,17 @@ use super::world::Virtual;
 struct State {
     definitions: BTreeMap<String, Definition>,
     tasks: BTreeMap<String, Task>,
-    tokens: HashMap<String, (Run, String)>,
+    tokens: HashMap<String, (Option<Run>, String)>,
     calls: Vec<String>,
     down: bool,
+    /// Operations that panic once.
+    panics: Vec<&'static str>,
+    /// How far ECS's clock is ahead.
+    ahead: Duration,
     refusal: Option<Error>,
     lose_reply: bool,
+    /// How long RunTask's reply takes, once the task is made.
+    reply_after: Duration,
     started: u32,
 }
 
@@ -46,7 +53,8 @@ impl Fake {
     }
 
     fn now(&self) -> DateTime {
-        DateTime::from_nanos(self.clock.now().as_nanosecond()).expect("a time in 2026")
+        let now = self.clock.now() + self.state.lock().ahead;
+        DateTime::from_nanos(now.as_nanosecond()).expect("a time in 2026")
     }
 
     /// From now on nothing answers.
@@ -59,6 +67,16 @@ impl Fake {
         self.state.lock().down = false;
     }
 
+    /// The next call of the operation panics in the caller's thread.
+    pub(crate) fn panic_once(&self, operation: &'static str) {
+        self.state.lock().panics.push(operation);
+    }
+
+    /// From now on ECS's clock is ahead of everybody else's.
+    pub(crate) fn clock_is_ahead(&self, by: Duration) {
+        self.state.lock().ahead = by;
+    }
+
     /// RunTask is refused with this error until it is taken back.
     pub(crate) fn refuse(&self, error: Option<Error>) {
         self.state.lock().refusal = error;
@@ -67,6 +85,16 @@ impl Fake {
     /// The next RunTask makes its task, and its reply is lost.
     pub(crate) fn lose_next_reply(&self) {
         self.state.lock().lose_reply = true;
+    }
+
+    /// From now on RunTask's reply takes so long, once the task is made.
+    pub(crate) fn reply_after(&self, time: Duration) {
+        self.state.lock().reply_after = time;
+    }
+
+    /// The client token has run this task, with other words.
+    pub(crate) fn has_run(&self, token: &str, arn: &str) {
+        self.state.lock().tokens.insert(token.to_owned(), (None, arn.to_owned()));
     }
 
     /// Every call so far, in order: operation and what it was about.
@@ -96,6 +124,15 @@ impl Fake {
         self.state.lock().definitions.len()
     }
 
+    /// The task's containers exit with `code`, and ECS takes down its interface without end.
+    pub(crate) fn deprovision(&self, arn: &str, code: i32) {
+        self.exit(arn, code);
+        self.change(arn, |task| {
+            task.last_status = Some("DEPROVISIONING".to_owned());
+            task.stopped_at = None;
+        });
+    }
+
     fn change(&self, arn: &str, change: impl FnOnce(&mut Task)) {
         let mut state = self.state.lock();
         let task = state.tasks.get_mut(arn).expect("a task of this fake");
@@ -105,9 +142,10 @@ impl Fake {
 
     /// The task reaches RUNNING.
     pub(crate) fn start(&self, arn: &str) {
+        let now = self.now();
         self.change(arn, |task| {
             task.last_status = Some("RUNNING".to_owned());
-            task.started_at = Some(self.now());
+            task.started_at = Some(now);
             for container in task.containers.iter_mut().flatten() {
                 container.last_status = Some("RUNNING".to_owned());
                 container.runtime_id = Some("0123-4567".to_owned());
@@ -117,13 +155,14 @@ impl Fake {
 
     /// The task's containers exit with `code`, and it reaches STOPPED.
     pub(crate) fn exit(&self, arn: &str, code: i32) {
+        let now = self.now();
         self.change(arn, |task| {
             task.last_status = Some("STOPPED".to_owned());
             task.desired_status = Some("STOPPED".to_owned());
             task.stop_code.get_or_insert(TaskStopCode::EssentialContainerExited);
             task.stopped_reason.get_or_insert_with(|| "Essential container in task exited".to_owned());
-            task.execution_stopped_at = Some(self.now());
-            task.stopped_at = Some(self.now());
+            task.execution_stopped_at = Some(now);
+            task.stopped_at = Some(now);
             for container in task.containers.iter_mut().flatten() {
                 container.last_status = Some("STOPPED".to_owned());
                 container.exit_code = Some(code);
@@ -133,12 +172,13 @@ impl Fake {
 
     /// The task ends before its containers ran.
     pub(crate) fn fail_to_start(&self, arn: &str, reason: &str) {
+        let now = self.now();
         self.change(arn, |task| {
             task.last_status = Some("STOPPED".to_owned());
             task.desired_status = Some("STOPPED".to_owned());
             task.stop_code = Some(TaskStopCode::TaskFailedToStart);
             task.stopped_reason = Some(reason.to_owned());
-            task.stopped_at = Some(self.now());
+            task.stopped_at = Some(now);
         });
     }
 
@@ -172,8 +212,9 @@ impl Fake {
 
     /// A task that somebody else has run.
     pub(crate) fn somebody_elses(&self, started_by: Option<&str>) -> String {
+        let now = self.now();
         let mut state = self.state.lock();
-        let mut task = task(self.now(), state.started, "somebody", Vec::new(), &["app".to_owned()]);
+        let mut task = task(now, state.started, "somebody", Vec::new(), &["app".to_owned()]);
         state.started += 1;
         task.started_by = started_by.map(str::to_owned);
         task.last_status = Some("RUNNING".to_owned());
@@ -182,14 +223,63 @@ impl Fake {
         arn
     }
 
+    fn run(&self, definition_arn: &str, run: &Run) -> Result<Task, Error> {
+        self.called(format!("RunTask {}", run.client_token))?;
+        let now = self.now();
+        let mut state = self.state.lock();
+        if let Some(refusal) = &state.refusal {
+            return Err(refusal.clone());
+        }
+        if let Some((before, arn)) = state.tokens.get(&run.client_token) {
+            if before.as_ref() != Some(run) {
+                return Err(Error::Conflict { resource_ids: vec![arn.clone()] });
+            }
+            // ECS remembers a token for longer than its task.
+            return state.tasks.get(arn).cloned().ok_or(Error::Spent);
+        }
+        let family = definition_arn.split(':').next().expect("a family");
+        let containers: Vec<String> = state.definitions[family]
+            .container_definitions
+            .iter()
+            .map(|container| container.name.clone())
+            .collect();
+        let tags =
+            run.tags.iter().map(|tag| Tag::builder().key(&tag.key).value(&tag.value).build()).collect();
+        let task = task(now, state.started, &run.started_by, tags, &containers);
+        state.started += 1;
+        let arn = task.task_arn().expect("made with one").to_owned();
+        state.tasks.insert(arn.clone(), task.clone());
+        state.tokens.insert(run.client_token.clone(), (Some(run.clone()), arn));
+        if std::mem::take(&mut state.lose_reply) {
+            return Err(Error::Trouble { operation: "RunTask", message: "the reply was lost".to_owned() });
+        }
+        let mut reply = task;
+        // As AWS: the reply carries neither tags nor an address.
+        reply.tags = None;
+        reply.attachments = None;
+        Ok(reply)
+    }
+
     fn called(&self, call: String) -> Result<(), Error> {
         let mut state = self.state.lock();
+        let panics = state.panics.iter().position(|operation| call.starts_with(operation));
         state.calls.push(call);
+        if let Some(at) = panics {
+            let operation = state.panics.remove(at);
+            drop(state);
+            panic!("{operation} panics");
+        }
         if state.down {
             return Err(Error::Trouble { operation: "any", message: "connection refused".to_owned() });
         }
         Ok(())
     }
+}
+
+/// Whether ECS takes it for a task of this region, account and cluster.
+fn is_id(text: &str) -> bool {
+    let id = text.strip_prefix("arn:aws:ecs:us-east-1:000000000000:task/default/").unwrap_or(text);
+    id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn task(created: DateTime, number: u32, started_by: &str, tags: Vec<Tag>, containers: &[String]) -> Task {
@@ -241,37 +331,9 @@ impl Ecs for Fake {
     }
 
     async fn run_task(&self, definition_arn: &str, run: &Run) -> Result<Task, Error> {
-        self.called(format!("RunTask {}", run.client_token))?;
-        let mut state = self.state.lock();
-        if let Some(refusal) = &state.refusal {
-            return Err(refusal.clone());
-        }
-        if let Some((before, arn)) = state.tokens.get(&run.client_token) {
-            if before != run {
-                return Err(Error::Conflict { resource_ids: vec![arn.clone()] });
-            }
-            return Ok(state.tasks[arn].clone());
-        }
-        let family = definition_arn.split(':').next().expect("a family");
-        let containers: Vec<String> = state.definitions[family]
-            .container_definitions
-            .iter()
-            .map(|container| container.name.clone())
-            .collect();
-        let tags =
-            run.tags.iter().map(|tag| Tag::builder().key(&tag.key).value(&tag.value).build()).collect();
-        let task = task(self.now(), state.started, &run.started_by, tags, &containers);
-        state.started += 1;
-        let arn = task.task_arn().expect("made with one").to_owned();
-        state.tasks.insert(arn.clone(), task.clone());
-        state.tokens.insert(run.client_token.clone(), (run.clone(), arn));
-        if std::mem::take(&mut state.lose_reply) {
-            return Err(Error::Trouble { operation: "RunTask", message: "the reply was lost".to_owned() });
-        }
-        let mut reply = task;
-        // As AWS: the reply carries neither tags nor an address.
-        reply.tags = None;
-        reply.attachments = None;
+        let reply = self.run(definition_arn, run)?;
+        let reply_after = self.state.lock().reply_after;
+        tokio::time::sleep(reply_after).await;
         Ok(reply)
     }
 
@@ -288,6 +350,15 @@ impl Ecs for Fake {
 
     async fn describe_tasks(&self, arns: &[String]) -> Result<Described, Error> {
         self.called(format!("DescribeTasks {}", arns.len()))?;
+        assert!((1..=MOST_IDS).contains(&arns.len()), "{} ids", arns.len());
+        // As ECS: one id that it can't take, and the whole request is refused.
+        if let Some(arn) = arns.iter().find(|arn| !is_id(arn)) {
+            return Err(Error::Refused {
+                operation: "DescribeTasks",
+                code: "InvalidParameterException".to_owned(),
+                message: format!("Invalid identifier: {arn}"),
+            });
+        }
         let state = self.state.lock();
         let (known, missing): (Vec<_>, Vec<_>) =
             arns.iter().cloned().partition(|arn| state.tasks.contains_key(arn));

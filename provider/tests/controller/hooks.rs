@@ -1,54 +1,13 @@
 //! `preStop`: done before StopTask, within the grace, by the clock that stands on the pod.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use neargate_provider::clock::Clock;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    task::JoinHandle,
+
+use super::{
+    server::Server,
+    world::{World, pod},
 };
-
-use super::world::{World, pod};
-
-/// A container's own HTTP server, at an address of this machine.
-struct Server {
-    port: u16,
-    heard: Arc<Mutex<Vec<String>>>,
-    serving: JoinHandle<()>,
-}
-
-impl Server {
-    /// One that answers so; `None` never does.
-    async fn start(answer: Option<&'static str>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-        let ears = heard.clone();
-        let serving = tokio::spawn(async move {
-            let mut silent = Vec::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = vec![0; 4096];
-                let length = stream.read(&mut request).await.unwrap_or(0);
-                ears.lock().push(String::from_utf8_lossy(&request[..length]).into_owned());
-                match answer {
-                    Some(answer) => drop(stream.write_all(answer.as_bytes()).await),
-                    None => silent.push(stream),
-                }
-            }
-        });
-        Self { port, heard, serving }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
 
 fn with_hook(hook: Value) -> Value {
     let mut pod = pod("web", "Always");

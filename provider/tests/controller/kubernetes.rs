@@ -20,6 +20,15 @@ struct State {
     pods: BTreeMap<String, Value>,
     events: Vec<Value>,
     watchers: Vec<mpsc::UnboundedSender<Value>>,
+    /// Watches from versions before this one are Gone.
+    oldest: u64,
+    down: bool,
+    /// Events are never answered.
+    mute: bool,
+    /// Writes of a status that are never answered.
+    unanswered: usize,
+    /// Deletions that are refused, although nothing stands against them.
+    refused: usize,
     writes: BTreeMap<String, usize>,
 }
 
@@ -43,12 +52,16 @@ impl Server {
     }
 
     /// Creates a pod that is bound already, as the scheduler would have left it.
-    pub(crate) fn create(&self, mut pod: Value, uid: &str) {
-        pod["metadata"]["namespace"] = json!("default");
-        pod["metadata"]["uid"] = json!(uid);
-        pod["spec"]["nodeName"] = json!("fargate");
-        pod["status"] = json!({ "phase": "Pending", "qosClass": "BestEffort" });
-        self.put(pod, "ADDED");
+    pub(crate) fn create(&self, pod: Value, uid: &str) {
+        self.put(bound(pod, uid), "ADDED");
+    }
+
+    /// The same, and no watch shows it.
+    pub(crate) fn create_unseen(&self, pod: Value, uid: &str) {
+        let mut state = self.state.lock();
+        let watchers = std::mem::take(&mut state.watchers);
+        store(&mut state, bound(pod, uid), "ADDED");
+        state.watchers = watchers;
     }
 
     /// What `kubectl delete` does first: the deletion is asked for; the node is to end it.
@@ -75,6 +88,47 @@ impl Server {
         tell(&mut state, "DELETED", &pod);
     }
 
+    /// The object is gone, and no watch shows it.
+    pub(crate) fn vanish(&self, name: &str) {
+        let mut state = self.state.lock();
+        state.pods.remove(name).expect("a pod of this server");
+        state.version += 1;
+    }
+
+    /// Every watch ends, and what has happened so far is Gone: the pods must be listed again.
+    pub(crate) fn expire(&self) {
+        let mut state = self.state.lock();
+        state.oldest = state.version;
+        state.watchers.clear();
+    }
+
+    /// From now on nothing is answered but 503, and every watch ends.
+    pub(crate) fn go_down(&self) {
+        let mut state = self.state.lock();
+        state.down = true;
+        state.watchers.clear();
+    }
+
+    /// It answers again.
+    pub(crate) fn come_back(&self) {
+        self.state.lock().down = false;
+    }
+
+    /// From now on a request to write an event is never answered.
+    pub(crate) fn never_answer_events(&self) {
+        self.state.lock().mute = true;
+    }
+
+    /// The next writes of a status are never answered, and do nothing.
+    pub(crate) fn leave_unanswered(&self, writes: usize) {
+        self.state.lock().unanswered = writes;
+    }
+
+    /// The next deletion is refused.
+    pub(crate) fn refuse_next_deletion(&self) {
+        self.state.lock().refused = 1;
+    }
+
     /// Changes the pod behind the controller's back.
     pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) {
         let mut pod = self.pod(name).expect("a pod of this server");
@@ -85,6 +139,11 @@ impl Server {
     /// The pod as it is.
     pub(crate) fn pod(&self, name: &str) -> Option<Value> {
         self.state.lock().pods.get(name).cloned()
+    }
+
+    /// How many pods there are of which `is` says so.
+    pub(crate) fn count(&self, is: impl Fn(&Value) -> bool) -> usize {
+        self.state.lock().pods.values().filter(|pod| is(pod)).count()
     }
 
     /// The events on the pod: reason and note.
@@ -112,6 +171,13 @@ impl Server {
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let path = parts.uri.path().trim_matches('/').to_owned();
         let path: Vec<&str> = path.split('/').collect();
+        let State { down, mute, .. } = *self.state.lock();
+        if down {
+            return Ok(failure(503, "ServiceUnavailable", "the server is down"));
+        }
+        if mute && path[1] == "events.k8s.io" {
+            return std::future::pending().await;
+        }
         Ok(match (parts.method, path.as_slice()) {
             (Method::GET, ["api", "v1", "pods"]) if query.contains("watch=true") => self.watch(&query),
             (Method::GET, ["api", "v1", "pods"]) => {
@@ -128,11 +194,18 @@ impl Server {
                 )
             }
             (Method::PUT, ["api", "v1", "namespaces", _, "pods", name, "status"]) => {
+                if take(&mut self.state.lock().unanswered) {
+                    return std::future::pending().await;
+                }
                 self.replace_status(name, &body)
             }
             (Method::PATCH, ["api", "v1", "namespaces", _, "pods", name]) => self.patch(name, &body),
             (Method::DELETE, ["api", "v1", "namespaces", _, "pods", name]) => self.delete(name, &body),
             (Method::POST, ["apis", "events.k8s.io", "v1", "namespaces", _, "events"]) => {
+                // `len` of a Go string, as `validateV1EventSeries` has it, counts bytes.
+                if body["note"].as_str().is_none_or(|note| note.len() > 1_024) {
+                    return Ok(failure(422, "Invalid", "note: can have at most 1024 characters"));
+                }
                 self.state.lock().events.push(body.clone());
                 say(201, &body)
             }
@@ -149,6 +222,13 @@ impl Server {
             .and_then(|version| version.parse().ok())
             .unwrap_or(0);
         let mut state = self.state.lock();
+        if since < state.oldest {
+            let gone = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "reason": "Expired", "message": "too old resource version", "code": 410,
+            });
+            let _ = sender.send(json!({ "type": "ERROR", "object": gone }));
+        }
         // Whatever has changed since the list was made.
         for pod in state.pods.values() {
             let version =
@@ -191,6 +271,9 @@ impl Server {
 
     fn delete(&self, name: &str, options: &Value) -> Answer {
         let mut state = self.state.lock();
+        if take(&mut state.refused) {
+            return conflict(name);
+        }
         let Some(pod) = state.pods.get(name).cloned() else { return not_found(name) };
         if options["preconditions"]["uid"] != pod["metadata"]["uid"] {
             return conflict(name);
@@ -200,6 +283,21 @@ impl Server {
         tell(&mut state, "DELETED", &pod);
         say(200, &pod)
     }
+}
+
+fn bound(mut pod: Value, uid: &str) -> Value {
+    pod["metadata"]["namespace"] = json!("default");
+    pod["metadata"]["uid"] = json!(uid);
+    pod["spec"]["nodeName"] = json!("fargate");
+    pod["status"] = json!({ "phase": "Pending", "qosClass": "BestEffort" });
+    pod
+}
+
+/// Whether one was left.
+fn take(left: &mut usize) -> bool {
+    let one = *left > 0;
+    *left = left.saturating_sub(1);
+    one
 }
 
 fn store(state: &mut State, mut pod: Value, kind: &str) -> Value {

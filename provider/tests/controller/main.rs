@@ -1,9 +1,15 @@
 //! The controller between a Kubernetes and an ECS in memory: named scenarios of what goes wrong between two steps.
 
+mod backoff;
+mod claims;
 mod ecs;
+mod ends;
 mod hooks;
 mod kubernetes;
+mod quota;
+mod server;
 mod two;
+mod watch;
 mod world;
 
 use neargate_provider::{clock::Clock, fargate::ecs::Error, options, pods::decide::annotations};
@@ -372,6 +378,43 @@ async fn a_pod_that_cannot_run_says_every_reason_once_and_stays_pending() {
     assert_eq!(world.kubernetes.status_writes("web"), 1);
     world.kubernetes.ask_to_delete("web");
     world.until("the object is gone", |world| world.kubernetes.pod("web").is_none().then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_reasons_are_told_in_as_many_events_as_they_take() {
+    let world = World::new();
+    let mut unsupported = pod("web", "Always");
+    let volume = |n| format!("a-volume-with-a-name-that-is-rather-long-{n:02}");
+    let volumes = (0..30).map(|n| json!({ "name": volume(n), "emptyDir": {} }));
+    unsupported["spec"]["volumes"] = volumes.collect();
+    unsupported["spec"]["containers"] =
+        json!([{ "name": "app", "image": "app:1" }, { "name": "second", "image": "app:1" }]);
+    world.kubernetes.create(unsupported, "uid-web");
+    let told = |world: &World| -> String {
+        world.kubernetes.events("web").into_iter().map(|(_, note)| note + "\n").collect()
+    };
+    world.until("every reason", |world| told(world).contains(&volume(29)).then_some(())).await;
+    world.until_settled(2).await;
+    let told = told(&world);
+    for n in 0..30 {
+        assert_eq!(told.matches(&volume(n)).count(), 1, "{n} in {told}");
+    }
+    assert!(told.lines().all(|note| note.starts_with("Pod not supported on Fargate: ")), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_too_long_for_an_event_is_shortened_not_lost() {
+    let world = World::new();
+    world.kubernetes.create(pod("web", "Always"), "uid-web");
+    let arn = world.until_tasks("uid-web", 1).await;
+    world.ecs.fail_to_start(&arn, &format!("CannotPullContainerError: {}", "very ".repeat(400)));
+    let failed = world
+        .until("the event", |world| {
+            let events = world.kubernetes.events("web").into_iter();
+            events.map(|(_, note)| note).find(|note| note.contains("CannotPullContainerError"))
+        })
+        .await;
+    assert!(failed.ends_with(" ...") && failed.len() > 1_000, "{failed}");
 }
 
 #[tokio::test(start_paused = true)]

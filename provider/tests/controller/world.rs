@@ -11,6 +11,7 @@ use kube::{
 };
 use neargate_provider::{
     clock::Clock,
+    fargate::Ecs,
     options::{Init, Layer, Options},
     pods::Controller,
     probes::Prober,
@@ -50,6 +51,8 @@ pub(crate) struct World {
     /// What the next provider is told to do beside the rest.
     pub(crate) deletion_cost: Option<i32>,
     pub(crate) init: Option<Init>,
+    /// What the next provider takes for ECS in place of `ecs`.
+    pub(crate) aws: Option<Arc<dyn Ecs>>,
     provider: Option<JoinHandle<()>>,
 }
 
@@ -70,6 +73,7 @@ impl World {
             clock,
             deletion_cost: None,
             init: None,
+            aws: None,
             provider: None,
         }
     }
@@ -98,13 +102,14 @@ impl World {
         let mut options = Options::try_from(layer).expect("valid options");
         options.fargate.init = self.init.clone();
         let settings = Settings::new(options.fargate, options.node, "us-east-1", "kube-system-uid");
-        let (clock, ecs): (Arc<dyn Clock>, _) = (Arc::new(self.clock), self.ecs.clone());
+        let clock: Arc<dyn Clock> = Arc::new(self.clock);
+        let ecs = self.aws.clone().unwrap_or_else(|| Arc::new(self.ecs.clone()));
         move || {
             let (store, writer) = reflector::store();
             let pods = Api::<Pod>::all(client.clone());
             let watch = watcher(pods, settings.node.pods()).default_backoff().reflect(writer);
             let probes = Prober::new(clock.clone()).expect("a TLS configuration");
-            let (client, settings, ecs) = (client.clone(), settings.clone(), Arc::new(ecs.clone()));
+            let (client, settings, ecs) = (client.clone(), settings.clone(), ecs.clone());
             Controller::new(client, ecs, settings, store, probes, clock.clone()).run(watch).boxed()
         }
     }
@@ -156,6 +161,12 @@ impl World {
             (tasks.len() == count).then_some(latest)
         })
         .await
+    }
+
+    /// Waits until so much time has passed.
+    pub(crate) async fn until_passed(&self, time: Duration) {
+        let end = Instant::now() + time;
+        self.until("time passes", |_| (Instant::now() >= end).then_some(())).await;
     }
 
     /// Waits until the provider has asked ECS for `more` more listings: whatever it would do of itself, it has done.

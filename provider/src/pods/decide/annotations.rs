@@ -6,16 +6,13 @@ use aws_sdk_ecs::types::Task;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::{recorded, restart, task};
+use super::task;
 
 /// The ARN of the task that runs the pod now, or ran it last.
 pub const TASK_ARN: &str = "neargate.dev/task-arn";
 
 /// The size of the task, in EKS Fargate's own form: `0.25vCPU 0.5GB`.
 pub const CAPACITY_PROVISIONED: &str = "CapacityProvisioned";
-
-/// The attempt from which the backoff counts: the last one that ran for long enough to be forgiven.
-pub const BACKOFF_SINCE: &str = "neargate.dev/backoff-since";
 
 /// What deleting the pod costs: a ReplicaSet that is scaled back deletes those that cost least first. Kubernetes's own.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -34,10 +31,6 @@ pub fn for_task(pod: &Pod, task: &Task, deletion_cost: Option<i32>) -> BTreeMap<
     let arn = task::arn(task);
     if pod.annotations().get(TASK_ARN).map(String::as_str) != Some(arn) {
         wanted.insert(TASK_ARN, arn.to_owned());
-        let attempt = recorded::attempt(pod);
-        if attempt > 0 && recorded::last_run(pod).is_some_and(|run| restart::ran_long(&run)) {
-            wanted.insert(BACKOFF_SINCE, (attempt - 1).to_string());
-        }
     }
     if let Some(size) = task::size(task).map(|size| size.to_string())
         && pod.annotations().get(CAPACITY_PROVISIONED) != Some(&size)
@@ -45,10 +38,4 @@ pub fn for_task(pod: &Pod, task: &Task, deletion_cost: Option<i32>) -> BTreeMap<
         wanted.insert(CAPACITY_PROVISIONED, size);
     }
     wanted
-}
-
-/// The attempt from which the backoff counts; 0 where nothing was forgiven yet.
-#[must_use]
-pub fn backoff_since(pod: &Pod) -> u32 {
-    pod.annotations().get(BACKOFF_SINCE).and_then(|since| since.parse().ok()).unwrap_or(0)
 }

@@ -18,11 +18,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 
 use super::{
-    annotations,
     events::Event,
     phase::Phase,
     pre_stop, recorded,
     restart::{self, Next, Policy},
+    seen::Seen,
     shape::{Facts, Readiness},
     sight::{Condemned, Sight},
     status, task,
@@ -101,6 +101,8 @@ pub struct Question<'a> {
     pub node: &'a Node,
     /// Whether an init container of the provider's own goes before the pod's.
     pub init: bool,
+    /// What this process has seen of the pod so far, the present included.
+    pub seen: Seen,
     /// The current instant.
     pub now: Timestamp,
 }
@@ -113,6 +115,9 @@ impl std::fmt::Debug for Question<'_> {
 
 /// How long `ErrImagePull` stands before `ImagePullBackOff` follows on it.
 const NEXT_SYNC: Duration = Duration::from_secs(2);
+
+/// How long a pod that is deleted waits for STOPPED when nothing of its task runs any more.
+const RELEASE: Duration = Duration::from_secs(60);
 
 /// What is to be done about the pod.
 #[must_use]
@@ -159,7 +164,7 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
     match question.sight {
         Sight::Unknown => Decision::wait(None),
         Sight::None | Sight::Missing => Decision::then(Then::Delete),
-        Sight::Task(task) if task::status(task) == task::Status::Stopped => {
+        Sight::Task(task) if release(question, task) == Some(Duration::ZERO) => {
             let phase = match task::end(task) {
                 task::End::Completed => Phase::Succeeded,
                 _ => Phase::Failed,
@@ -172,10 +177,11 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
             }
         }
         Sight::Task(task) if task::is_stopping(task) => {
-            Decision::wait(None).with(status::living(&facts, task))
+            Decision::wait(release(question, task)).with(status::living(&facts, task))
         }
         Sight::Task(task) => {
-            let left = pre_stop::left(question.pod, spec, question.answered, question.now);
+            let seen = question.seen.deleted.unwrap_or(question.now);
+            let left = pre_stop::left(question.pod, spec, question.answered, seen, question.now);
             if let (task::Status::Running, Some(left)) = (task::status(task), left) {
                 return Decision::then(Then::PreStop { left }).with(status::living(&facts, task));
             }
@@ -193,6 +199,17 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
             decision
         }
     }
+}
+
+/// How long a pod that is deleted still waits for its task to be STOPPED, if nothing runs there any more: that ECS has not taken down
+/// the task's interface is not the pod's. `None` while something runs.
+fn release(question: &Question<'_>, task: &Task) -> Option<Duration> {
+    if task::status(task) == task::Status::Stopped {
+        return Some(Duration::ZERO);
+    }
+    let ended = question.seen.ended(recorded::attempt(question.pod), question.now);
+    let waited = Duration::try_from(question.now.duration_since(ended)).unwrap_or_default();
+    task::nothing_runs(task).then(|| RELEASE.saturating_sub(waited))
 }
 
 fn absent(question: &Question<'_>) -> Decision {
@@ -273,11 +290,7 @@ fn ended(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
         Next::Succeeded => Decision::wait(None).with(status::finished(&facts, task, Phase::Succeeded)),
         Next::Failed => Decision::wait(None).with(status::finished(&facts, task, Phase::Failed)),
         Next::Again => {
-            let ran = task::end(task) != task::End::NotStarted;
-            let run = restart::Run {
-                started: task::started_at(task).filter(|_| ran),
-                ended: task::ended_at(task).unwrap_or(question.now),
-            };
+            let run = restart::Run::of(task, question.now);
             let (wait, left) = backoff(question, &run);
             if left.is_zero() {
                 return again(&facts, Some(task));
@@ -299,7 +312,7 @@ fn lost(question: &Question<'_>, spec: &PodSpec) -> Decision {
     match restart::next(Policy::of(spec), task::End::Lost) {
         Next::Succeeded | Next::Failed => Decision::wait(None).with(status::lost_for_good(&facts)),
         Next::Again => {
-            // When it was found to be lost is on the status since then.
+            // When it was found to be lost is on the status since then, if it has ever run.
             let waits = recorded::waiting_reason(question.pod) == Some("CrashLoopBackOff");
             let ended =
                 recorded::last_run(question.pod).filter(|_| waits).map_or(question.now, |run| run.ended);
@@ -318,9 +331,11 @@ fn lost(question: &Question<'_>, spec: &PodSpec) -> Decision {
 
 /// How long the attempt waits in all, and how much of that is left.
 fn backoff(question: &Question<'_>, run: &restart::Run) -> (Duration, Duration) {
-    let since = annotations::backoff_since(question.pod);
-    let wait = restart::delay(run, recorded::attempt(question.pod).saturating_sub(since));
-    let waited = Duration::try_from(question.now.duration_since(run.ended)).unwrap_or_default();
+    let attempt = recorded::attempt(question.pod);
+    let wait = restart::delay(run, attempt.saturating_sub(question.seen.forgiven()));
+    // AWS's clock may be ahead: no end is later than when it was seen.
+    let ended = run.ended.min(question.seen.ended(attempt, question.now));
+    let waited = Duration::try_from(question.now.duration_since(ended)).unwrap_or_default();
     (wait, wait.saturating_sub(waited))
 }
 

@@ -1,5 +1,7 @@
 //! The events on a pod, in the kubelet's words (`pkg/kubelet/events/event.go`).
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use kube::{
     Resource, ResourceExt,
@@ -9,6 +11,9 @@ use kube::{
 use super::status;
 use crate::translate::Note;
 
+/// Most bytes of an event's note (Kubernetes's `NoteLengthLimit`, `pkg/apis/core/validation/events.go`); one with more is refused.
+const MOST_NOTE: usize = 1_024;
+
 /// One event, before it is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -17,7 +22,7 @@ pub struct Event {
     /// Its reason, in CamelCase.
     pub reason: &'static str,
     /// What was being done. The recorder takes events that differ in their message alone for one.
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     /// For people.
     pub message: String,
     /// The container that it speaks of, if one.
@@ -28,13 +33,13 @@ impl Event {
     /// Something that went as it should.
     #[must_use]
     pub fn normal(reason: &'static str, action: &'static str, message: String) -> Self {
-        Self { warning: false, reason, action, message, container: None }
+        Self { warning: false, reason, action: Cow::Borrowed(action), message, container: None }
     }
 
     /// Something that did not.
     #[must_use]
     pub fn warning(reason: &'static str, action: &'static str, message: String) -> Self {
-        Self { warning: true, reason, action, message, container: None }
+        Self { warning: true, reason, action: Cow::Borrowed(action), message, container: None }
     }
 
     /// The same, of one container.
@@ -52,8 +57,8 @@ impl Event {
         let event = events::Event {
             type_: if self.warning { EventType::Warning } else { EventType::Normal },
             reason: self.reason.to_owned(),
-            note: Some(self.message.clone()),
-            action: self.action.to_owned(),
+            note: Some(note(&self.message)),
+            action: self.action.clone().into_owned(),
             secondary: None,
         };
         (event, reference)
@@ -68,11 +73,45 @@ pub fn between(pod: &Pod, status: &PodStatus) -> Vec<Event> {
     let mut events = Vec::new();
     for now in status.container_statuses.iter().flatten() {
         let before = before.iter().find(|before| before.name == now.name);
-        events.extend(container(pod, before, now));
+        for event in container(pod, before, now) {
+            // A refusal speaks of the pod, not of each container.
+            if event.reason != status::UNSUPPORTED || !events.contains(&event) {
+                events.push(event);
+            }
+        }
     }
-    // A refusal speaks of the pod, not of each container.
-    events.dedup_by(|a, b| a.reason == status::UNSUPPORTED && a == b);
     events
+}
+
+/// The message as an event's note: if it is too long its beginning and ` ...`, as kube-scheduler's `truncateMessage`.
+fn note(message: &str) -> String {
+    const CUT: &str = " ...";
+    if message.len() <= MOST_NOTE {
+        return message.to_owned();
+    }
+    format!("{}{CUT}", &message[..message.floor_char_boundary(MOST_NOTE - CUT.len())])
+}
+
+/// A refusal lists every reason: as many events as that takes.
+fn refusal(message: &str) -> Vec<Event> {
+    let Some((head, reasons)) = message.split_once(": ") else {
+        return vec![Event::warning(status::UNSUPPORTED, "Translating", message.to_owned())];
+    };
+    let mut notes: Vec<String> = Vec::new();
+    for reason in reasons.split(", ") {
+        match notes.last_mut().filter(|note| note.len() + 2 + reason.len() <= MOST_NOTE) {
+            Some(note) => note.extend([", ", reason]),
+            None => notes.push(format!("{head}: {reason}")),
+        }
+    }
+    let event = |(n, note): (usize, String)| {
+        let mut event = Event::warning(status::UNSUPPORTED, "Translating", note);
+        if n > 0 {
+            event.action = Cow::Owned(format!("Translating-{}", n + 1));
+        }
+        event
+    };
+    notes.into_iter().enumerate().map(event).collect()
 }
 
 fn container(pod: &Pod, before: Option<&ContainerStatus>, now: &ContainerStatus) -> Vec<Event> {
@@ -100,7 +139,7 @@ fn container(pod: &Pod, before: Option<&ContainerStatus>, now: &ContainerStatus)
         return Vec::new();
     }
     match reason {
-        status::UNSUPPORTED => vec![Event::warning(status::UNSUPPORTED, "Translating", message)],
+        status::UNSUPPORTED => refusal(&message),
         "CrashLoopBackOff" => {
             let (pod_name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
             let uid = pod.uid().unwrap_or_default();
@@ -154,5 +193,21 @@ pub fn noted(note: &Note) -> Event {
                 .to_owned(),
         ),
         Note::DnsLimits { message } => Event::warning("DNSConfigForming", "Translating", message.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_that_is_too_long_is_cut_at_a_character() {
+        assert_eq!(note("short"), "short");
+        assert_eq!(note(&"a".repeat(1_024)).len(), 1_024);
+        let cut = note(&"a".repeat(1_025));
+        assert_eq!((cut.len(), cut.ends_with("a ...")), (1_024, true));
+        // Two bytes each: the limit falls into the middle of one.
+        let cut = note(&format!("a{}", "é".repeat(600)));
+        assert_eq!((cut.len(), cut.ends_with("é ...")), (1_023, true));
     }
 }

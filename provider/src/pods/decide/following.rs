@@ -31,6 +31,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// How long ECS may not know a task yet that it has just made (its API is eventually consistent).
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How long ECS may answer without a word of a task that it was asked for: neither there, nor MISSING.
+const SILENCE: Duration = Duration::from_secs(300);
+
 /// What ECS says of the task.
 #[derive(Debug, Clone)]
 enum Found {
@@ -38,7 +41,7 @@ enum Found {
     NotYet,
     Task(Arc<Task>),
     Missing,
-    /// It is another's: the pod's annotation is not believed.
+    /// It is another's, or no task's at all: the pod's annotation is not believed.
     Foreign,
 }
 
@@ -55,12 +58,26 @@ pub(in crate::pods) struct Following {
     asked: Option<Instant>,
     /// Whether DescribeTasks has known it.
     described: bool,
+    /// Since when DescribeTasks has returned an older version than the one that is known.
+    older: Option<Instant>,
+    /// Since when DescribeTasks has answered without a word of it.
+    silent: Option<Instant>,
 }
 
 impl Following {
     /// The task that the pod's annotation names.
     pub(in crate::pods) fn claimed(arn: &str, pod: ObjectRef<Pod>, now: Instant) -> Self {
         Self::new(arn, pod, None, Found::NotYet, now)
+    }
+
+    /// An annotation that can't name a task of ours.
+    pub(in crate::pods) fn foreign(arn: &str, pod: ObjectRef<Pod>, now: Instant) -> Self {
+        Self::new(arn, pod, None, Found::Foreign, now)
+    }
+
+    /// The pod's attempt has had its task, and ECS has forgotten it.
+    pub(in crate::pods) fn spent(attempt: u32, pod: ObjectRef<Pod>, now: Instant) -> Self {
+        Self::new("", pod, Some(attempt), Found::Missing, now)
     }
 
     /// A task as RunTask, StopTask or a listing has returned it.
@@ -72,7 +89,18 @@ impl Following {
 
     fn new(arn: &str, pod: ObjectRef<Pod>, attempt: Option<u32>, found: Found, now: Instant) -> Self {
         let arn = arn.to_owned();
-        Self { arn, pod, attempt, found, since: now, changed: now, asked: None, described: false }
+        Self {
+            arn,
+            pod,
+            attempt,
+            found,
+            since: now,
+            changed: now,
+            asked: None,
+            described: false,
+            older: None,
+            silent: None,
+        }
     }
 
     /// The task's ARN.
@@ -119,8 +147,9 @@ impl Following {
 
     /// When ECS is to be asked for it; `None` for never.
     pub(in crate::pods) fn due(&self) -> Option<Instant> {
-        let Some(asked) = self.asked else { return Some(self.since) };
-        cadence(&self.found, asked.saturating_duration_since(self.changed)).map(|pause| asked + pause)
+        let asked = self.asked.unwrap_or(self.since);
+        let pause = cadence(&self.found, asked.saturating_duration_since(self.changed))?;
+        Some(self.asked.map_or(self.since, |asked| asked + pause))
     }
 
     /// ECS was asked for it.
@@ -143,6 +172,7 @@ impl Following {
             return true;
         }
         self.described = true;
+        self.silent = None;
         self.attempt = self.attempt.or_else(|| task::attempt(task));
         self.refresh(task.clone(), now)
     }
@@ -159,13 +189,42 @@ impl Following {
         true
     }
 
-    /// Keeps the newer of the two, by ECS's version.
-    fn refresh(&mut self, task: Task, now: Instant) -> bool {
-        if let Found::Task(known) = &self.found
-            && (known.version() > task.version() || **known == task)
-        {
+    /// ECS refuses to be asked for it. Whether that is news: an id that only the annotation names is not believed any more; one that
+    /// ECS itself has named is asked for again.
+    pub(in crate::pods) fn refused(&mut self) -> bool {
+        let claimed = matches!(self.found, Found::NotYet);
+        if claimed {
+            self.found = Found::Foreign;
+        }
+        claimed
+    }
+
+    /// ECS has answered without a word of it. Whether that is news: it ends, so that no pod waits for ever.
+    pub(in crate::pods) fn silent(&mut self, now: Instant) -> bool {
+        let since = *self.silent.get_or_insert(now);
+        if now.saturating_duration_since(since) < SILENCE || matches!(self.found, Found::Missing) {
             return false;
         }
+        tracing::warn!(task = self.arn, pod = %self.pod, "ECS has not described a task for 5 min, nor called it MISSING; giving it up");
+        self.found = if matches!(self.found, Found::NotYet) { Found::Foreign } else { Found::Missing };
+        self.changed = now;
+        true
+    }
+
+    /// Keeps the newer of the two, by ECS's version. ECS is eventually consistent, so an older one is left aside, but not for longer
+    /// than that can last: an ECS that was restored from a backup counts from where it was.
+    fn refresh(&mut self, task: Task, now: Instant) -> bool {
+        if let Found::Task(known) = &self.found {
+            if **known == task {
+                self.older = None;
+                return false;
+            }
+            let older = known.version() > task.version();
+            if older && now.saturating_duration_since(*self.older.get_or_insert(now)) < GRACE {
+                return false;
+            }
+        }
+        self.older = None;
         self.found = Found::Task(Arc::new(task));
         self.changed = now;
         true
@@ -185,5 +244,81 @@ fn cadence(found: &Found, unchanged: Duration) -> Option<Duration> {
             }
             Status::Starting | Status::Running | Status::Stopping => Some(on_its_way),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef";
+
+    fn task(version: i64, desired: &str) -> Task {
+        Task::builder().task_arn(ARN).version(version).last_status("RUNNING").desired_status(desired).build()
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    fn stops(following: &Following) -> bool {
+        let Sight::Task(task) = following.sight(0) else { panic!("{following:?}") };
+        task::is_stopping(&task)
+    }
+
+    #[test]
+    fn an_older_version_is_left_aside_for_a_minute_and_then_believed() {
+        let start = Instant::now();
+        let mut following = Following::of(task(7, "STOPPED"), Some(0), ObjectRef::new("web"), start);
+        assert!(!following.describe(&task(3, "RUNNING"), true, start));
+        assert!(!following.describe(&task(3, "RUNNING"), true, after(start, 59)));
+        assert!(stops(&following));
+        assert!(following.describe(&task(3, "RUNNING"), true, after(start, 60)));
+        assert!(!stops(&following), "so that StopTask is called again");
+        assert!(following.describe(&task(4, "STOPPED"), true, after(start, 61)));
+        assert!(!following.describe(&task(3, "RUNNING"), true, after(start, 62)), "the minute starts again");
+        assert!(stops(&following));
+    }
+
+    #[test]
+    fn a_task_of_which_ecs_says_nothing_is_given_up_after_five_minutes() {
+        let start = Instant::now();
+        let mut claimed = Following::claimed(ARN, ObjectRef::new("web"), start);
+        assert!(!claimed.silent(start) && !claimed.silent(after(start, 299)));
+        assert_eq!(claimed.sight(0), Sight::Unknown);
+        assert!(claimed.silent(after(start, 300)));
+        assert_eq!(
+            (claimed.sight(0), claimed.wanted()),
+            (Sight::None, None),
+            "an annotation is not believed"
+        );
+
+        let mut known = Following::of(task(1, "RUNNING"), Some(0), ObjectRef::new("web"), start);
+        assert!(!known.silent(start));
+        known.describe(&task(1, "RUNNING"), true, after(start, 200));
+        assert!(!known.silent(after(start, 300)), "it was described in between");
+        assert!(known.silent(after(start, 600)));
+        assert_eq!(known.sight(0), Sight::Missing);
+    }
+
+    #[test]
+    fn ecs_is_not_asked_for_what_is_gone_or_anothers() {
+        let start = Instant::now();
+        let pod = || ObjectRef::new("web");
+        assert_eq!(Following::claimed(ARN, pod(), start).due(), Some(start));
+        assert_eq!(Following::of(task(1, "RUNNING"), None, pod(), start).due(), Some(start));
+        assert_eq!(Following::spent(0, pod(), start).due(), None);
+        assert_eq!(Following::foreign("nonsense", pod(), start).due(), None);
+    }
+
+    #[test]
+    fn only_an_id_that_ecs_never_named_is_anothers_for_being_refused() {
+        let start = Instant::now();
+        let mut known = Following::of(task(1, "RUNNING"), Some(0), ObjectRef::new("web"), start);
+        assert!(!known.refused());
+        assert!(matches!(known.sight(0), Sight::Task(_)));
+        let mut claimed = Following::claimed("nonsense", ObjectRef::new("web"), start);
+        assert!(claimed.refused());
+        assert_eq!((claimed.sight(0), claimed.wanted()), (Sight::None, None));
     }
 }

@@ -4,14 +4,15 @@
 //! decision (what is to be done) --> status, pre_stop, restart, events
 //! outcome (what a RunTask's error means) --> status, events
 //! status --> shape --> conditions
-//! following (what is known of the task, when it is asked for again)
-//! annotations, task, recorded, phase, sight, refusal: what the others read and write
+//! following (what is known of the task, when it is asked for again) --> claim
+//! annotations, task, recorded, seen, phase, sight, refusal, allowance: what the others read and write
 //! ```
 //!
 //! No I/O, no await and no lock: what a decision needs is handed in, and what follows from it is a value.
 
 pub(super) mod allowance;
 pub mod annotations;
+pub(super) mod claim;
 mod conditions;
 mod decision;
 pub mod events;
@@ -22,6 +23,7 @@ pub(super) mod pre_stop;
 mod recorded;
 pub(super) mod refusal;
 pub mod restart;
+mod seen;
 mod shape;
 mod sight;
 pub mod status;
@@ -31,6 +33,7 @@ pub use self::{
     decision::{Decision, Question, Then, decide},
     phase::Phase,
     recorded::{attempt, has_run, last_run, waiting_reason},
+    seen::Seen,
     shape::{Facts, Readiness},
     sight::{Condemned, Sight},
 };

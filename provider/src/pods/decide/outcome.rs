@@ -1,15 +1,19 @@
 //! What it means for a pod that RunTask made no task.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::PodStatus;
 
-use super::{events::Event, shape::Facts, status};
+use super::{events::Event, seen::Seen, shape::Facts, status};
 use crate::fargate::ecs;
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::pods) enum Outcome {
-    /// Nothing: AWS is in trouble, which is not the pod's. The same attempt is tried again.
+    /// Nothing: AWS is in trouble, which is not the pod's, or may not know yet what it has done. The same attempt is tried again.
     Trouble,
+    /// The attempt is over: its task has run and is gone. What follows is what follows a task that ECS calls MISSING.
+    Spent,
     /// AWS refuses this pod: its status and an event say so, and the same attempt is tried again after a pause.
     Refused {
         /// The status that the pod should have.
@@ -19,10 +23,19 @@ pub(in crate::pods) enum Outcome {
     },
 }
 
-/// What RunTask's error means for the pod.
-pub(in crate::pods) fn of(facts: &Facts<'_>, error: &ecs::Error) -> Outcome {
+/// How long ECS may say that the task of a client token is gone although it has only just made it (it is eventually consistent).
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What the error of the attempt's RunTask means for the pod.
+pub(in crate::pods) fn of(facts: &Facts<'_>, attempt: u32, error: &ecs::Error, seen: &mut Seen) -> Outcome {
     match error {
-        ecs::Error::Trouble { .. } | ecs::Error::Conflict { .. } => Outcome::Trouble,
+        ecs::Error::Trouble { .. } => Outcome::Trouble,
+        // A token that has run with other words: the task was looked for, and it is gone or another's.
+        ecs::Error::Spent | ecs::Error::Conflict { .. } => {
+            let since = seen.spent(attempt, facts.now);
+            let waited = Duration::try_from(facts.now.duration_since(since)).unwrap_or_default();
+            if waited < GRACE { Outcome::Trouble } else { Outcome::Spent }
+        }
         ecs::Error::NoCapacity { reason } => {
             let message = format!("Fargate capacity is not available: {reason}");
             Outcome::Refused {

@@ -19,12 +19,19 @@ pub(in crate::pods) fn gets(spec: &PodSpec) -> impl Iterator<Item = (&Container,
     spec.containers.iter().filter_map(|container| Some((container, hook(container)?.http_get.as_ref()?)))
 }
 
-/// How long StopTask waits at most for the hooks; `None` where there is nothing to wait for, or no grace left. `answered`: all
-/// `httpGet` hooks have been.
-pub(super) fn left(pod: &Pod, spec: &PodSpec, answered: bool, now: Timestamp) -> Option<Duration> {
-    let over = pod.metadata.deletion_timestamp.as_ref()?.0;
-    let grace = u64::try_from(pod.metadata.deletion_grace_period_seconds?).ok()?;
-    let begun = over.checked_sub(Duration::from_secs(grace)).ok()?;
+/// How long StopTask waits at most for the hooks; `None` if there is nothing to wait for, or no grace left. `answered`: all
+/// `httpGet` hooks have been. `seen`: when this process first saw that the pod is to be deleted; an API server whose clock is ahead
+/// makes no grace longer.
+pub(super) fn left(
+    pod: &Pod,
+    spec: &PodSpec,
+    answered: bool,
+    seen: Timestamp,
+    now: Timestamp,
+) -> Option<Duration> {
+    let grace = Duration::from_secs(u64::try_from(pod.metadata.deletion_grace_period_seconds?).ok()?);
+    let over = pod.metadata.deletion_timestamp.as_ref()?.0.min(seen.checked_add(grace + ROUNDED).ok()?);
+    let begun = over.checked_sub(grace).ok()?;
     let until =
         |end: Timestamp| Duration::try_from(end.duration_since(now)).ok().filter(|left| !left.is_zero());
 
@@ -84,8 +91,9 @@ mod tests {
             (vec![get(), sleep(30)], false, 30, None),
         ] {
             let pod = pod(&hooks);
-            let now = Timestamp::from_second(OVER - 30 + active).unwrap();
-            let left = left(&pod, pod.spec.as_ref().unwrap(), answered, now);
+            let begun = Timestamp::from_second(OVER - 30).unwrap();
+            let now = begun + Duration::from_secs(active);
+            let left = left(&pod, pod.spec.as_ref().unwrap(), answered, begun, now);
             assert_eq!(left.map(|left| left.as_secs()), expected, "{hooks:?}, {answered}, after {active} s");
         }
     }
@@ -94,9 +102,18 @@ mod tests {
     fn a_pod_that_is_not_deleted_waits_for_nothing() {
         let mut pod = pod(&[json!({ "sleep": { "seconds": 5 } })]);
         pod.metadata.deletion_timestamp = None;
-        assert_eq!(
-            left(&pod, pod.spec.as_ref().unwrap(), false, Timestamp::from_second(OVER).unwrap()),
-            None
-        );
+        let over = Timestamp::from_second(OVER).unwrap();
+        assert_eq!(left(&pod, pod.spec.as_ref().unwrap(), false, over, over), None);
+    }
+
+    #[test]
+    fn an_api_server_whose_clock_is_an_hour_ahead_makes_no_grace_longer() {
+        for hook in [json!({ "sleep": { "seconds": 5 } }), json!({ "httpGet": { "port": 80 } })] {
+            let pod = pod(&[hook]);
+            let seen = Timestamp::from_second(OVER - 30 - 3600).unwrap();
+            let left = |now| left(&pod, pod.spec.as_ref().unwrap(), false, seen, now);
+            assert!(left(seen).unwrap() <= Duration::from_secs(31));
+            assert_eq!(left(seen + Duration::from_secs(31)), None);
+        }
     }
 }

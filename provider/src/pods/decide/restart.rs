@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
+use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodSpec;
 
-use super::task::End;
+use super::task::{self, End};
 
 /// The first wait.
 const FIRST: Duration = Duration::from_secs(10);
@@ -75,6 +76,15 @@ pub struct Run {
     pub started: Option<Timestamp>,
     /// When they had ended.
     pub ended: Timestamp,
+}
+
+impl Run {
+    /// The run of a task that has ended, as its own times have it.
+    #[must_use]
+    pub fn of(task: &Task, now: Timestamp) -> Self {
+        let ran = task::end(task) != End::NotStarted;
+        Self { started: task::started_at(task).filter(|_| ran), ended: task::ended_at(task).unwrap_or(now) }
+    }
 }
 
 /// Whether the run was long enough that what went before is forgiven.

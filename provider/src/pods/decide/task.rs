@@ -81,6 +81,13 @@ pub fn has_ended(task: &Task) -> bool {
     }
 }
 
+/// Whether nothing of it runs any more, its network apart: it has ended, or ECS takes down its interface, which it does last. A
+/// container that never started has no exit code.
+#[must_use]
+pub fn nothing_runs(task: &Task) -> bool {
+    has_ended(task) || task.last_status() == Some("DEPROVISIONING")
+}
+
 /// How it ended; meant for one that [`has_ended`].
 #[must_use]
 pub fn end(task: &Task) -> End {

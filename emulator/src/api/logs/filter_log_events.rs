@@ -119,7 +119,8 @@ impl Operation for FilterLogEvents {
             .transpose()?;
         let from = start(start_time, group.retention_days, context.clock().now());
         // "If you provide both nextToken and startFromHead, the direction of the nextToken is used."
-        let newest_first = resumed.map_or(start_from_head == Some(false), |(_, newest_first)| newest_first);
+        let newest_first =
+            resumed.map_or_else(|| start_from_head == Some(false), |(_, newest_first)| newest_first);
         let after = resumed.map(|(event, _)| event);
         // "Events with a timestamp later than this time are not returned."
         let to = Position::start_of(Timestamp(end_time.unwrap_or(i64::MAX).saturating_add(1)));

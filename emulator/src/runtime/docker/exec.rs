@@ -105,8 +105,13 @@ impl Input for Attached {
     async fn resize(&mut self, size: Size) -> Result<(), Error> {
         let options = ResizeExecOptions { w: i32::from(size.columns), h: i32::from(size.rows) };
         let attempted = format!("resize the terminal of the process {}", self.exec_id);
-        let resized = self.inner.docker.resize_exec(&self.exec_id, options).await;
-        resized.map_err(failed(&self.inner.host, attempted))
+        let Err(refused) = self.inner.docker.resize_exec(&self.exec_id, options).await else { return Ok(()) };
+        // The terminal of a process that has ended needs no size.
+        let process = self.inner.docker.inspect_exec(&self.exec_id).await;
+        if process.is_ok_and(|process| process.running == Some(false)) {
+            return Ok(());
+        }
+        Err(failed(&self.inner.host, attempted)(refused))
     }
 }
 

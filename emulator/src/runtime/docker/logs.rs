@@ -96,6 +96,10 @@ impl Reader {
                 },
                 // The container was removed, and its log with it.
                 Some(Err(error)) if status(&error) == Some(404) => self.phase = Phase::Ended,
+                // The engine could not open the file: it says so before its answer begins.
+                Some(Err(DockerError::DockerResponseServerError { status_code: 500, message })) => {
+                    return Some(Err(self.unreadable(message)));
+                }
                 Some(Err(error)) => {
                     self.phase = Phase::Ended;
                     return Some(Err(failed(&self.inner.host, self.attempted())(error)));

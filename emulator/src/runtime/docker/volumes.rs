@@ -32,8 +32,8 @@ impl Inner {
         for (name, _) in self.list_volumes(labels).await? {
             let removed = self.docker.remove_volume(&name, None::<RemoveVolumeOptions>).await;
             let removed = unless(removed, &[404]).map(drop);
-            first_error =
-                first_error.and(removed.map_err(failed(&self.host, format!("remove the volume {name}"))));
+            first_error = first_error
+                .and_then(|()| removed.map_err(failed(&self.host, format!("remove the volume {name}"))));
         }
         first_error
     }

@@ -231,8 +231,7 @@ mod tests {
     fn what_aws_takes_is_never_too_many() {
         let variable = r#"{"name":"A","value":"b"}"#;
         let container = format!(r#"{{"environment":[{}]}}"#, vec![variable; 250].join(","));
-        let containers =
-            format!(r#"{{"containerDefinitions":[{}]}}"#, vec![container.as_str(); 10].join(","));
+        let containers = format!(r#"{{"containerDefinitions":[{}]}}"#, [container.as_str(); 10].join(","));
         assert!(read::<ecs::RegisterTaskDefinitionRequest>(&containers).is_ok());
         let events = vec![r#"{"timestamp":1,"message":"m"}"#; 10_001].join(",");
         assert!(read::<logs::PutLogEventsRequest>(&format!(r#"{{"logEvents":[{events}]}}"#)).is_ok());

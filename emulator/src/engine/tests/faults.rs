@@ -110,7 +110,7 @@ async fn what_belongs_to_no_task_is_removed_and_what_does_is_left() {
     assert_eq!(world.engine.task(&task.arn).map(|task| task.last_status), Some(Status::Running));
     let inventory = world.runtime.inventory().await.expect("an inventory");
     assert_eq!(inventory.containers.len(), 1);
-    assert_eq!(inventory.tasks, [task.id.clone()]);
+    assert_eq!(inventory.tasks, std::slice::from_ref(&task.id));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ kind-scripts := $(addprefix integration-tests/kind/,node/kind/bin/cni.sh node/us
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kind run lint bench clean kind kind-down prepare tools engine images controlplane python
+.PHONY: help demo test test-kind test-vm run lint bench clean kind kind-down prepare tools engine images controlplane python
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,6 +26,10 @@ test-kind: prepare ## run the Kubernetes suites and the scenarios on a kind clus
 	$(scripts)/kind-cluster.sh up neargate-test >/dev/null
 	NEARGATE_CLUSTER=kind cargo test --workspace --no-fail-fast --test kubernetes --test scenarios; tested=$$?; \
 		$(if $(KEEP),true,$(scripts)/kind-cluster.sh down neargate-test); exit $$tested
+
+test-vm: tools engine images ## kill, hang and fill a container engine under running tasks, in a virtual machine (outside `make test`; ARGS="NAME")
+	cargo build --workspace --bins
+	@$(scripts)/test-vm.sh $(ARGS)
 
 kind: tools engine images python ## make a kind cluster whose node "fargate" runs pods as Fargate tasks, and say how to use it
 	cargo build --workspace --bins

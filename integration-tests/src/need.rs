@@ -17,6 +17,9 @@ pub enum Need {
     ControlPlane,
     /// A cluster with nodes of its own, whose network tasks can join: `NEARGATE_CLUSTER=kind`.
     ClusterNetwork,
+    /// A Docker engine that nobody else uses, under systemd, which tests may kill: `NEARGATE_OWN_ENGINE=1`, as in the VM of
+    /// `make test-vm`.
+    OwnEngine,
 }
 
 impl Need {
@@ -26,15 +29,22 @@ impl Need {
             Self::Images => images(),
             Self::ControlPlane if Choice::of_environment() != Choice::Bare => Ok(()),
             Self::ControlPlane => control_plane().map(drop),
-            Self::ClusterNetwork => Ok(()),
+            Self::ClusterNetwork | Self::OwnEngine => Ok(()),
         }
     }
 
     /// Why it is not wanted in this run, where it is not: that is no failure, not even in CI.
     #[must_use]
     pub fn unwanted(self) -> Option<&'static str> {
-        let elsewhere = self == Self::ClusterNetwork && Choice::of_environment() != Choice::Kind;
-        elsewhere.then_some("it needs a cluster's network: NEARGATE_CLUSTER=kind")
+        match self {
+            Self::ClusterNetwork if Choice::of_environment() != Choice::Kind => {
+                Some("it needs a cluster's network: NEARGATE_CLUSTER=kind")
+            }
+            Self::OwnEngine if std::env::var_os("NEARGATE_OWN_ENGINE").is_none() => {
+                Some("it kills the container engine, so it needs one of its own: make test-vm")
+            }
+            _ => None,
+        }
     }
 }
 

@@ -1,0 +1,35 @@
+//! The emulator while its container engine dies, hangs, runs out of disk and loses things: on an engine that belongs to
+//! these tests alone, as in the VM of `make test-vm`. Nothing here may run where somebody else's containers are.
+//!
+//! One test at a time, each with an emulator of its own: they share the engine, and treat it badly.
+
+mod daemon;
+mod disk;
+mod kills;
+mod removed;
+mod world;
+
+use std::process::ExitCode;
+
+use harness::need::Need;
+use harness::suite;
+
+use self::world::World;
+
+fn main() -> ExitCode {
+    suite::run::<World>(
+        "own_engine",
+        &[Need::OwnEngine, Need::Images],
+        1,
+        harness::tests![
+            removed::a_task_whose_container_is_removed_stops_and_says_so,
+            removed::a_task_whose_sandbox_is_removed_stops_and_says_so,
+            removed::an_idle_sandbox_that_is_removed_costs_no_task,
+            kills::twenty_kills_leave_no_container_sandbox_volume_cgroup_or_address,
+            daemon::a_daemon_that_dies_ends_twenty_tasks_and_the_next_ones_run,
+            daemon::a_daemon_with_live_restore_that_dies_costs_none_of_twenty_tasks,
+            daemon::a_daemon_that_hangs_for_a_minute_holds_up_no_stop_and_ends_no_task,
+            disk::a_full_disk_under_the_engine_holds_up_no_stop_and_is_survived,
+        ],
+    )
+}

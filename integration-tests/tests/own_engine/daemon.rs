@@ -58,7 +58,8 @@ pub(crate) async fn a_daemon_with_live_restore_that_dies_costs_none_of_twenty_ta
     let lines = fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await?.len();
     die_and_return().await?;
     wait::until("its log goes on", crate::world::PATIENCE, async || {
-        let now = fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await.map_err(|error| harness::chain(&error))?;
+        let now =
+            fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await.map_err(|error| harness::chain(&error))?;
         if now.len() > lines + 5 { Ok(()) } else { Err(format!("{} lines, {lines} before", now.len())) }
     })
     .await?;

@@ -19,7 +19,8 @@ impl Full {
     async fn now() -> anyhow::Result<Self> {
         let full = Self;
         // It ends with "no space left": that is what is wanted.
-        let script = format!("dd if=/dev/zero of={FILLER} bs=1M; dd if=/dev/zero of={FILLER}.rest bs=512; sync");
+        let script =
+            format!("dd if=/dev/zero of={FILLER} bs=1M; dd if=/dev/zero of={FILLER}.rest bs=512; sync");
         Command::new("sh").args(["-c", &script]).output().await.context("filling the disk")?;
         let left = Command::new("sh").args(["-c", &format!("echo more >{FILLER}.more")]).status().await?;
         ensure!(!left.success() || Path::new(FILLER).exists(), "the disk is not full");
@@ -48,7 +49,11 @@ pub(crate) async fn a_full_disk_under_the_engine_holds_up_no_stop_and_is_survive
     let late = fleet.run(2).await?;
     for arn in &late {
         let task = fleet.task(arn).await?;
-        ensure!(task.last_status() != Some("STOPPED") || task.stopped_reason().is_some(), "{}", describe(&task));
+        ensure!(
+            task.last_status() != Some("STOPPED") || task.stopped_reason().is_some(),
+            "{}",
+            describe(&task)
+        );
     }
     drop(full);
     fleet.reach(stopped, "STOPPED").await?;

@@ -26,10 +26,13 @@ pub(crate) async fn twenty_kills_leave_no_container_sandbox_volume_cgroup_or_add
         fleet.emulator.kill()?;
         fleet.emulator.resume().await?;
     }
-    let stopped: Vec<String> = (3..KILLS).step_by(4).flat_map(|kill| {
-        let end = usize::try_from(kill + 1).unwrap_or(usize::MAX) * 2;
-        arns[end - 3..end].to_vec()
-    }).collect();
+    let stopped: Vec<String> = (3..KILLS)
+        .step_by(4)
+        .flat_map(|kill| {
+            let end = usize::try_from(kill + 1).unwrap_or(usize::MAX) * 2;
+            arns[end - 3..end].to_vec()
+        })
+        .collect();
     let running: Vec<String> = arns.iter().filter(|arn| !stopped.contains(arn)).cloned().collect();
     fleet.reach(&stopped, "STOPPED").await?;
     fleet.reach(&running, "RUNNING").await?;

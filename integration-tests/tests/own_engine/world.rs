@@ -147,7 +147,9 @@ impl Fleet {
             left.extend(tasks.into_iter().map(|name| format!("task container {name}")));
             // The folder of the instance itself stays, empty.
             let groups = docker::cgroups_of(&instance);
-            left.extend(groups.iter().filter(|group| holds_a_task(group)).map(|group| group.display().to_string()));
+            left.extend(
+                groups.iter().filter(|group| holds_a_task(group)).map(|group| group.display().to_string()),
+            );
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         })
         .await

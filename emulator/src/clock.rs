@@ -57,6 +57,8 @@ pub struct Clock(Kind);
 enum Kind {
     #[default]
     System,
+    /// The machine's, so many milliseconds off.
+    Shifted(i64),
     Manual(Arc<Manual>),
 }
 
@@ -104,6 +106,12 @@ impl Clock {
         Self(Kind::System)
     }
 
+    /// A clock that goes with the machine's and shows `start` now: for records of another day.
+    #[must_use]
+    pub fn running_from(start: Timestamp) -> Self {
+        Self(Kind::Shifted(start.0.saturating_sub(Self::system().now().0)))
+    }
+
     /// A clock that stands still at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: Timestamp) -> Self {
         Self(Kind::Manual(Arc::new(Manual {
@@ -122,6 +130,7 @@ impl Clock {
                     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
             }
+            Kind::Shifted(millis) => Timestamp(Self::system().now().0.saturating_add(*millis)),
             Kind::Manual(clock) => {
                 let now = *clock.now.borrow();
                 Timestamp(now.0.saturating_add(clock.set_by.load(Ordering::Relaxed)))
@@ -158,7 +167,7 @@ impl Clock {
     /// Returns once `duration` has passed on this clock.
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
-            Kind::System => tokio::time::sleep(duration).await,
+            Kind::System | Kind::Shifted(_) => tokio::time::sleep(duration).await,
             Kind::Manual(clock) => {
                 let mut changes = clock.now.subscribe();
                 let until = changes.borrow().plus(duration);

@@ -2,12 +2,16 @@
 //! running): this release reads every body in it.
 
 use aws_sdk_ecs::types::{ClusterField, TaskDefinitionField, TaskDefinitionStatus, TaskField};
+use neargate::clock::{Clock, Timestamp};
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 use crate::support::{Emulator, network, reached_in};
 
 const RUNNING: &str = "arn:aws:ecs:us-east-1:000000000000:task/mine/0df94bb6616444acb6e5b83a52dfc1cc";
 const STOPPED: &str = "arn:aws:ecs:us-east-1:000000000000:task/mine/7693248366db48349dc089089cdca664";
+
+/// When that release was killed. A stopped task is kept for an hour, so what is asked is asked on that day.
+const KILLED: Timestamp = Timestamp(1_795_730_870_000);
 
 /// A data directory with that database, changed by `change`.
 async fn data_dir(change: &str) -> tempfile::TempDir {
@@ -24,7 +28,7 @@ async fn data_dir(change: &str) -> tempfile::TempDir {
 
 #[tokio::test]
 async fn what_release_0_1_0_kept_is_read() {
-    let emulator = Emulator::on(data_dir("").await).await;
+    let emulator = Emulator::on(data_dir("").await, Clock::running_from(KILLED)).await;
     let ecs = emulator.ecs();
 
     let described = ecs

@@ -42,11 +42,11 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     pub(crate) async fn start() -> Self {
-        Self::on(tempfile::tempdir().unwrap()).await
+        Self::on(tempfile::tempdir().unwrap(), Clock::system()).await
     }
 
-    /// An emulator on this data directory.
-    pub(crate) async fn on(data: TempDir) -> Self {
+    /// An emulator on this data directory, at the time that `clock` shows.
+    pub(crate) async fn on(data: TempDir, clock: Clock) -> Self {
         let options = engine::Options {
             region: "us-east-1".to_owned(),
             vpc: neargate::engine::vpc::Choice::Builtin { strict: false },
@@ -55,16 +55,15 @@ impl Emulator {
             ephemeral: true,
             publish_ports: false,
         };
-        Self::build(options, data).await
+        Self::build(options, data, clock).await
     }
 
     pub(crate) async fn with(options: engine::Options) -> Self {
-        Self::build(options, tempfile::tempdir().unwrap()).await
+        Self::build(options, tempfile::tempdir().unwrap(), Clock::system()).await
     }
 
-    async fn build(options: engine::Options, data: TempDir) -> Self {
+    async fn build(options: engine::Options, data: TempDir, clock: Clock) -> Self {
         let store = Store::open(data.path()).await.unwrap();
-        let clock = Clock::system();
         let runtime = Arc::new(Runtime::new(clock.clone()));
         let region = Arc::from(options.region.as_str());
         let engine = Engine::start(options, store, runtime, clock).await.unwrap();

@@ -59,7 +59,7 @@ async fn measure(
     for round in 0..rounds {
         let began = Instant::now();
         let spec = SandboxSpec {
-            sandbox_id: uuid::Uuid::new_v4().to_string(),
+            sandbox_id: uuid::Uuid::new_v4().simple().to_string(),
             network: network.name.clone(),
             address: Some((u32::from(network.cidr.base) + 10 + round % 200).into()),
             hostname: Some("bench".to_owned()),

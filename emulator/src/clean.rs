@@ -2,14 +2,14 @@
 //!
 //! An instance lives while a process holds the lock of its data directory. A dead one's lock is held here while its
 //! things are removed, so that nobody starts it meanwhile. What carries no label of Neargate is never looked at, and
-//! an instance of another machine is left to that machine.
+//! an instance of another machine is left to that machine. What cannot be removed is reported, and the rest is removed.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::runtime::docker::census::{self, Resident};
 use crate::runtime::docker::names::this_host;
-use crate::runtime::docker::{Inner, client, sandbox_image};
+use crate::runtime::docker::{Inner, client, limits, sandbox_image};
 use crate::{runtime, store};
 
 #[derive(Clone, Debug, Default)]
@@ -32,16 +32,17 @@ pub enum Error {
     Print(#[from] io::Error),
 }
 
-/// Removes what dead instances left; says on `out` what it removes and what it leaves, a line each.
+/// Removes what dead instances left; prints on `out` what it removes, what it leaves and what it could not remove, a line
+/// each. Returns whether all that was to be removed is.
 ///
 /// # Errors
-/// No engine answers, it refuses a removal, or `out` does.
-pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<(), Error> {
+/// No engine answers, or `out` refuses.
+pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<bool, Error> {
     let Options { docker_host, data_dir, dry_run } = options;
     let host = client::host(docker_host.as_deref());
     let docker = client::connect(&host).await?;
     let removed = if *dry_run { "would remove" } else { "removed" };
-    let mut nothing = true;
+    let (mut nothing, mut whole) = (true, true);
 
     // As an instance writes it onto what it makes.
     let only = data_dir.as_deref().map(std::path::absolute).transpose().map_err(Error::DataDir)?;
@@ -54,15 +55,25 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<(),
             Life::Elsewhere => {
                 writeln!(out, "left instance {id}: it belongs to the machine {}", resident.instance.host)?;
             }
+            Life::Busy => {
+                writeln!(out, "left instance {id}: processes run in its cgroups, on another engine")?
+            }
             Life::Alive { pid } => writeln!(out, "left instance {id} of {directory}: process {pid} runs it")?,
             Life::Dead { held } => {
-                if !dry_run {
-                    Inner::connect(&host, resident.instance.clone()).await?.remove_everything().await?;
-                }
+                let failures = if *dry_run { Vec::new() } else { remove(&host, &resident).await };
                 drop(held);
+                let left = match failures.as_slice() {
+                    [] => Vec::new(),
+                    _ => left_of(census::take(&docker, &host).await?, id),
+                };
                 for holding in &resident.holdings {
-                    writeln!(out, "{removed} {holding}")?;
+                    let done = if left.contains(holding) { "left" } else { removed };
+                    writeln!(out, "{done} {holding}")?;
                 }
+                for failure in &failures {
+                    writeln!(out, "could not {failure}")?;
+                }
+                whole &= failures.is_empty();
                 nothing = false;
             }
         }
@@ -77,13 +88,38 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<(),
     if nothing {
         writeln!(out, "nothing to remove")?;
     }
-    Ok(())
+    Ok(whole)
+}
+
+/// Removes all that can be of an instance, and returns why the rest could not be.
+async fn remove(host: &str, resident: &Resident) -> Vec<runtime::Error> {
+    let id = &resident.instance.id;
+    let mut failures = match Inner::connect(host, resident.instance.clone()).await {
+        Ok(inner) => inner.remove_all().await,
+        Err(error) => vec![error],
+    };
+    let cgroups = limits::remove_left(id).await.map_err(|error| runtime::Error::Failed {
+        attempted: format!("remove the cgroups of the instance {id}"),
+        reason: error.to_string(),
+    });
+    failures.extend(cgroups.err());
+    failures
+}
+
+fn left_of(residents: Vec<Resident>, id: &str) -> Vec<String> {
+    let mut residents = residents.into_iter();
+    residents
+        .find(|resident| resident.instance.id == id)
+        .map(|resident| resident.holdings)
+        .unwrap_or_default()
 }
 
 /// Whether an instance lives.
 enum Life {
     /// Its data directory is on another machine.
     Elsewhere,
+    /// Only its cgroups are known here, and processes run in them.
+    Busy,
     /// Its data directory is another user's.
     Hidden {
         why: String,
@@ -103,6 +139,10 @@ impl Life {
             return Self::Elsewhere;
         }
         let directory = &resident.instance.data_dir;
+        if directory.as_os_str().is_empty() {
+            let busy = limits::has_processes(&resident.instance.id);
+            return if busy { Self::Busy } else { Self::Dead { held: None } };
+        }
         match directory.join("lock").try_exists() {
             Ok(true) => {}
             Ok(false) => return Self::Dead { held: None },

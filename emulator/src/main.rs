@@ -34,7 +34,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Serve(options) => serve(options).await.map(|()| true),
         Command::Doctor(options) => examine(options).await,
-        Command::Clean(options) => tidy(options).await.map(|()| true),
+        Command::Clean(options) => tidy(options).await,
         Command::Cost(options) => ask::cost(options).await.map(|()| true),
         Command::Version => {
             println!("neargate {}", env!("CARGO_PKG_VERSION"));
@@ -81,7 +81,8 @@ async fn examine(options: Doctor) -> anyhow::Result<bool> {
     doctor::run(&options, &mut std::io::stdout()).await.context("cannot print")
 }
 
-async fn tidy(options: Clean) -> anyhow::Result<()> {
+/// Whether all that was to be removed is.
+async fn tidy(options: Clean) -> anyhow::Result<bool> {
     let Clean { docker_host, data_dir, dry_run } = options;
     Ok(clean::run(&clean::Options { docker_host, data_dir, dry_run }, &mut std::io::stdout()).await?)
 }

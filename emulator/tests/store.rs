@@ -491,8 +491,8 @@ async fn a_sandbox_is_claimed_once_and_the_oldest_first() {
             .await
             .unwrap()
     };
-    assert!(!withdraw("sandbox-1").await, "a claimed sandbox was taken from its task");
-    assert!(withdraw("sandbox-3").await);
+    assert_eq!(withdraw("sandbox-1").await, None, "a claimed sandbox is not taken from its task");
+    assert_eq!(withdraw("sandbox-3").await, Some(sandbox(3, "b")));
     assert_eq!(sandboxes::load_all(store.readers()).await.unwrap().len(), 2);
 }
 

@@ -33,6 +33,72 @@ pub async fn held_by(instance: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(held)
 }
 
+/// A container of an instance: a task's, or a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    pub name: String,
+    /// The id of the task; none for a sandbox.
+    pub task: Option<String>,
+    /// As Docker has it: `created`, `running`, `exited`.
+    pub state: String,
+}
+
+/// The containers of an instance, running or not.
+pub async fn containers_of(instance: &str) -> anyhow::Result<BTreeSet<Held>> {
+    let filter = format!("label=neargate.instance={instance}");
+    let format = "{{.Names}}\t{{.Label \"neargate.task\"}}\t{{.State}}";
+    let listed = docker(&["ps", "--all", "--filter", &filter, "--format", format]).await?;
+    let held = listed.lines().map(|line| {
+        let mut columns = line.split('\t').map(str::to_owned);
+        let mut next = || columns.next().with_context(|| format!("docker ps printed {line:?}"));
+        Ok(Held { name: next()?, task: Some(next()?).filter(|task| !task.is_empty()), state: next()? })
+    });
+    held.collect()
+}
+
+/// The names of the containers that have an address on the networks of an instance.
+pub async fn addressed_of(instance: &str) -> anyhow::Result<BTreeSet<String>> {
+    let filter = format!("label=neargate.instance={instance}");
+    let networks = docker(&["network", "ls", "--quiet", "--filter", &filter]).await?;
+    let mut names = BTreeSet::new();
+    for network in networks.lines() {
+        let format = "{{range .Containers}}{{println .Name}}{{end}}";
+        let listed = docker(&["network", "inspect", "--format", format, network]).await?;
+        names.extend(listed.lines().filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// The ids of the tasks of an instance that have a control group.
+#[must_use]
+pub fn task_cgroups_of(instance: &str) -> BTreeSet<String> {
+    let below = cgroups_of(instance).into_iter().flat_map(|group| folders(&group));
+    let names = below.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    // A folder ID, or a slice neargate-INSTANCE-ID.slice.
+    names.filter_map(|name| Some(name.trim_end_matches(".slice").rsplit('-').next()?.to_owned())).collect()
+}
+
+/// A block of 256 addresses below `10.<second>.` that no network of this engine overlaps.
+pub async fn free_block(second: u8) -> anyhow::Result<String> {
+    // A network that goes between the two calls is no reason to fail.
+    let taken = crate::wait::until("the networks are listed", crate::wait::seconds(30), async || {
+        let listed = async {
+            let ids = docker(&["network", "ls", "--quiet"]).await?;
+            let format = "{{range .IPAM.Config}}{{println .Subnet}}{{end}}";
+            let mut args = vec!["network", "inspect", "--format", format];
+            args.extend(ids.lines());
+            docker(&args).await
+        };
+        listed.await.map_err(|error| crate::chain(&error))
+    })
+    .await?;
+    // Runs side by side begin at blocks of their own.
+    let start = u8::try_from(std::process::id() % 256)?;
+    let mut blocks = (0..=255u8).map(|step| format!("10.{second}.{}.", start.wrapping_add(step)));
+    let free = blocks.find(|block| !taken.lines().any(|subnet| subnet.starts_with(block.as_str())));
+    free.map(|block| format!("{block}0/24")).with_context(|| format!("10.{second}.0.0/16 is full"))
+}
+
 /// `docker inspect` of one container.
 pub async fn inspect(container: &str) -> anyhow::Result<Value> {
     let all = docker(&["inspect", "--type", "container", container]).await?;

@@ -18,6 +18,10 @@ pub(super) async fn route(context: &Context) {
                 context.audit.notify_one();
                 continue;
             }
+            runtime::Event::SandboxExited { sandbox_id } => {
+                sandbox_exited(context, sandbox_id);
+                continue;
+            }
             runtime::Event::Started { container_id, .. }
             | runtime::Event::Health { container_id, .. }
             | runtime::Event::Exited { container_id, .. } => (container_id.clone(), of_container),
@@ -37,6 +41,17 @@ fn of_container(container: usize, event: runtime::Event) -> Option<Event> {
         runtime::Event::Started { at, .. } => Some(Event::Started { container, at }),
         runtime::Event::Health { healthy, .. } => Some(Event::Health { container, healthy }),
         runtime::Event::Exited { exit, .. } => Some(Event::Exited { container, exit }),
-        runtime::Event::Resync => None,
+        runtime::Event::SandboxExited { .. } | runtime::Event::Resync => None,
+    }
+}
+
+/// Tells the task whose sandbox it was; an idle one leaves the pool.
+fn sandbox_exited(context: &Context, sandbox_id: &str) {
+    // Before there is a pool, the start looks at all sandboxes itself.
+    let task_arn = context.pool_now().and_then(|pool| pool.exited(sandbox_id));
+    if let Some(supervisor) = task_arn.and_then(|task_arn| context.supervisor(&task_arn)) {
+        let lost = Event::SandboxLost { sandbox_id: sandbox_id.to_owned() };
+        // One that has just ended has no use for it.
+        let _ = supervisor.send(Message::Happened(lost));
     }
 }

@@ -122,6 +122,7 @@ fn task(
             mac_address: None,
             private_dns_name: None,
             private_ipv4_address: None,
+            replaced: 0,
         },
         containers: template.spec.containers.iter().map(container).collect(),
         spec: template.spec.clone(),

@@ -14,6 +14,7 @@ use crate::store::{Store, logs};
 
 mod faults;
 mod network;
+mod pool;
 mod records;
 mod work;
 
@@ -227,7 +228,7 @@ async fn a_task_runs_to_its_exit_and_leaves_nothing_on_the_runtime() {
     assert!(stopped.attachment.private_ipv4_address.is_some() && stopped.containers[0].runtime_id.is_some());
     let inventory = world.runtime.inventory().await.expect("an inventory");
     assert!(inventory.containers.is_empty() && inventory.tasks.is_empty());
-    assert!(!inventory.sandboxes.contains(stopped.attachment.sandbox_id.as_ref().expect("it had one")));
+    assert!(!inventory.runs_sandbox(stopped.attachment.sandbox_id.as_ref().expect("it had one")));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ impl Engine {
                 None => context.ready(PATIENCE).await?,
             },
         };
-        let vpc = pool.vpc().clone();
+        let vpc = Vpc::clone(&pool.vpc());
         let free = vpc.subnets.iter().map(|subnet| pool.free(&subnet.subnet_id)).collect();
         Ok((vpc, free))
     }

@@ -29,6 +29,7 @@ pub enum Call {
     CreateSandbox,
     SetFilter,
     RemoveSandbox,
+    SandboxRuns,
     PrepareTask,
     ReleaseTask,
     ResolveImage,
@@ -190,6 +191,10 @@ impl super::Runtime for Runtime {
         self.call(Call::RemoveSandbox, sandbox_id, self.inner.remove_sandbox(sandbox_id)).await
     }
 
+    async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error> {
+        self.call(Call::SandboxRuns, sandbox_id, self.inner.sandbox_runs(sandbox_id)).await
+    }
+
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
         self.call(Call::PrepareTask, &task.task_id, self.inner.prepare_task(task)).await
     }
@@ -331,9 +336,24 @@ mod tests {
         let inner = simulated::Runtime::new(Clock::system());
         let runtime = Runtime::new(Arc::new(inner.clone()), Clock::system());
         let mut events = runtime.events();
+        let sandbox = SandboxSpec {
+            sandbox_id: "sandbox".into(),
+            network: "vpc".into(),
+            address: Some(std::net::Ipv4Addr::new(10, 0, 0, 4)),
+            hostname: None,
+            resolver: crate::runtime::Resolver::default(),
+            routes: Vec::new(),
+            filter: Arc::default(),
+        };
+        runtime.create_sandbox(&sandbox).await.expect("a sandbox");
         let mut ids = Vec::new();
         for name in ["lost", "doubled", "late"] {
-            let spec = ContainerSpec { name: name.into(), task_id: name.into(), ..ContainerSpec::default() };
+            let spec = ContainerSpec {
+                name: name.into(),
+                task_id: name.into(),
+                sandbox_id: "sandbox".into(),
+                ..ContainerSpec::default()
+            };
             ids.push(runtime.create_container(&spec).await.expect("created"));
         }
         let (lost, late) = (ids[0].clone(), ids[2].clone());

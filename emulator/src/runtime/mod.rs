@@ -62,6 +62,9 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// Removes a sandbox and so its address from the network.
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error>;
 
+    /// Whether the sandbox runs now; one that is gone does not.
+    async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error>;
+
     /// Makes what the containers of a task share: the cgroup with the task's limits, the volumes.
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error>;
 
@@ -96,7 +99,7 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// What a running container uses now.
     async fn stats(&self, container_id: &str) -> Result<Usage, Error>;
 
-    /// What happens to this instance's containers from now on. The stream does not end while the runtime lives:
+    /// What happens to this instance's containers and sandboxes from now on. The stream does not end while the runtime lives:
     /// it reconnects, and then says [`Event::Resync`], for events may have been missed.
     fn events(&self) -> BoxStream<'static, Event>;
 
@@ -218,7 +221,7 @@ pub struct Image {
     pub digest: String,
 }
 
-/// Something that happened to a container.
+/// Something that happened to a container or a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Started {
@@ -233,7 +236,11 @@ pub enum Event {
         container_id: String,
         exit: Exit,
     },
-    /// Events may have been missed: look at the containers again.
+    /// A sandbox runs no more, or is gone.
+    SandboxExited {
+        sandbox_id: String,
+    },
+    /// Events may have been missed: look at the containers and sandboxes again.
     Resync,
 }
 
@@ -262,14 +269,28 @@ pub enum State {
     Exited { started_at: Option<Timestamp>, exit: Exit },
 }
 
+/// One sandbox as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedSandbox {
+    pub sandbox_id: String,
+    pub running: bool,
+}
+
 /// What the runtime holds of one instance.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     pub containers: Vec<Observed>,
-    /// Ids of the sandboxes that still run.
-    pub sandboxes: Vec<String>,
+    /// Running or not.
+    pub sandboxes: Vec<ObservedSandbox>,
     /// Ids of the tasks that have shared parts (cgroup, volumes).
     pub tasks: Vec<String>,
+}
+
+impl Inventory {
+    /// Whether the sandbox is among them and runs.
+    pub fn runs_sandbox(&self, sandbox_id: &str) -> bool {
+        self.sandboxes.iter().any(|sandbox| sandbox.sandbox_id == sandbox_id && sandbox.running)
+    }
 }
 
 /// A piece of output: a line, or a part of a long one that has no newline at its end.

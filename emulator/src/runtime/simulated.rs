@@ -33,8 +33,8 @@ use super::inward::Calls;
 use super::logs::Cursor;
 use super::{
     Call, Cidr, ContainerSpec, Error, Event, Exec, Exit, Filter, Frame, Image, Info, Input, Inventory,
-    Inward, Network, NetworkSpec, Observed, Sandbox, SandboxSpec, Session, Size, State, Stream, TaskSpec,
-    Usage,
+    Inward, Network, NetworkSpec, Observed, ObservedSandbox, Sandbox, SandboxSpec, Session, Size, State,
+    Stream, TaskSpec, Usage,
 };
 use crate::clock::Clock;
 
@@ -64,15 +64,22 @@ struct Inner {
 struct World {
     /// Networks that an engine may borrow.
     lent: HashMap<String, Cidr>,
-    /// As they were made, with the filter that they have now.
-    sandboxes: HashMap<String, SandboxSpec>,
+    sandboxes: HashMap<String, HeldSandbox>,
     tasks: HashSet<String>,
     containers: HashMap<String, Container>,
 }
 
 #[derive(Debug)]
+struct HeldSandbox {
+    /// As it was made, with the filter that it has now.
+    spec: SandboxSpec,
+    running: bool,
+}
+
+#[derive(Debug)]
 struct Container {
     task_id: String,
+    sandbox_id: String,
     name: String,
     script: Script,
     state: State,
@@ -137,7 +144,37 @@ impl Runtime {
 
     /// A sandbox as it was told to be, with the filter that it has now.
     pub fn sandbox(&self, sandbox_id: &str) -> Option<SandboxSpec> {
-        self.0.world.lock().sandboxes.get(sandbox_id).cloned()
+        self.0.world.lock().sandboxes.get(sandbox_id).map(|sandbox| sandbox.spec.clone())
+    }
+
+    /// Ends a sandbox, as `docker kill` does: it stays until it is removed.
+    pub fn kill_sandbox(&self, sandbox_id: &str) {
+        {
+            let mut world = self.0.world.lock();
+            let Some(sandbox) = world.sandboxes.get_mut(sandbox_id).filter(|sandbox| sandbox.running) else {
+                return;
+            };
+            sandbox.running = false;
+        }
+        self.tell(Event::SandboxExited { sandbox_id: sandbox_id.to_owned() });
+    }
+
+    /// Ends everything that runs, as a restart of the engine without live-restore does: containers exit with 137, no event
+    /// says so, and readers of events have to look again.
+    pub fn lose_everything_running(&self) {
+        let now = self.0.clock.now();
+        {
+            let mut world = self.0.world.lock();
+            world.sandboxes.values_mut().for_each(|sandbox| sandbox.running = false);
+            for container in world.containers.values_mut() {
+                if let State::Running { since, .. } = container.state {
+                    let exit = Exit { code: KILLED, oom_killed: false, at: now };
+                    container.state = State::Exited { started_at: Some(since), exit };
+                    container.stopped.send_replace(true);
+                }
+            }
+        }
+        self.tell(Event::Resync);
     }
 
     /// Connects as a program in the sandbox's task does. The other end is closed where nothing takes calls.
@@ -210,7 +247,7 @@ impl super::Runtime for Runtime {
             (Some(address), _) => address,
             (None, Some(cidr)) => {
                 let used: HashSet<Ipv4Addr> =
-                    world.sandboxes.values().filter_map(|sandbox| sandbox.address).collect();
+                    world.sandboxes.values().filter_map(|sandbox| sandbox.spec.address).collect();
                 // Beyond the network's own address and its gateway, and before the broadcast's.
                 let (first, last) = (u32::from(cidr.base) + 2, u32::from(*cidr.block().end()));
                 let free = (first..last).map(Ipv4Addr::from).find(|address| !used.contains(address));
@@ -218,20 +255,20 @@ impl super::Runtime for Runtime {
             }
             (None, None) => return Err(Error::NoSuchNetwork { network: spec.network.clone() }),
         };
-        let sandbox = SandboxSpec { address: Some(address), ..spec.clone() };
-        world.sandboxes.insert(spec.sandbox_id.clone(), sandbox);
+        let held = SandboxSpec { address: Some(address), ..spec.clone() };
+        world.sandboxes.insert(spec.sandbox_id.clone(), HeldSandbox { spec: held, running: true });
         let [a, b, c, d] = address.octets();
         let mac_address = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
         Ok(Sandbox { sandbox_id: spec.sandbox_id.clone(), address, mac_address })
     }
 
     async fn set_filter(&self, sandbox_id: &str, filter: &Arc<Filter>) -> Result<(), Error> {
-        match self.0.world.lock().sandboxes.get_mut(sandbox_id) {
-            Some(sandbox) => sandbox.filter = Arc::clone(filter),
+        match self.0.world.lock().sandboxes.get_mut(sandbox_id).filter(|sandbox| sandbox.running) {
+            Some(sandbox) => sandbox.spec.filter = Arc::clone(filter),
             None => {
                 return Err(Error::Failed {
                     attempted: format!("set the filter of the sandbox {sandbox_id}"),
-                    reason: "no such sandbox".to_owned(),
+                    reason: "no such sandbox runs".to_owned(),
                 });
             }
         }
@@ -243,8 +280,13 @@ impl super::Runtime for Runtime {
     }
 
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
+        self.kill_sandbox(sandbox_id);
         self.0.world.lock().sandboxes.remove(sandbox_id);
         Ok(())
+    }
+
+    async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error> {
+        Ok(self.0.world.lock().sandboxes.get(sandbox_id).is_some_and(|sandbox| sandbox.running))
     }
 
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
@@ -279,6 +321,7 @@ impl super::Runtime for Runtime {
         let container_id = Uuid::new_v4().simple().to_string();
         let container = Container {
             task_id: spec.task_id.clone(),
+            sandbox_id: spec.sandbox_id.clone(),
             name: spec.name.clone(),
             script: Script::read(&spec.process.environment),
             state: State::Created,
@@ -301,14 +344,17 @@ impl super::Runtime for Runtime {
         let since = self.0.clock.now();
         let script = {
             let mut world = self.0.world.lock();
-            let Some(container) = world.containers.get_mut(container_id) else {
-                return Err(Error::Failed {
-                    attempted: format!("start container {container_id}"),
-                    reason: "no such container".to_owned(),
-                });
+            let World { containers, sandboxes, .. } = &mut *world;
+            let failed = |reason: &str| Error::Failed {
+                attempted: format!("start container {container_id}"),
+                reason: reason.to_owned(),
             };
+            let container = containers.get_mut(container_id).ok_or_else(|| failed("no such container"))?;
             if matches!(container.state, State::Running { .. }) {
                 return Ok(());
+            }
+            if sandboxes.get(&container.sandbox_id).is_none_or(|sandbox| !sandbox.running) {
+                return Err(failed("cannot join network of a non running container"));
             }
             let script = container.script.clone();
             container.state = State::Running { since, healthy: script.healthy };
@@ -350,7 +396,11 @@ impl super::Runtime for Runtime {
         let world = self.0.world.lock();
         Ok(Inventory {
             containers: world.containers.iter().map(|(id, container)| container.observed(id)).collect(),
-            sandboxes: world.sandboxes.keys().cloned().collect(),
+            sandboxes: world
+                .sandboxes
+                .iter()
+                .map(|(id, sandbox)| ObservedSandbox { sandbox_id: id.clone(), running: sandbox.running })
+                .collect(),
             tasks: world.tasks.iter().cloned().collect(),
         })
     }

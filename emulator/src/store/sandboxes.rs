@@ -90,25 +90,53 @@ pub async fn claim(
     .map_err(Error::attempting("claim a sandbox"))
 }
 
-/// Takes an idle sandbox out of the pool, so that it can be removed; `false` where a task has claimed it meanwhile.
-pub async fn withdraw(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<bool, Error> {
-    sqlx::query("DELETE FROM sandboxes WHERE sandbox_id = ? AND state = 'idle'")
-        .bind(sandbox_id)
-        .execute(connection)
+/// Adds a sandbox to which the runtime has just given its address: a row that has the same one is of a sandbox that is
+/// gone, and is deleted.
+pub async fn replace(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
+    sqlx::query("DELETE FROM sandboxes WHERE subnet_id = ? AND address = ?")
+        .bind(&row.subnet_id)
+        .bind(&row.address)
+        .execute(&mut *connection)
         .await
-        .map(|done| done.rows_affected() > 0)
-        .map_err(Error::attempting("withdraw a sandbox"))
+        .map_err(Error::attempting("vacate an address"))?;
+    insert(connection, row).await
 }
 
-/// Forgets whichever sandbox had this address.
-pub async fn vacate(connection: &mut SqliteConnection, subnet_id: &str, address: &str) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sandboxes WHERE subnet_id = ? AND address = ?")
-        .bind(subnet_id)
-        .bind(address)
-        .execute(connection)
-        .await
-        .map(drop)
-        .map_err(Error::attempting("vacate an address"))
+/// Takes an idle sandbox out of the pool, so that it can be removed; `None` if it is not there, or a task has claimed it.
+pub async fn withdraw(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
+    sqlx::query_as::<_, Columns>(
+        "DELETE FROM sandboxes WHERE sandbox_id = ? AND state = 'idle'
+         RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
+    )
+    .bind(sandbox_id)
+    .fetch_optional(connection)
+    .await
+    .map(|columns| columns.map(Row::from))
+    .map_err(Error::attempting("withdraw a sandbox"))
+}
+
+pub async fn get(executor: impl SqliteExecutor<'_>, sandbox_id: &str) -> Result<Option<Row>, Error> {
+    sqlx::query_as::<_, Columns>(
+        "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
+         WHERE sandbox_id = ?",
+    )
+    .bind(sandbox_id)
+    .fetch_optional(executor)
+    .await
+    .map(|columns| columns.map(Row::from))
+    .map_err(Error::attempting("read a sandbox"))
+}
+
+/// The sandboxes that no task has claimed, the oldest of each subnet first.
+pub async fn idle(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
+    sqlx::query_as::<_, Columns>(
+        "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
+         WHERE state = 'idle' ORDER BY subnet_id, created_at",
+    )
+    .fetch_all(executor)
+    .await
+    .map(|rows| rows.into_iter().map(Row::from).collect())
+    .map_err(Error::attempting("list the idle sandboxes"))
 }
 
 /// Every sandbox, the oldest first.
@@ -123,12 +151,15 @@ pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Err
     .map_err(Error::attempting("load the sandboxes"))
 }
 
-/// Forgets the sandbox, whatever its state. Whether there was one.
-pub async fn delete(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<bool, Error> {
-    sqlx::query("DELETE FROM sandboxes WHERE sandbox_id = ?")
-        .bind(sandbox_id)
-        .execute(connection)
-        .await
-        .map(|done| done.rows_affected() > 0)
-        .map_err(Error::attempting("delete a sandbox"))
+/// Forgets the sandbox, whatever its state, and returns what was known of it.
+pub async fn delete(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
+    sqlx::query_as::<_, Columns>(
+        "DELETE FROM sandboxes WHERE sandbox_id = ?
+         RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
+    )
+    .bind(sandbox_id)
+    .fetch_optional(connection)
+    .await
+    .map(|columns| columns.map(Row::from))
+    .map_err(Error::attempting("delete a sandbox"))
 }

@@ -1,18 +1,43 @@
 //! `neargate clean` and `neargate doctor` on the real engine.
 
+use std::path::Path;
+
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+};
 use neargate::runtime::docker::Options;
 use neargate::runtime::{Runtime as _, State};
 use neargate::{clean, doctor, store};
 
-use crate::support::{VPC, blocks, connect, observed, own, with_world};
+use crate::support::{
+    VPC, World, blocks, connect, docker, eventually, observed, own, tool_image, with_world,
+};
 
-async fn cleaned(dry_run: bool) -> String {
+/// What `neargate clean` prints of the instance of one data directory, and whether all of it is removed. Never without a
+/// directory: others on this engine may be dead for a moment, such as an emulator that a test has killed to start it again.
+async fn cleaned(data_dir: &Path, dry_run: bool) -> (bool, String) {
     let mut out = Vec::new();
-    clean::run(&clean::Options { docker_host: None, data_dir: None, dry_run }, &mut out).await.unwrap();
-    String::from_utf8(out).unwrap()
+    let options = clean::Options { docker_host: None, data_dir: Some(data_dir.to_owned()), dry_run };
+    let whole = clean::run(&options, &mut out).await.unwrap();
+    (whole, String::from_utf8(out).unwrap())
 }
 
-/// One test for both, for each looks at all instances of the engine.
+/// An instance with a task whose process died.
+async fn dead(data_dir: &Path) -> World {
+    let options = Options {
+        docker_host: None,
+        instance_id: uuid::Uuid::new_v4().simple().to_string(),
+        data_dir: data_dir.to_owned(),
+    };
+    let runtime = connect(options.clone()).await.unwrap();
+    let network = runtime.ensure_network(&own(VPC, blocks())).await.unwrap();
+    let world = World { runtime, options, network };
+    let task = world.task(4, 256, 512, &["data"]).await;
+    task.run_tool("app", &["hold"]).await;
+    world
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clean_removes_what_dead_instances_left_and_nothing_of_a_living_one() {
     with_world(|living| async move {
@@ -22,53 +47,84 @@ async fn clean_removes_what_dead_instances_left_and_nothing_of_a_living_one() {
         // An instance whose process died: its lock is free. And one whose data directory is gone altogether.
         let kept = tempfile::tempdir().unwrap();
         drop(store::Lock::acquire(kept.path()).unwrap());
-        let mut dead = Vec::new();
         for directory in [kept.path().to_owned(), kept.path().join("gone")] {
-            let options = Options {
-                docker_host: None,
-                instance_id: uuid::Uuid::new_v4().simple().to_string(),
-                data_dir: directory,
-            };
-            let runtime = connect(options.clone()).await.unwrap();
-            let network = runtime.ensure_network(&own(VPC, blocks())).await.unwrap();
-            let world = crate::support::World { runtime, options, network };
-            let task = world.task(4, 256, 512, &["data"]).await;
-            task.run_tool("app", &["hold"]).await;
-            dead.push(world);
-        }
-
-        let said = cleaned(true).await;
-        for world in &dead {
+            let world = dead(&directory).await;
             let short = &world.options.instance_id[..8];
+            let (whole, said) = cleaned(&directory, true).await;
+            assert!(whole);
             for kind in ["container", "volume", "network"] {
                 assert!(said.contains(&format!("would remove {kind} neargate-{short}-")), "{kind}: {said}");
             }
-            assert_eq!(
-                world.runtime.inventory().await.unwrap().containers.len(),
-                1,
-                "a dry run removes nothing"
-            );
-        }
-        let said = cleaned(false).await;
-        for world in &dead {
-            assert!(
-                said.contains(&format!("removed network neargate-{}-", &world.options.instance_id[..8])),
-                "{said}"
-            );
+            let held = world.runtime.inventory().await.unwrap();
+            assert_eq!(held.containers.len(), 1, "a dry run removes nothing");
+
+            let (whole, said) = cleaned(&directory, false).await;
+            assert!(whole, "{said}");
+            for kind in ["container", "volume", "network"] {
+                assert!(said.contains(&format!("removed {kind} neargate-{short}-")), "{kind}: {said}");
+            }
             let left = world.runtime.inventory().await.unwrap();
             assert!(
                 left.containers.is_empty() && left.sandboxes.is_empty() && left.tasks.is_empty(),
                 "{left:?}"
             );
+            assert_eq!(cleaned(&directory, false).await, (true, "nothing to remove\n".to_owned()));
         }
+        let (whole, said) = cleaned(&living.options.data_dir, false).await;
         let lives = format!("left instance {}", living.options.instance_id);
         assert!(
             said.contains(&lives) && said.contains(&format!("process {} runs it", std::process::id())),
             "{said}"
         );
+        assert!(whole, "what lives is not to be removed");
         assert!(matches!(observed(&living.runtime, &container).await.state, State::Running { .. }));
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_reports_what_cannot_be_removed_and_removes_the_rest() {
+    with_world(|_| async move {
+        let directory = tempfile::tempdir().unwrap();
+        let world = dead(directory.path()).await;
+        // Somebody's own container holds the task's volume.
+        let volume = volume_of(&world.options.instance_id).await;
+        let stranger = stranger_with(&volume).await;
+        let (whole, said) = cleaned(directory.path(), false).await;
+        assert!(!whole, "{said}");
+        assert!(said.contains(&format!("left volume {volume}\n")), "{said}");
+        assert!(said.contains(&format!("could not remove the volume {volume}: ")), "{said}");
+        let short = &world.options.instance_id[..8];
+        for kind in ["container", "network"] {
+            assert!(said.contains(&format!("removed {kind} neargate-{short}-")), "{kind}: {said}");
+        }
+        let force = RemoveContainerOptionsBuilder::default().force(true).build();
+        docker().remove_container(&stranger, Some(force)).await.unwrap();
+        let (whole, said) = cleaned(directory.path(), false).await;
+        assert!(whole && said.contains(&format!("removed volume {volume}\n")), "{said}");
+    })
+    .await;
+}
+
+async fn volume_of(instance_id: &str) -> String {
+    let filters = [("label", vec![format!("neargate.instance={instance_id}")])].into();
+    let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+    let mut volumes = docker().list_volumes(Some(options)).await.unwrap().volumes.unwrap();
+    assert_eq!(volumes.len(), 1);
+    volumes.remove(0).name
+}
+
+/// A container without our labels that has the volume; it need not run.
+async fn stranger_with(volume: &str) -> String {
+    let body = ContainerCreateBody {
+        image: Some(tool_image().await),
+        host_config: Some(HostConfig {
+            binds: Some(vec![format!("{volume}:/data")]),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    docker().create_container(None, body).await.unwrap().id
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +149,20 @@ async fn the_doctor_finds_this_machine_fit_and_leaves_nothing() {
         let most = open_files.split_whitespace().next().unwrap();
         let ulimits = said.lines().find(|line| line.contains("ulimits")).unwrap();
         assert!(ulimits.contains(&format!(" {most} ")), "{ulimits}, and a container got {most}");
-        assert!(!cleaned(true).await.contains("sandbox-probe"));
+        let names = [("name", vec!["sandbox-probe".to_owned()])].into();
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&names).build();
+        let probes = docker().list_containers(Some(options)).await.unwrap();
+        // Another doctor may be at work; this one's probe is gone, and no other stays.
+        let ids: Vec<String> = probes.into_iter().filter_map(|probe| probe.id).collect();
+        eventually("the probes of all doctors to go", async || {
+            for id in &ids {
+                if docker().inspect_container(id, None).await.is_ok() {
+                    return Err(format!("{id} is there"));
+                }
+            }
+            Ok(())
+        })
+        .await;
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! What one instance finds again, and what it leaves alone.
 
 use neargate::runtime::docker::Options;
-use neargate::runtime::{Runtime as _, State};
+use neargate::runtime::{ObservedSandbox, Runtime as _, State};
 
 use crate::support::{VPC, blocks, connect, docker, observed, own, tool_image, with_world};
 
@@ -16,7 +16,8 @@ async fn a_process_finds_what_an_earlier_one_left() {
         let again = connect(world.options.clone()).await.unwrap();
         assert_eq!(again.ensure_network(&own(VPC, blocks())).await.unwrap(), world.network);
         let inventory = again.inventory().await.unwrap();
-        assert_eq!(inventory.sandboxes, std::slice::from_ref(&task.sandbox_id));
+        let sandbox = ObservedSandbox { sandbox_id: task.sandbox_id.clone(), running: true };
+        assert_eq!(inventory.sandboxes, [sandbox]);
         assert_eq!(inventory.tasks, std::slice::from_ref(&task.task_id));
         let mut states: Vec<_> = inventory
             .containers

@@ -75,7 +75,7 @@ pub(crate) fn own(vpc_id: &str, candidates: Vec<Cidr>) -> NetworkSpec {
 /// A sandbox that lets everything through.
 pub(crate) fn sandbox(network: &Network, address: Option<Ipv4Addr>) -> SandboxSpec {
     SandboxSpec {
-        sandbox_id: uuid::Uuid::new_v4().to_string(),
+        sandbox_id: uuid::Uuid::new_v4().simple().to_string(),
         network: network.name.clone(),
         address,
         hostname: address.map(|address| format!("ip-{}", address.to_string().replace('.', "-"))),

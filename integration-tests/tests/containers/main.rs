@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             restart::what_was_acknowledged_outlives_a_kill,
             restart::a_running_task_is_adopted_and_its_log_continued,
             restart::a_task_that_died_meanwhile_is_stopped_with_its_exit_code,
-            restart::a_kill_in_the_middle_of_starting_starts_no_task_twice,
+            restart::a_kill_in_the_middle_of_starting_starts_no_task_twice_and_leaves_nothing,
             restart::tasks_outlive_a_clean_end_and_idle_sandboxes_do_not,
             logs::ten_kills_lose_no_line_and_double_none,
             publish::mapped_ports_answer_on_loopback_while_the_task_runs_and_again_after_a_kill,

@@ -23,6 +23,12 @@ fn host_port(bindings: &[NetworkBinding]) -> anyhow::Result<u16> {
     u16::try_from(binding.host_port().context("no host port")?).context("the host port")
 }
 
+/// A port that is free, below those that the kernel gives to whoever asks for any: no one takes it by chance.
+fn free_port() -> Option<u16> {
+    let start = 20_000 + u16::try_from(std::process::id() % 10_000).ok()?;
+    (start..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+}
+
 /// What the fixture answers on the port, once it listens.
 async fn answer(port: u16) -> anyhow::Result<String> {
     wait::until(&format!("port {port} answers"), wait::seconds(30), async || {
@@ -41,8 +47,7 @@ pub(crate) async fn mapped_ports_answer_on_loopback_while_the_task_runs_and_agai
         Options { ephemeral: false, arguments: vec!["--publish-ports".to_owned()], ..Options::default() };
     let mut emulator = Emulator::start(&shared.work, "published", options).await?;
     let aws = emulator.aws().await;
-    // Free a moment ago, and nobody but a test on this machine will have taken it.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").context("a free port")?.local_addr()?.port();
+    let free = free_port().context("no free port")?;
     let run = async |who: &str| {
         let serve = container("web", &["serve", "--port", &free.to_string()])
             .environment(aws_sdk_ecs::types::KeyValuePair::builder().name("WHO").value(who).build())
@@ -71,8 +76,11 @@ pub(crate) async fn mapped_ports_answer_on_loopback_while_the_task_runs_and_agai
     aws.ecs.stop_task().task(&second).send().await.context("stopping a task")?;
     let stopped = aws.reached(&second, "STOPPED", wait::seconds(60)).await?;
     assert!(stopped.containers()[0].network_bindings().is_empty(), "{stopped:?}");
-    let closed = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
-    assert!(closed.is_err(), "port {port} still answers");
+    // The port is anybody's now: it may answer, but not as this task.
+    let url = format!("http://127.0.0.1:{port}/env/WHO");
+    let answer_of_another = async { reqwest::get(url).await?.text().await };
+    let said = answer_of_another.await.unwrap_or_default();
+    assert_ne!(said.trim(), "second", "port {port} still answers");
     assert_eq!(answer(free).await?.trim(), "first", "its neighbour's stays");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aws_sdk_ecs::types::LaunchType;
+use aws_sdk_ecs::types::{Compatibility, LaunchType, MountPoint, NetworkMode, Volume};
 use harness::aws::{Aws, LOG_GROUP, awslogs, container, describe, network};
 use harness::emulator::{Emulator, Options};
 use harness::{aws, chain, docker, wait};
@@ -29,6 +29,40 @@ async fn containers(instance: &str, task: Option<&str>) -> anyhow::Result<BTreeS
     let mut args = vec!["ps", "--all", "--no-trunc", "--quiet", "--filter", &instance, "--filter", &task];
     args.extend(["--filter", "label=neargate.container"]);
     Ok(docker::docker(&args).await?.lines().map(str::to_owned).collect())
+}
+
+/// The most idle sandboxes of an instance: the pool's size in each of the two subnets.
+const IDLE: usize = 8;
+
+/// Waits until Docker holds what these tasks need and a pool of idle sandboxes, and nothing else: one container and one
+/// sandbox a task, all of them running, each sandbox with its address, and the control groups and volumes of these tasks.
+async fn holds_exactly(instance: &str, arns: &[String]) -> anyhow::Result<()> {
+    let tasks: BTreeSet<String> = arns.iter().map(|arn| aws::id(arn).to_owned()).collect();
+    wait::until("nothing is left over", wait::seconds(90), async || {
+        let held = docker::containers_of(instance).await.map_err(|error| chain(&error))?;
+        let addressed = docker::addressed_of(instance).await.map_err(|error| chain(&error))?;
+        let all = docker::held_by(instance).await.map_err(|error| chain(&error))?;
+        let cgroups = docker::task_cgroups_of(instance);
+        let (of_tasks, sandboxes): (Vec<_>, Vec<_>) = held.iter().partition(|held| held.task.is_some());
+        let with_container: BTreeSet<String> = of_tasks.iter().filter_map(|held| held.task.clone()).collect();
+        let volumes: Vec<_> = all.iter().filter(|name| name.starts_with("volume ")).collect();
+        let named: BTreeSet<String> = sandboxes.iter().map(|sandbox| sandbox.name.clone()).collect();
+        let idle = sandboxes.len().checked_sub(tasks.len());
+        let expected = held.iter().all(|held| held.state == "running")
+            && of_tasks.len() == tasks.len()
+            && with_container == tasks
+            && idle.is_some_and(|idle| idle <= IDLE)
+            && named == addressed
+            && (cgroups.is_empty() || cgroups == tasks)
+            && volumes.iter().all(|volume| tasks.iter().any(|task| volume.contains(task.as_str())))
+            && volumes.len() == tasks.len();
+        if expected {
+            Ok(())
+        } else {
+            Err(format!("{all:?}, {held:?}, addresses {addressed:?}, cgroups {cgroups:?}"))
+        }
+    })
+    .await
 }
 
 pub(crate) async fn what_was_acknowledged_outlives_a_kill(shared: &Arc<Shared>) -> anyhow::Result<()> {
@@ -112,14 +146,24 @@ pub(crate) async fn a_task_that_died_meanwhile_is_stopped_with_its_exit_code(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
     let (mut emulator, aws) = lasting(shared, "died").await?;
-    let dying =
-        container("main", &["exit", "9", "--after", "5000"]).log_configuration(awslogs(LOG_GROUP)).build();
+    // It ends when it is told to, and that is after the emulator was killed.
+    let dying = container("main", &["serve", "--port", "8080"]).log_configuration(awslogs(LOG_GROUP)).build();
     let arn = aws.run(&aws.register("dying", [dying]).await?).await?;
-    aws.running(&arn).await?;
+    let address = aws::address(&aws.running(&arn).await?)?;
     let instance = emulator.instance().to_owned();
     let container =
         containers(&instance, Some(&arn)).await?.pop_first().context("no container of the task")?;
     emulator.kill()?;
+    wait::until("the task takes the word to end", wait::seconds(30), async || {
+        let told = reqwest::Client::new().post(format!("http://{address}:8080/exit/9")).send().await;
+        // The process may end before it has answered.
+        match told {
+            Ok(_) => Ok(()),
+            Err(error) if !error.is_connect() => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await?;
     wait::until("the container has exited", wait::seconds(30), async || {
         let state = docker::inspect(&container).await.map_err(|error| chain(&error))?;
         let status =
@@ -134,27 +178,48 @@ pub(crate) async fn a_task_that_died_meanwhile_is_stopped_with_its_exit_code(
     Ok(())
 }
 
-pub(crate) async fn a_kill_in_the_middle_of_starting_starts_no_task_twice(
+pub(crate) async fn a_kill_in_the_middle_of_starting_starts_no_task_twice_and_leaves_nothing(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
     let (mut emulator, aws) = lasting(shared, "starting").await?;
-    let definition = aws.register("many", [container("main", &["sleep", "600"]).build()]).await?;
+    let definition = aws
+        .ecs
+        .register_task_definition()
+        .family("many")
+        .requires_compatibilities(Compatibility::Fargate)
+        .network_mode(NetworkMode::Awsvpc)
+        .cpu("256")
+        .memory("512")
+        .volumes(Volume::builder().name("data").build())
+        .container_definitions(
+            container("main", &["sleep", "600"])
+                .mount_points(MountPoint::builder().source_volume("data").container_path("/data").build())
+                .build(),
+        )
+        .send()
+        .await
+        .context("registering a definition with a volume")?;
+    let definition = definition.task_definition().and_then(|found| found.task_definition_arn());
+    let definition = definition.context("no ARN of the definition")?;
     let mut arns = Vec::new();
     // Killed at five different moments between the answer to RunTask and RUNNING.
     for round in 0..5 {
-        arns.push(aws.run(&definition).await?);
-        arns.push(aws.run(&definition).await?);
+        arns.push(aws.run(definition).await?);
+        arns.push(aws.run(definition).await?);
         tokio::time::sleep(std::time::Duration::from_millis(60 * round)).await;
         emulator.kill()?;
         emulator.resume().await?;
     }
     for arn in &arns {
         aws.running(arn).await?;
-        let own = containers(emulator.instance(), Some(arn)).await?;
-        assert_eq!(own.len(), 1, "task {} has the containers {own:?}", aws::id(arn));
     }
-    assert_eq!(containers(emulator.instance(), None).await?.len(), arns.len());
-    Ok(())
+    let instance = emulator.instance().to_owned();
+    holds_exactly(&instance, &arns).await?;
+    for arn in &arns {
+        aws.stop(arn).await?;
+        aws.stopped(arn).await?;
+    }
+    holds_exactly(&instance, &[]).await
 }
 
 pub(crate) async fn tasks_outlive_a_clean_end_and_idle_sandboxes_do_not(

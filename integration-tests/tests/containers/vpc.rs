@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use aws_sdk_ecs::types::{AwsVpcConfiguration, LaunchType, NetworkConfiguration, Task};
 use harness::aws::{self, Aws, container};
-use harness::docker::docker;
+use harness::docker::{self, docker};
 use harness::emulator::{Emulator, Options};
 use harness::process;
 use tokio::process::Command;
@@ -19,9 +19,7 @@ const OTHER: &str = "sg-0000000000000a003";
 const MUTE: &str = "sg-0000000000000a004";
 
 /// `app` is asked by `web` alone, on one port; `mute` may ask nobody.
-fn description() -> String {
-    // Runs side by side have blocks of their own.
-    let block = format!("10.216.{}.0/24", std::process::id() % 256);
+fn description(block: &str) -> String {
     let group = |id: &str, name: &str, rules: &str| {
         format!("[[security-group]]\nid = \"{id}\"\nname = \"{name}\"\n{rules}\n")
     };
@@ -62,7 +60,8 @@ async fn gets(aws: &Aws, groups: &[&str], url: &str, within: &str) -> anyhow::Re
 
 pub(crate) async fn security_groups_decide_who_reaches_whom(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let file = shared.work.folder("vpc")?.join("vpc.toml");
-    std::fs::write(&file, description()).context("writing the VPC's description")?;
+    std::fs::write(&file, description(&docker::free_block(216).await?))
+        .context("writing the VPC's description")?;
     let arguments = vec!["--vpc".to_owned(), file.display().to_string()];
     let options = Options { ephemeral: false, arguments, ..Options::default() };
     let mut emulator = Emulator::start(&shared.work, "described", options).await?;

@@ -1,208 +1,171 @@
-//! The packet filters of all sandboxes, kept as their security groups and the members of these say.
+//! The packet filters of all sandboxes, kept as the VPC, its security groups and their members say.
 //!
 //! ```text
-//! join, leave ─▶ members ─▶ Vpc::filter, once for each list of groups ─▶ sandboxes whose filter is another one ─▶ runtime
-//!                                                                            join ◀─ ready ◀─ a pass is done ◀┘
+//! join, leave, VPC ─▶ Wanted: draws the filters ─▶ sandboxes that have another one ─▶ runtime
+//!                         ready ◀─ one attempt each for the task and its peers ◀┘
 //! ```
 //!
-//! One loop sends them, each pass all that changed since the last one. A task's containers start after the pass that
-//! began with it as a member: its own filter is set by then, and everybody has heard of it.
+//! Sandboxes are sent theirs independently of each other, each attempt within a bound. One whose attempt failed is
+//! retried in a lane of its own, so that however many are out of order, the others do not wait for them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use tokio::sync::watch;
-use tracing::warn;
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, info, warn};
 
+use super::wanted::{Progress, Wanted};
 use crate::clock::Clock;
-use crate::engine::vpc::{Members, Vpc};
+use crate::engine::vpc::Vpc;
 use crate::runtime::{Error, Filter, Runtime};
 
-/// Filters that are sent at the same time.
+/// Attempts at the same time, in each of the two lanes.
 const AT_ONCE: usize = 8;
 
-/// Between two tries of a filter that could not be set.
+/// Between two attempts at a filter that could not be set.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// The bound of an attempt. An engine that answers needs milliseconds, and reports its own time-out before this one.
+const BOUND: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(in crate::engine) struct Filters {
-    vpc: Arc<Vpc>,
+    vpc: watch::Receiver<Arc<Vpc>>,
     runtime: Arc<dyn Runtime>,
     clock: Clock,
-    state: Mutex<State>,
-    /// How many changes there were, and how many of them every sandbox has heard of.
+    wanted: Mutex<Wanted>,
+    /// Counts the joins and leaves.
     changes: watch::Sender<u64>,
-    heard: watch::Sender<u64>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    members: Members,
-    /// The sandbox of each task.
-    tasks: HashMap<String, Joined>,
-    /// Each list of groups that tasks are in: its filter, and who has to have it.
-    lists: BTreeMap<Vec<String>, List>,
-    /// What a sandbox has, also one that no task has claimed; nothing where that is not known.
-    set: HashMap<String, Arc<Filter>>,
-    /// Sandboxes whose filter may be another one than it should be.
-    stale: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-struct Joined {
-    groups: Vec<String>,
-    /// The change that it was.
-    change: u64,
-    /// Why its filter could not be set.
-    failed: Option<Error>,
-}
-
-#[derive(Debug)]
-struct List {
-    filter: Arc<Filter>,
-    sandboxes: BTreeSet<String>,
+    /// Counts the drawings and attempts.
+    progress: watch::Sender<u64>,
+    /// First attempts, and attempts after one that failed.
+    lanes: [Semaphore; 2],
 }
 
 impl Filters {
-    pub(in crate::engine) fn new(vpc: Arc<Vpc>, runtime: Arc<dyn Runtime>, clock: Clock) -> Self {
-        let (changes, heard) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { vpc, runtime, clock, state: Mutex::default(), changes, heard }
+    pub(in crate::engine) fn new(
+        vpc: watch::Receiver<Arc<Vpc>>,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+    ) -> Self {
+        let (changes, progress) = (watch::Sender::new(0), watch::Sender::new(0));
+        let lanes = [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)];
+        Self { vpc, runtime, clock, wanted: Mutex::default(), changes, progress, lanes }
+    }
+
+    fn vpc(&self) -> Arc<Vpc> {
+        Arc::clone(&self.vpc.borrow())
     }
 
     /// The filter to make a sandbox with, for a task that names these groups.
     pub(in crate::engine) fn at_first(&self, named: &[String]) -> Arc<Filter> {
-        let groups = self.vpc.groups(named);
-        let state = self.state.lock();
-        match state.lists.get(&groups) {
-            Some(list) => Arc::clone(&list.filter),
-            None => Arc::new(self.vpc.filter(&groups, &state.members)),
-        }
+        let vpc = self.vpc();
+        self.wanted.lock().at_first(&vpc, &vpc.groups(named))
     }
 
     /// A sandbox was made with this filter.
     pub(in crate::engine) fn made(&self, sandbox_id: &str, filter: Arc<Filter>) {
-        self.state.lock().set.insert(sandbox_id.to_owned(), filter);
+        self.wanted.lock().made(sandbox_id, filter);
     }
 
-    /// A sandbox that no task had is removed.
+    /// A sandbox that belonged to no task is removed.
     pub(in crate::engine) fn removed(&self, sandbox_id: &str) {
-        self.state.lock().set.remove(sandbox_id);
+        self.wanted.lock().removed(sandbox_id);
+    }
+
+    /// The ARN of the task that has this sandbox, until it leaves.
+    pub(in crate::engine) fn task(&self, sandbox_id: &str) -> Option<String> {
+        self.wanted.lock().task(sandbox_id).map(str::to_owned)
     }
 
     /// A task has this sandbox now, with the groups that it names.
-    pub(in crate::engine) fn join(&self, sandbox_id: &str, address: Ipv4Addr, named: &[String]) {
-        let groups = self.vpc.groups(named);
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        state.members.join(sandbox_id, address, &groups);
-        let list = state.lists.entry(groups.clone()).or_insert_with(|| List {
-            // Drawn by the next pass.
-            filter: Arc::default(),
-            sandboxes: BTreeSet::new(),
-        });
-        list.sandboxes.insert(sandbox_id.to_owned());
-        state.stale.insert(sandbox_id.to_owned());
-        let joined = Joined { groups, change: *self.changes.borrow() + 1, failed: None };
-        state.tasks.insert(sandbox_id.to_owned(), joined);
+    pub(in crate::engine) fn join(
+        &self,
+        sandbox_id: &str,
+        task_arn: &str,
+        address: Ipv4Addr,
+        named: &[String],
+    ) {
+        let groups = self.vpc().groups(named);
+        self.wanted.lock().join(sandbox_id, task_arn, address, groups);
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// The task of this sandbox has ended: its address is nobody's.
+    /// The task of this sandbox has ended, or has lost it: its address is no member's any more.
     pub(in crate::engine) fn leave(&self, sandbox_id: &str) {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let Some(joined) = state.tasks.remove(sandbox_id) else { return };
-        state.members.leave(sandbox_id);
-        state.set.remove(sandbox_id);
-        state.stale.remove(sandbox_id);
-        if let Some(list) = state.lists.get_mut(&joined.groups) {
-            list.sandboxes.remove(sandbox_id);
-            if list.sandboxes.is_empty() {
-                state.lists.remove(&joined.groups);
-            }
-        }
+        self.wanted.lock().leave(sandbox_id);
         self.changes.send_modify(|changes| *changes += 1);
+        self.progress.send_modify(|progress| *progress += 1);
     }
 
-    /// Waits until the sandbox's filter is set and every other sandbox has heard of its task.
+    /// Waits until the sandbox's filter is set and its peers' were tried, as [`super::wanted`] says.
+    ///
+    /// # Errors
+    /// Its own filter could not be set.
     pub(in crate::engine) async fn ready(&self, sandbox_id: &str) -> Result<(), Error> {
-        let Some(change) = self.state.lock().tasks.get(sandbox_id).map(|joined| joined.change) else {
-            return Ok(());
-        };
-        // The sender lives in `self`, so the wait cannot end for want of one.
-        let _ = self.heard.subscribe().wait_for(|heard| *heard >= change).await;
-        match self.state.lock().tasks.get(sandbox_id).and_then(|joined| joined.failed.clone()) {
-            Some(error) => Err(error),
-            None => Ok(()),
+        let mut progress = self.progress.subscribe();
+        loop {
+            match self.wanted.lock().progress(sandbox_id) {
+                Progress::Ready => return Ok(()),
+                Progress::Failed(error) => return Err(error),
+                Progress::Waiting => {}
+            }
+            // The sender lives in `self`, so the wait cannot end for want of one.
+            let _ = progress.changed().await;
         }
     }
 
     /// Keeps the filters for as long as it is polled.
     pub(in crate::engine) async fn run(&self) {
         let mut changes = self.changes.subscribe();
+        let mut vpc = self.vpc.clone();
+        let mut attempts = FuturesUnordered::new();
         loop {
-            let now = *changes.borrow_and_update();
-            self.pass().await;
-            self.heard.send_replace(now);
-            let again = !self.state.lock().stale.is_empty();
-            tokio::select! {
-                _ = changes.changed() => {}
-                () = self.clock.sleep(RETRY), if again => {}
+            changes.borrow_and_update();
+            let current = Arc::clone(&vpc.borrow_and_update());
+            self.wanted.lock().draw(&current);
+            self.progress.send_modify(|progress| *progress += 1);
+            loop {
+                let due = self.wanted.lock().due();
+                attempts.extend(due.into_iter().map(|(sandbox_id, failed)| self.attempt(sandbox_id, failed)));
+                tokio::select! {
+                    _ = changes.changed() => break,
+                    Ok(()) = vpc.changed() => break,
+                    Some(()) = attempts.next(), if !attempts.is_empty() => {}
+                }
             }
         }
     }
 
-    /// Sends every filter that is another one by now. What could not be set stays stale.
-    async fn pass(&self) {
-        let stale = self.redraw();
-        let sent = stale.into_iter().map(|(sandbox_id, filter)| async move {
-            let result = self.runtime.set_filter(&sandbox_id, &filter).await;
-            let mut guard = self.state.lock();
-            let state = &mut *guard;
-            // It may have ended meanwhile.
-            let Some(joined) = state.tasks.get_mut(&sandbox_id) else { return };
-            match result {
-                Ok(()) => {
-                    joined.failed = None;
-                    state.stale.remove(&sandbox_id);
-                    state.set.insert(sandbox_id, filter);
-                }
-                Err(error) => {
-                    warn!(%error, "a sandbox has an old filter; trying again");
-                    joined.failed = Some(error);
-                    // What it has now is not known.
-                    state.set.remove(&sandbox_id);
-                }
-            }
-        });
-        futures::stream::iter(sent).for_each_concurrent(AT_ONCE, |sent| sent).await;
-    }
-
-    /// Draws the filters anew, and answers those that are not set yet.
-    fn redraw(&self) -> Vec<(String, Arc<Filter>)> {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        for (groups, list) in &mut state.lists {
-            let filter = self.vpc.filter(groups, &state.members);
-            if filter != *list.filter {
-                list.filter = Arc::new(filter);
-                state.stale.extend(list.sandboxes.iter().cloned());
-            }
+    /// One attempt at the filter of a sandbox, as it is when its turn comes.
+    async fn attempt(&self, sandbox_id: String, failed: bool) {
+        if failed {
+            self.clock.sleep(RETRY).await;
         }
-        let (set, tasks, lists) = (&state.set, &state.tasks, &state.lists);
-        let mut unset = Vec::new();
-        state.stale.retain(|sandbox_id| {
-            let list = tasks.get(sandbox_id).and_then(|joined| lists.get(&joined.groups));
-            let Some(list) = list.filter(|list| set.get(sandbox_id) != Some(&list.filter)) else {
-                return false;
-            };
-            unset.push((sandbox_id.clone(), Arc::clone(&list.filter)));
-            true
+        // Neither is ever closed, so a permit always comes.
+        let _permit = self.lanes[usize::from(failed)].acquire().await;
+        let Some(attempt) = self.wanted.lock().attempt(&sandbox_id) else { return };
+        let set = self.runtime.set_filter(&sandbox_id, &attempt.filter);
+        let result = self.clock.timeout(BOUND, set).await.unwrap_or_else(|elapsed| {
+            Err(Error::Failed {
+                attempted: format!("set the filter of the sandbox {sandbox_id}"),
+                reason: elapsed.to_string(),
+            })
         });
-        unset
+        let error = result.as_ref().err().map(ToString::to_string);
+        let news = self.wanted.lock().attempted(&sandbox_id, attempt, result);
+        self.progress.send_modify(|progress| *progress += 1);
+        match error {
+            Some(error) if news => {
+                warn!(%sandbox_id, error, "could not update the packet filter of a sandbox; retrying every {RETRY:?}");
+            }
+            Some(error) => debug!(%sandbox_id, error, "could not update the packet filter of a sandbox"),
+            None if failed => info!(%sandbox_id, "updated the packet filter of a sandbox after a retry"),
+            None => {}
+        }
     }
 }

@@ -1,6 +1,20 @@
 //! The network of tasks: the addresses of each subnet, sandboxes made ahead and claimed, packet filters, published ports.
+//!
+//! ```text
+//! pool ── the idle sandboxes          claims ── what tasks are promised and get
+//!   └── draft, removal: the ends of a sandbox's life      observe ── the full pass
+//! subnet ── one subnet's numbers, pure       wanted ── which filter each sandbox is to have, pure
+//! filters ── carries the filters to the sandboxes       ports ── published on the host
+//! ```
 
+mod claims;
+mod draft;
 pub(in crate::engine) mod filters;
+mod observe;
 pub(in crate::engine) mod pool;
 pub(in crate::engine) mod ports;
-mod room;
+mod removal;
+mod subnet;
+mod wanted;
+
+pub(in crate::engine) use draft::Draft;

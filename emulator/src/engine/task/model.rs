@@ -160,6 +160,9 @@ pub struct Attachment {
     pub mac_address: Option<String>,
     pub private_dns_name: Option<String>,
     pub private_ipv4_address: Option<Ipv4Addr>,
+    /// Sandboxes that were lost before anything ran in them.
+    #[serde(default)]
+    pub replaced: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -56,6 +56,10 @@ pub enum Event {
         container: usize,
         reason: String,
     },
+    /// The sandbox of this id does not run any more.
+    SandboxLost {
+        sandbox_id: String,
+    },
     /// Somebody wants the task to stop.
     Stop {
         code: StopCode,
@@ -191,6 +195,7 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
                 container.reason = Some(reason.clone());
             }
         }
+        Event::SandboxLost { sandbox_id } => sandbox_lost(task, sandbox_id, now),
         Event::Stop { code, reason } => {
             if !task.is_stopped() {
                 stop(task, *code, reason, now);
@@ -218,6 +223,35 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
         Event::Tick => {}
     }
     Ok(())
+}
+
+/// The sandboxes that a task may lose before anything ran in it and take another one in their place. More are no accident.
+const REPLACEMENTS: u32 = 3;
+
+/// A task in which nothing has run yet goes on with another sandbox: that one's loss is not its fault. Any other stops,
+/// for its containers have no network any more.
+fn sandbox_lost(task: &mut Task, sandbox_id: &str, now: Timestamp) {
+    let its_own = task.attachment.sandbox_id.as_deref() == Some(sandbox_id);
+    if !its_own || task.desired_status == Desired::Stopped {
+        return;
+    }
+    let ran = task.containers.iter().any(|container| container.started_at.is_some());
+    if ran || task.attachment.replaced >= REPLACEMENTS {
+        return stop(task, StopCode::InfrastructureHealth, reason::SANDBOX_LOST, now);
+    }
+    // Containers that were created belong to the old network namespace: they are created again.
+    for container in &mut task.containers {
+        container.container_id = None;
+        container.runtime_id = None;
+    }
+    let attachment = &mut task.attachment;
+    attachment.replaced += 1;
+    attachment.status = AttachmentStatus::Precreated;
+    attachment.sandbox_id = None;
+    attachment.network_interface_id = None;
+    attachment.mac_address = None;
+    attachment.private_dns_name = None;
+    attachment.private_ipv4_address = None;
 }
 
 fn container_of(event: &Event) -> Option<usize> {

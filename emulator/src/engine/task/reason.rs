@@ -15,7 +15,7 @@ pub const LOST: &str = "InternalError: The container is no longer known to the c
 /// The data directory is a copy, and the task runs under the original.
 pub const COPIED: &str = "InternalError: The data directory was copied from one whose instance runs the task";
 
-/// The task's network namespace vanished while nobody watched.
+/// The task's network namespace is gone.
 pub const SANDBOX_LOST: &str = "InternalError: The network interface of the task is no longer there";
 
 /// The log group of a container is not there, and it does not ask for it to be made.
@@ -90,9 +90,11 @@ pub fn left_behind(stopped: &str, left: &str) -> String {
     if stopped.is_empty() { left } else { format!("{stopped} ({left})") }
 }
 
-/// No sandbox could be made for the task.
+/// No sandbox could be made for the task: with the whole chain of causes.
 pub fn cannot_provision(error: &dyn std::error::Error) -> String {
-    format!("ResourceInitializationError: failed to configure ENI: {error}")
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    format!("ResourceInitializationError: failed to configure ENI: {}", causes.join(": "))
 }
 
 /// A dependency can never reach its condition.

@@ -215,7 +215,8 @@ async fn a_shutdown_before_the_engine_is_ready_leaves_no_idle_sandbox() {
         soon("the shutdown", world.engine.shutdown()).await.expect("nothing is left");
         let inventory = world.runtime.inventory().await.expect("an inventory");
         let left: &[String] = if ephemeral { &[] } else { &[sandbox_id] };
-        assert_eq!(inventory.sandboxes, left, "ephemeral: {ephemeral}");
+        let ids: Vec<String> = inventory.sandboxes.iter().map(|sandbox| sandbox.sandbox_id.clone()).collect();
+        assert_eq!(ids, left, "ephemeral: {ephemeral}");
         assert_eq!(inventory.containers.is_empty(), ephemeral);
     }
 }

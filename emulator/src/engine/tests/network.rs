@@ -13,11 +13,11 @@ use crate::engine::vpc::{
 };
 use crate::runtime::{Block, Filter, Runtime as _, SandboxSpec};
 
-const SERVER: &str = "sg-0000000000000000e";
+pub(super) const SERVER: &str = "sg-0000000000000000e";
 const CLIENT: &str = "sg-0000000000000000f";
 
 /// A VPC with a group whose members let in those of another.
-fn described(cidr: &str) -> Vpc {
+pub(super) fn described(cidr: &str) -> Vpc {
     let mut vpc = Vpc::builtin(cidr.parse().expect("a CIDR block"), true);
     let from_client = Permission {
         protocol: Protocol::Tcp,
@@ -35,11 +35,11 @@ fn described(cidr: &str) -> Vpc {
     vpc
 }
 
-fn given(vpc: Vpc) -> Choice {
+pub(super) fn given(vpc: Vpc) -> Choice {
     Choice::Given(Box::new(vpc))
 }
 
-fn in_group(vpc: &Vpc, group: &str) -> Order {
+pub(super) fn in_group(vpc: &Vpc, group: &str) -> Order {
     order_of(Template {
         subnets: vec![vpc.subnets[0].subnet_id.clone()],
         security_groups: vec![group.to_owned()],
@@ -53,7 +53,7 @@ impl World {
         self.running(&ran.tasks[0].arn).await
     }
 
-    async fn end(&self, task: &Task) {
+    pub(super) async fn end(&self, task: &Task) {
         let stop = self.engine.stop(&task.arn, StopCode::UserInitiated, String::new());
         stop.await.expect("it is told");
         self.stopped(&task.arn).await;
@@ -213,7 +213,7 @@ async fn a_vpc_described_otherwise_at_the_next_start_keeps_its_tasks_and_drops_i
     let sandboxes = world.runtime.inventory().await.expect("an inventory").sandboxes;
     let elsewhere = sandboxes
         .iter()
-        .filter_map(|id| world.runtime.sandbox(id))
+        .filter_map(|sandbox| world.runtime.sandbox(&sandbox.sandbox_id))
         .filter(|sandbox| sandbox.address.is_none_or(|address| !block.contains(&address)));
     assert_eq!(elsewhere.count(), 1, "the running task's");
     world.end(&task).await;

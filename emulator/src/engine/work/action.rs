@@ -151,7 +151,8 @@ impl Work {
                         container_id
                     }
                     Err(error) => {
-                        return failed(events, Some(container), &error, reason::cannot_create(&error));
+                        let reason = reason::cannot_create(&error);
+                        return self.not_started(events, container, None, &error, reason).await;
                     }
                 }
             }
@@ -161,14 +162,16 @@ impl Work {
         if let Some(sandbox_id) = &self.task.attachment.sandbox_id {
             let filters_ready = async { self.context.pool().await.filters().ready(sandbox_id).await };
             if let Err(error) = self.bounded(FILTERS, "set the packet filters", filters_ready).await {
-                return failed(events, Some(container), &error, reason::cannot_provision(&error));
+                let reason = reason::cannot_provision(&error);
+                return self.not_started(events, container, Some(&container_id), &error, reason).await;
             }
         }
         let before = self.context.clock.now();
         if let Err(error) =
             self.bounded(CALL, "start the container", runtime.start_container(&container_id)).await
         {
-            return failed(events, Some(container), &error, reason::cannot_start(&error));
+            let reason = reason::cannot_start(&error);
+            return self.not_started(events, container, Some(&container_id), &error, reason).await;
         }
         // When it started by the engine's clock, to tell its exit from one of an earlier run.
         let known = &self.task.containers[container];
@@ -181,6 +184,33 @@ impl Work {
             }
         }
         Outcome::Happened(events)
+    }
+
+    /// A start has failed after `events`. If the task's sandbox is lost, that is not the container's fault; `created` is the
+    /// container, if there is one: it belongs to the network namespace that is gone.
+    async fn not_started(
+        &self,
+        events: Vec<Event>,
+        container: usize,
+        created: Option<&str>,
+        error: &runtime::Error,
+        reason: String,
+    ) -> Outcome {
+        let pool = self.context.pool().await;
+        let Some(sandbox_id) = &self.task.attachment.sandbox_id else {
+            return failed(events, Some(container), error, reason);
+        };
+        let runs = self.context.clock.timeout(LOOK, pool.sandbox_runs(sandbox_id)).await;
+        if runs.unwrap_or(true) {
+            return failed(events, Some(container), error, reason);
+        }
+        if let Some(container_id) = created {
+            let removed = self.context.runtime.remove_container(container_id);
+            if let Err(error) = self.bounded(CALL, "remove the container", removed).await {
+                return Outcome::Failed { events, reason: error.to_string() };
+            }
+        }
+        Outcome::Happened(vec![Event::SandboxLost { sandbox_id: sandbox_id.clone() }])
     }
 
     async fn stop(&self, container: usize) -> Outcome {

@@ -4,6 +4,8 @@
 //! was idle, a container that was made after its caller had stopped waiting. It runs once after the start, after each gap in
 //! the events, and every minute.
 
+use tracing::warn;
+
 use super::mailbox::Message;
 use super::observation::ByTask;
 use super::strangers;
@@ -12,9 +14,7 @@ use crate::runtime;
 
 /// One audit. Nothing is done while the engine is not ready: the start makes one of its own.
 pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Error> {
-    if context.pool_now().is_none() {
-        return Ok(());
-    }
+    let Some(pool) = context.pool_now() else { return Ok(()) };
     // Before the inventory is taken: what comes to be meanwhile is not in it.
     let tasks = context.registry.live();
     let inventory = context.inventory().await?;
@@ -29,5 +29,11 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
         }
     }
     strangers::remove_of_tasks(context, &inventory).await;
+    if let Err(error) = pool.observe(&inventory).await {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "could not compare the sandboxes with those that run; the next audit does"
+        );
+    }
     Ok(())
 }

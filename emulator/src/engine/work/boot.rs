@@ -5,8 +5,6 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use tracing::info;
-
 use super::observation::{ByTask, Observation};
 use super::strangers;
 use crate::clock::Elapsed;
@@ -14,7 +12,7 @@ use crate::engine::context::Context;
 use crate::engine::network::pool::Pool;
 use crate::engine::task::Task;
 use crate::engine::vpc::{self, Vpc};
-use crate::runtime::{self, Cidr, Inventory, Network, NetworkSpec};
+use crate::runtime::{self, Cidr, Network, NetworkSpec};
 use crate::store::{self, meta, sandboxes};
 
 /// The VPC's block, once it is chosen.
@@ -54,14 +52,23 @@ pub(in crate::engine) async fn boot(context: &Context) -> Result<Booted, Error> 
     strangers::remove_of_tasks(context, &inventory).await;
     strangers::remove_sandboxes(context, &sandboxes, &inventory).await;
     let (vpc, network) = vpc(context).await?;
-    let pool = adopt_sandboxes(context, vpc, network, &inventory).await?;
+    let pool = Pool::new(
+        context.store.clone(),
+        Arc::clone(&context.runtime),
+        context.clock.clone(),
+        vpc,
+        network,
+        &context.options,
+    );
+    pool.adopt().await.map_err(Error::Store)?;
     for task in &tasks {
-        if task.attachment.sandbox_id.is_none() {
+        match task.attachment.sandbox_id {
+            Some(_) => pool.join(task),
             // It was accepted once; a full subnet would show at its claim.
-            let _ = pool.promise(&pool.subnet_of(task));
+            None => pool.promise_anyway(&pool.subnet_of(task)),
         }
-        pool.join(task);
     }
+    pool.observe(&inventory).await.map_err(Error::Store)?;
     let by_task = ByTask::new(&inventory);
     let observations = tasks.into_iter().map(|task| {
         let observation = by_task.of(&task);
@@ -158,37 +165,4 @@ async fn forget(context: &Context, sandbox_ids: Vec<String>) -> Result<(), Error
         })
         .await
         .map_err(Error::Store)
-}
-
-/// Counts the sandboxes that still run, and forgets the rows of idle ones that do not.
-async fn adopt_sandboxes(
-    context: &Context,
-    vpc: Vpc,
-    network: String,
-    inventory: &Inventory,
-) -> Result<Pool, Error> {
-    let pool = Pool::new(
-        context.store.clone(),
-        Arc::clone(&context.runtime),
-        context.clock.clone(),
-        vpc,
-        network,
-        &context.options,
-    );
-    let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
-    let (mut adopted, mut gone) = (0, Vec::new());
-    for row in rows {
-        let runs = inventory.sandboxes.contains(&row.sandbox_id);
-        if runs || row.state != sandboxes::State::Idle {
-            pool.adopt(&row);
-            adopted += 1;
-        } else {
-            gone.push(row.sandbox_id);
-        }
-    }
-    if adopted > 0 {
-        info!(sandboxes = adopted, "adopted");
-    }
-    forget(context, gone).await?;
-    Ok(pool)
 }

@@ -37,6 +37,7 @@ pub(in crate::engine) async fn remove_all(context: &Context) -> Result<(), Error
     // Made, and not committed when the engine was halted.
     let inventory = context.inventory().await.map_err(Error::Inventory);
     let without_row = inventory.iter().flat_map(|inventory| &inventory.sandboxes);
+    let without_row = without_row.map(|sandbox| &sandbox.sandbox_id);
     idle.extend(without_row.filter(|sandbox_id| !known.contains(*sandbox_id)).cloned());
 
     let removals = idle.into_iter().map(|sandbox_id| async move { remove(context, &sandbox_id).await });

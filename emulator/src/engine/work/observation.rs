@@ -3,10 +3,10 @@
 //! An inventory is old as soon as it is there: a container that was made since is not in it, and one that was started again
 //! is in it as it was before. So it says something only of what has not changed since before it was taken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::seen::{runtime_id, seen};
-use crate::engine::task::{Container, ContainerStatus, Event, Health, StopCode, Task, reason};
+use crate::engine::task::{Container, ContainerStatus, Event, Health, Task};
 use crate::runtime::{Inventory, Observed, State};
 
 /// One task in an inventory.
@@ -31,7 +31,7 @@ struct Before {
 #[derive(Debug)]
 pub(in crate::engine) struct ByTask<'i> {
     containers: HashMap<&'i str, Vec<&'i Observed>>,
-    inventory: &'i Inventory,
+    sandboxes: HashSet<&'i str>,
 }
 
 impl<'i> ByTask<'i> {
@@ -40,13 +40,14 @@ impl<'i> ByTask<'i> {
         for container in &inventory.containers {
             containers.entry(container.task_id.as_str()).or_default().push(container);
         }
-        Self { containers, inventory }
+        let running = inventory.sandboxes.iter().filter(|sandbox| sandbox.running);
+        Self { containers, sandboxes: running.map(|sandbox| sandbox.sandbox_id.as_str()).collect() }
     }
 
     /// What it says of `task`, as that was before the inventory was taken.
     pub(in crate::engine) fn of(&self, task: &Task) -> Observation {
         let observed = self.containers.get(task.id.as_str()).into_iter().flatten();
-        let lost = |sandbox_id: &&String| !self.inventory.sandboxes.contains(sandbox_id);
+        let lost = |sandbox_id: &&String| !self.sandboxes.contains(sandbox_id.as_str());
         Observation {
             observed: observed.map(|observed| Observed::clone(observed)).collect(),
             before: task.containers.iter().map(Before::of).collect(),
@@ -72,11 +73,10 @@ impl Observation {
                 self.of_container(task, index, &mut events);
             }
         }
-        if self.lost_sandbox.is_some() && self.lost_sandbox == task.attachment.sandbox_id {
-            events.push(Event::Stop {
-                code: StopCode::InfrastructureHealth,
-                reason: reason::SANDBOX_LOST.to_owned(),
-            });
+        if let Some(sandbox_id) = self.lost_sandbox.clone()
+            && task.attachment.sandbox_id.as_ref() == Some(&sandbox_id)
+        {
+            events.push(Event::SandboxLost { sandbox_id });
         }
         events
     }

@@ -37,7 +37,8 @@ pub(in crate::engine) async fn remove_sandboxes(
     known: &HashSet<String>,
     inventory: &Inventory,
 ) {
-    let sandboxes = inventory.sandboxes.iter().filter(|sandbox_id| !known.contains(*sandbox_id));
+    let sandboxes = inventory.sandboxes.iter().map(|sandbox| &sandbox.sandbox_id);
+    let sandboxes = sandboxes.filter(|sandbox_id| !known.contains(*sandbox_id));
     remove_all(sandboxes.map(|id| ("sandbox", id, context.runtime.remove_sandbox(id)))).await;
 }
 

@@ -8,7 +8,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOption
 
 use super::client::failed;
 use super::limits::cgroup_instances;
-use super::names::{DATA_DIR, HOST, INSTANCE, Instance, this_host};
+use super::names::{DATA_DIR, HOST, INSTANCE, Instance, is_id, this_host};
 use crate::runtime::Error;
 
 /// An instance and the names of what it has, such as `container neargate-1a2b3c4d-…`.
@@ -18,7 +18,7 @@ pub(crate) struct Resident {
     pub(crate) holdings: Vec<String>,
 }
 
-/// In the order of their ids. What is left of a cgroup alone belongs to an instance without a data directory.
+/// In the order of their ids. Of an instance of which only cgroups are left, the data directory is not known: it is empty.
 pub(crate) async fn take(docker: &Docker, host: &str) -> Result<Vec<Resident>, Error> {
     let mut residents = BTreeMap::new();
     let ours = || HashMap::from([("label".to_owned(), vec![INSTANCE.to_owned()])]);
@@ -57,6 +57,10 @@ pub(crate) async fn take(docker: &Docker, host: &str) -> Result<Vec<Resident>, E
 
 fn count(residents: &mut BTreeMap<String, Resident>, labels: &HashMap<String, String>, holding: String) {
     let Some(id) = labels.get(INSTANCE) else { return };
+    if !is_id(id) {
+        tracing::warn!(holding, id, "ignored an object whose label is no instance id");
+        return;
+    }
     let resident = residents.entry(id.clone()).or_insert_with(|| Resident {
         instance: Instance {
             id: id.clone(),

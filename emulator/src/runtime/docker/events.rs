@@ -22,7 +22,7 @@ use futures::{FutureExt, StreamExt};
 
 use super::Inner;
 use super::client::reason;
-use super::names::CONTAINER;
+use super::names::{CONTAINER, SANDBOX, is_id};
 use super::oom;
 use crate::clock::Timestamp;
 use crate::runtime::{Event, Exit};
@@ -127,6 +127,7 @@ impl Watcher {
         let at = Timestamp(at / 1_000_000);
         let container_id = happened.container_id;
         let event = match happened.what {
+            What::SandboxExited(sandbox_id) => Event::SandboxExited { sandbox_id },
             What::Started => Event::Started { container_id, at },
             What::Health(healthy) => Event::Health { container_id, healthy },
             What::Killed => {
@@ -175,7 +176,7 @@ impl Inner {
     }
 }
 
-/// An event of a task's container that the runtime looks at.
+/// An event of a container that the runtime looks at.
 #[derive(Debug, PartialEq, Eq)]
 struct Happened {
     container_id: String,
@@ -190,15 +191,21 @@ enum What {
     Killed,
     Exited(i64),
     Removed,
+    /// It is not a task's container but the sandbox of this id.
+    SandboxExited(String),
 }
 
 impl Happened {
-    /// `None` for sandboxes, other signals, and health checks that have not decided.
+    /// `None` for other signals, health checks that have not decided, and all of a sandbox but its end.
     fn of(message: &EventMessage) -> Option<Self> {
         let actor = message.actor.as_ref()?;
         let attributes = actor.attributes.as_ref()?;
-        attributes.get(CONTAINER)?;
+        let of_sandbox = !attributes.contains_key(CONTAINER);
         let what = match message.action.as_deref()? {
+            "die" if of_sandbox => {
+                What::SandboxExited(attributes.get(SANDBOX).filter(|id| is_id(id))?.clone())
+            }
+            _ if of_sandbox => return None,
             "start" => What::Started,
             "health_status: healthy" => What::Health(true),
             "health_status: unhealthy" => What::Health(false),
@@ -244,7 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_says_nothing() {
-        assert_eq!(happened("die", &[("neargate.sandbox", "s1"), ("exitCode", "0")]), None);
+    fn of_a_sandbox_only_its_end_is_news() {
+        let sandbox = |action, id| happened(action, &[(SANDBOX, id), ("exitCode", "137"), ("signal", "9")]);
+        let id = "0123456789abcdef0123456789abcdef";
+        assert_eq!(sandbox("die", id), Some(What::SandboxExited(id.to_owned())));
+        assert_eq!(sandbox("kill", id), None);
+        assert_eq!(sandbox("start", id), None);
+        assert_eq!(sandbox("die", "../etc"), None);
     }
 }

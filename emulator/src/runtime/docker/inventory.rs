@@ -8,8 +8,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
 use super::client::failed;
-use super::names::{CONTAINER, SANDBOX, is_task_id};
-use crate::runtime::{Error, Inventory};
+use super::names::{CONTAINER, SANDBOX, is_id};
+use crate::runtime::{Error, Inventory, ObservedSandbox};
 
 /// Requests at once: the engine works on each with a thread of its own.
 const AT_ONCE: usize = 8;
@@ -24,38 +24,58 @@ impl Inner {
 
         let mut tasks: BTreeSet<String> = self.task_cgroups().await?.into_iter().collect();
         tasks.extend(self.list_volumes(&[]).await?.into_iter().filter_map(|(_, task)| task));
-        // Labels and names that somebody else may have written: they become paths.
-        tasks.retain(|task| is_task_id(task));
+        tasks.retain(|task_id| {
+            let valid = is_id(task_id);
+            if !valid {
+                tracing::warn!(task_id, "ignored a volume or cgroup whose label is no task id");
+            }
+            valid
+        });
         Ok(Inventory {
             containers: containers.into_iter().flatten().collect(),
-            sandboxes: listed
-                .iter()
-                .filter(|container| container.state == Some(ContainerSummaryStateEnum::RUNNING))
-                .filter_map(sandbox)
-                .collect(),
+            sandboxes: listed.iter().filter_map(sandbox).collect(),
             tasks: tasks.into_iter().collect(),
         })
     }
 
     pub(crate) async fn remove_everything(&self) -> Result<(), Error> {
-        let listed = self.list_containers().await?;
+        self.remove_all().await.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Removes all that can be removed of this instance: what cannot is no reason to leave the rest. Returns why the rest
+    /// could not be removed.
+    pub(crate) async fn remove_all(&self) -> Vec<Error> {
+        let mut failures = Vec::new();
         // The containers before the sandboxes that they joined.
-        let (of_tasks, others): (Vec<_>, Vec<_>) =
-            listed.into_iter().partition(|container| label(container, CONTAINER).is_some());
-        for containers in [of_tasks, others] {
-            let ids: Vec<String> = containers.iter().filter_map(id).collect();
-            let removals = ids.into_iter().map(|id| async move { self.remove_container(&id).await });
-            stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        match self.list_containers().await {
+            Ok(listed) => {
+                let (of_tasks, others): (Vec<_>, Vec<_>) =
+                    listed.into_iter().partition(|container| label(container, CONTAINER).is_some());
+                for containers in [of_tasks, others] {
+                    let ids: Vec<String> = containers.iter().filter_map(id).collect();
+                    let removals = ids.into_iter().map(|id| async move { self.remove_container(&id).await });
+                    let removed: Vec<_> = stream::iter(removals).buffer_unordered(AT_ONCE).collect().await;
+                    failures.extend(removed.into_iter().filter_map(Result::err));
+                }
+            }
+            Err(error) => failures.push(error),
         }
-        self.remove_volumes(&[]).await?;
-        for task in self.task_cgroups().await? {
-            self.release_cgroup(&task).await?;
+        failures.extend(self.remove_volumes(&[]).await);
+        match self.task_cgroups().await {
+            Ok(tasks) => {
+                for task in tasks {
+                    failures.extend(self.release_cgroup(&task).await.err());
+                }
+            }
+            Err(error) => failures.push(error),
         }
-        self.limits.remove().await.map_err(|error| Error::Failed {
+        let removed = self.limits.remove().await.map_err(|error| Error::Failed {
             attempted: "remove the instance's cgroup".to_owned(),
             reason: error.to_string(),
-        })?;
-        self.remove_networks().await
+        });
+        failures.extend(removed.err());
+        failures.extend(self.remove_networks().await);
+        failures
     }
 
     pub(super) async fn release_cgroup(&self, task_id: &str) -> Result<(), Error> {
@@ -87,7 +107,38 @@ fn label<'a>(container: &'a ContainerSummary, key: &str) -> Option<&'a String> {
     container.labels.as_ref().and_then(|labels: &HashMap<String, String>| labels.get(key))
 }
 
-/// The id of a sandbox; `None` for a container that joined one.
-fn sandbox(container: &ContainerSummary) -> Option<String> {
-    label(container, SANDBOX).filter(|_| label(container, CONTAINER).is_none()).cloned()
+/// A sandbox; `None` for a container that joined one, and for one whose label is no id.
+fn sandbox(container: &ContainerSummary) -> Option<ObservedSandbox> {
+    let sandbox_id = label(container, SANDBOX).filter(|_| label(container, CONTAINER).is_none())?;
+    if !is_id(sandbox_id) {
+        tracing::warn!(container = ?container.names, sandbox_id, "ignored a container whose label is no sandbox id");
+        return None;
+    }
+    let running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
+    Some(ObservedSandbox { sandbox_id: sandbox_id.clone(), running })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_is_told_by_labels_that_hold_ids() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let of = |labels: &[(&str, &str)], state| {
+            let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            sandbox(&ContainerSummary {
+                labels: Some(labels),
+                state: Some(state),
+                ..ContainerSummary::default()
+            })
+        };
+        let seen = |running| Some(ObservedSandbox { sandbox_id: id.to_owned(), running });
+        assert_eq!(of(&[(SANDBOX, id)], ContainerSummaryStateEnum::RUNNING), seen(true));
+        for state in [ContainerSummaryStateEnum::CREATED, ContainerSummaryStateEnum::EXITED] {
+            assert_eq!(of(&[(SANDBOX, id)], state), seen(false), "{state:?}");
+        }
+        assert_eq!(of(&[(SANDBOX, id), (CONTAINER, "web")], ContainerSummaryStateEnum::RUNNING), None);
+        assert_eq!(of(&[(SANDBOX, "../../x")], ContainerSummaryStateEnum::RUNNING), None);
+    }
 }

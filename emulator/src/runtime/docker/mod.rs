@@ -229,6 +229,10 @@ impl super::Runtime for Runtime {
         removed
     }
 
+    async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error> {
+        self.0.sandbox_runs(sandbox_id).await
+    }
+
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
         let (inner, task) = (Arc::clone(&self.0), task.clone());
         self.whole("prepare a task", async move { inner.prepare_task(&task).await }).await
@@ -238,7 +242,7 @@ impl super::Runtime for Runtime {
         let containers = self.0.remove_containers_of(task_id).await;
         let volumes = self.0.remove_volumes(&[(names::TASK, task_id)]).await;
         let cgroup = self.0.release_cgroup(task_id).await;
-        containers.and(volumes).and(cgroup)
+        containers.and(volumes.into_iter().next().map_or(Ok(()), Err)).and(cgroup)
     }
 
     async fn resolve_image(&self, image: &str) -> Result<Image, Error> {

@@ -23,6 +23,12 @@ pub(crate) const PROTOCOL: &str = "neargate.protocol";
 /// The id of the VPC. On networks.
 pub(crate) const VPC: &str = "neargate.vpc";
 
+/// Whether a label's value is an id of ours: 32 hexadecimal digits. Labels can be forged by whoever may use the engine, and
+/// ids become names and paths.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// One Neargate on the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Instance {
@@ -30,11 +36,6 @@ pub(crate) struct Instance {
     pub(crate) data_dir: PathBuf,
     /// The name of the machine that `data_dir` is on.
     pub(crate) host: String,
-}
-
-/// Whether a label can be the id of a task: 32 hexadecimal digits, and so a safe part of a path.
-pub(crate) fn is_task_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 impl Instance {
@@ -97,4 +98,22 @@ pub(crate) fn this_host() -> String {
 
 fn first(text: &str, length: usize) -> &str {
     text.get(..length).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_32_hexadecimal_digits() {
+        for (text, expected) in [
+            ("0123456789abcdef0123456789abcdef", true),
+            ("0123456789ABCDEF0123456789ABCDEF", false),
+            ("0123456789abcdef0123456789abcde", false),
+            ("../../../../../../../../../../..", false),
+            ("", false),
+        ] {
+            assert_eq!(is_id(text), expected, "{text:?}");
+        }
+    }
 }

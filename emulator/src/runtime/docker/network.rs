@@ -86,20 +86,31 @@ impl Inner {
         Ok(Network { name: name.to_owned(), cidr })
     }
 
-    /// Removes the instance's networks; whatever is still attached to one of them is detached.
-    pub(super) async fn remove_networks(&self) -> Result<(), Error> {
-        for network in self.list_networks(self.instance.filters(&[])).await? {
+    /// Removes the instance's networks, all that can be; what is still attached to one of them is detached. Returns why the
+    /// rest could not be removed.
+    pub(super) async fn remove_networks(&self) -> Vec<Error> {
+        let networks = match self.list_networks(self.instance.filters(&[])).await {
+            Ok(networks) => networks,
+            Err(error) => return vec![error],
+        };
+        let mut failures = Vec::new();
+        for network in networks {
             let Some(id) = network.id else { continue };
-            let attempted = || format!("remove the network {}", network.name.as_deref().unwrap_or(&id));
-            let mut removed = self.docker.remove_network(&id).await;
-            // 403: somebody's own container was connected to it.
-            if removed.as_ref().is_err_and(|error| status(error) == Some(403)) {
-                self.detach_all(&id).await.map_err(failed(&self.host, attempted()))?;
-                removed = self.docker.remove_network(&id).await;
-            }
-            unless(removed, &[404]).map_err(failed(&self.host, attempted()))?;
+            let attempted = format!("remove the network {}", network.name.as_deref().unwrap_or(&id));
+            let removed = self.remove_network(&id).await.map_err(failed(&self.host, attempted));
+            failures.extend(removed.err());
         }
-        Ok(())
+        failures
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<(), DockerError> {
+        let removed = self.docker.remove_network(id).await;
+        // 403: somebody's own container was connected to it.
+        if removed.as_ref().is_err_and(|error| status(error) == Some(403)) {
+            self.detach_all(id).await?;
+            return unless(self.docker.remove_network(id).await, &[404]).map(drop);
+        }
+        unless(removed, &[404]).map(drop)
     }
 
     async fn detach_all(&self, network: &str) -> Result<(), DockerError> {

@@ -11,7 +11,7 @@ use bollard::models::{
     HostConfig, HostConfigLogConfig, NetworkingConfig,
 };
 
-use super::client::{failed, reason, status};
+use super::client::{failed, reason, status, unless};
 use super::names::{PROTOCOL, SANDBOX};
 use super::program::{Program, line};
 use super::ulimits::Ceiling;
@@ -89,6 +89,13 @@ impl Inner {
     pub(super) async fn set_filter(&self, sandbox_id: &str, filter: &Filter) -> Result<(), Error> {
         let program = self.program(sandbox_id).await?;
         program.instruct("set the filter", &[program.filter(filter)]).await
+    }
+
+    pub(super) async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error> {
+        let name = self.instance.sandbox(sandbox_id);
+        let inspected = unless(self.docker.inspect_container(&name, None).await, &[404]);
+        let inspected = inspected.map_err(failed(&self.host, format!("look at the sandbox {name}")))?;
+        Ok(inspected.and_then(|sandbox| sandbox.state?.running).unwrap_or(false))
     }
 
     /// Loads the sandbox's image and runs it once without a network, its filter set.

@@ -26,16 +26,19 @@ impl Inner {
         }
     }
 
-    /// Removes the volumes of this instance that have all of `labels`: one that is held does not keep the rest.
-    pub(super) async fn remove_volumes(&self, labels: &[(&str, &str)]) -> Result<(), Error> {
-        let mut first_error = Ok(());
-        for (name, _) in self.list_volumes(labels).await? {
+    /// Removes the volumes of this instance that have all of `labels`: all that can be. Returns why the rest could not.
+    pub(super) async fn remove_volumes(&self, labels: &[(&str, &str)]) -> Vec<Error> {
+        let volumes = match self.list_volumes(labels).await {
+            Ok(volumes) => volumes,
+            Err(error) => return vec![error],
+        };
+        let mut failures = Vec::new();
+        for (name, _) in volumes {
             let removed = self.docker.remove_volume(&name, None::<RemoveVolumeOptions>).await;
-            let removed = unless(removed, &[404]).map(drop);
-            first_error = first_error
-                .and_then(|()| removed.map_err(failed(&self.host, format!("remove the volume {name}"))));
+            let removed = unless(removed, &[404]);
+            failures.extend(removed.map_err(failed(&self.host, format!("remove the volume {name}"))).err());
         }
-        first_error
+        failures
     }
 
     /// Name and task of this instance's volumes that have all of `labels`.

@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod properties;
+mod sandbox;
 
 use std::net::Ipv4Addr;
 
@@ -84,6 +85,7 @@ fn task(specs: Vec<ContainerSpec>) -> Task {
             mac_address: None,
             private_dns_name: None,
             private_ipv4_address: None,
+            replaced: 0,
         },
         containers: specs
             .iter()

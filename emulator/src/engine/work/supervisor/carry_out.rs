@@ -11,7 +11,7 @@ impl Supervisor {
     /// Begins all that is planned and not yet under way.
     pub(super) async fn carry_out(&mut self) {
         if self.task.desired_status == Desired::Stopped {
-            self.abandon_pulls();
+            self.abandon_waits();
         }
         let mut again = true;
         while std::mem::take(&mut again) {
@@ -67,10 +67,10 @@ impl Supervisor {
         !self.in_flight.values().any(|(other, _)| busy(*other))
     }
 
-    /// A pull may take minutes, and nobody waits for it once the task is to stop.
-    fn abandon_pulls(&self) {
+    /// A pull or a new sandbox may take minutes, and is of no use to a task that is to stop.
+    fn abandon_waits(&self) {
         for (action, handle) in self.in_flight.values() {
-            if matches!(action, Action::Pull(_)) {
+            if matches!(action, Action::Pull(_) | Action::Claim) {
                 handle.abort();
             }
         }
@@ -110,8 +110,8 @@ impl Supervisor {
         let (before, now) = (Arc::clone(&self.task), self.context.clock.now());
         let connect = move |claim| next(&before, &Event::Connected(claim), now);
         let subnet_id = pool.subnet_of(&self.task);
-        let claimed = match self.made.clone() {
-            Some(row) => pool.keep(row, &self.task, connect).await.map(Some),
+        let claimed = match &mut self.made {
+            Some(draft) => pool.keep(draft, &self.task, connect).await.map(Some),
             None => pool.claim_idle(&subnet_id, &self.task, connect).await,
         };
         match claimed {

@@ -92,6 +92,13 @@ impl Supervisor {
             debug!(version = after.version, status = ?after.last_status, "task");
         }
         let before = std::mem::replace(&mut self.task, Arc::new(after));
+        if before.attachment.sandbox_id.is_some()
+            && self.task.attachment.sandbox_id.is_none()
+            && let Some(pool) = self.context.pool_now()
+        {
+            // Without a pool the engine is being halted, and the next start finds the sandbox.
+            pool.abandon(&before);
+        }
         self.context.publish(&self.task);
         for index in 0..self.task.containers.len() {
             let runs = |task: &Task| task.containers[index].last_status == ContainerStatus::Running;

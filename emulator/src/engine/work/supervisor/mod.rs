@@ -32,9 +32,10 @@ use super::observation::Observation;
 use super::retries::Retries;
 use crate::engine::context::Context;
 use crate::engine::ledger;
+use crate::engine::network::Draft;
 use crate::engine::network::pool::{self, Start};
 use crate::engine::task::{Action, Container, ContainerStatus, Desired, Event, Task, deadline};
-use crate::store::{self, sandboxes};
+use crate::store;
 use commit::{Backlog, Reply};
 
 /// Between two tries to read the task that is adopted.
@@ -44,7 +45,7 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 enum Done {
     /// The engine is ready: there is a pool to claim from.
     Ready,
-    Sandbox(Result<sandboxes::Row, pool::Error>),
+    Sandbox(Result<Draft, pool::Error>),
     Work(Outcome),
 }
 
@@ -73,7 +74,7 @@ pub(in crate::engine) struct Supervisor {
     followers: HashMap<usize, Follower>,
     backlog: Backlog,
     /// A sandbox that was made for the task and is not committed yet.
-    made: Option<sandboxes::Row>,
+    made: Option<Draft>,
     /// The task is released, which is not committed yet.
     released: Option<Released>,
     /// Held until the task runs, so that the pool's refill yields.

@@ -16,7 +16,7 @@ impl Supervisor {
         let Some((action, _)) = self.in_flight.remove(&id) else { return };
         match done.map(|(_, done)| done) {
             Ok(Done::Ready) => {}
-            Ok(Done::Sandbox(Ok(row))) => self.made = Some(row),
+            Ok(Done::Sandbox(Ok(draft))) => self.made = Some(draft),
             Ok(Done::Sandbox(Err(error))) => {
                 let reason = reason::cannot_provision(&error);
                 self.advance(vec![Event::StartFailed { container: None, reason }]).await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{CPU_PERIOD, attempted, bytes, cpu_quota, processes};
 use crate::clock::Clock;
-use crate::runtime::docker::names::is_task_id;
+use crate::runtime::docker::names::is_id;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
@@ -98,7 +98,7 @@ impl Tree {
     }
 
     pub(super) async fn release(&self, task_id: &str, clock: &Clock) -> io::Result<()> {
-        if !is_task_id(task_id) {
+        if !is_id(task_id) {
             let reason = format!("{task_id:?} is not the id of a task");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
@@ -152,18 +152,69 @@ impl Tree {
     }
 }
 
-/// The instances that have a cgroup on this machine: their ids, and the path from the root of a hierarchy.
+/// The folder of all instances' cgroups, and systemd's of the slices that are below `neargate.slice`.
+const FOLDERS: [&str; 2] = ["neargate", "neargate.slice"];
+
+/// The instances that have a cgroup on this machine: their ids, and the path from the root of a hierarchy. Those with
+/// processes in it are at work, with whatever engine.
 pub(crate) fn instances() -> BTreeSet<(String, String)> {
+    let mounts = mounts();
+    let pairs = mounts.iter().flat_map(|mount| FOLDERS.map(|folder| (mount, folder)));
+    pairs
+        .flat_map(|(mount, folder)| {
+            let names = children(&mount.join(folder)).unwrap_or_default();
+            names.into_iter().filter_map(move |name| Some((instance_of(&name)?, format!("/{folder}/{name}"))))
+        })
+        .collect()
+}
+
+/// Whether a process runs in a cgroup of the instance.
+pub(crate) fn has_processes(instance: &str) -> bool {
+    let paths = instances().into_iter().filter(|(id, _)| id == instance).map(|(_, path)| path);
+    let paths: Vec<String> = paths.collect();
+    mounts().iter().any(|mount| paths.iter().any(|path| populated(&mount.join(path.trim_start_matches('/')))))
+}
+
+/// Removes the folders of an instance in every hierarchy, whichever driver the engine has now.
+pub(super) async fn remove_all(instance: &str) -> io::Result<()> {
+    let layout = |version| Layout::find(version, &std::fs::read_to_string("/proc/self/mountinfo").ok()?);
+    for layout in [1, 2].into_iter().filter_map(layout) {
+        let tree = Tree { root: Path::new("neargate").join(instance), layout };
+        if tree.all().iter().any(|mount| mount.join(&tree.root).exists()) {
+            for mount in tree.all() {
+                for task in children(&mount.join(&tree.root))? {
+                    tree.release(&task).await?;
+                }
+            }
+            tree.remove()?;
+        }
+    }
+    Ok(())
+}
+
+/// Where hierarchies are mounted.
+fn mounts() -> BTreeSet<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let layouts = [1, 2].into_iter().filter_map(|version| Layout::find(version, &mounts));
-    let directories = layouts.flat_map(|layout| match layout {
-        Layout::V1 { all, .. } => all,
-        Layout::V2 { mount } => vec![mount],
-    });
-    directories
-        .flat_map(|mount| children(&mount.join("neargate")).unwrap_or_default())
-        .map(|id| (id.clone(), format!("/neargate/{id}")))
+    layouts
+        .flat_map(|layout| match layout {
+            Layout::V1 { all, .. } => all,
+            Layout::V2 { mount } => vec![mount],
+        })
         .collect()
+}
+
+/// The instance of a folder `ID` or a slice `neargate-ID.slice`. Others' folders are not looked at.
+fn instance_of(name: &str) -> Option<String> {
+    let slice = name.strip_prefix("neargate-").and_then(|name| name.strip_suffix(".slice"));
+    let id = slice.unwrap_or(name);
+    is_id(id).then(|| id.to_owned())
+}
+
+fn populated(directory: &Path) -> bool {
+    let processes = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    let below = || children(directory).unwrap_or_default();
+    !processes.trim().is_empty() || below().iter().any(|child| populated(&directory.join(child)))
 }
 
 impl Layout {
@@ -316,6 +367,20 @@ mod tests {
     fn weights_are_runcs() {
         for (cpu, expected) in [(0, 1), (2, 1), (256, 10), (1024, 39), (16_384, 625)] {
             assert_eq!(weight(cpu), expected, "{cpu} units");
+        }
+    }
+
+    #[test]
+    fn folders_and_slices_of_instances_are_known_by_their_ids() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for (name, expected) in [
+            (id.to_owned(), Some(id)),
+            (format!("neargate-{id}.slice"), Some(id)),
+            (format!("neargate-{id}-{id}.slice"), None),
+            ("neargate-tests.slice".to_owned(), None),
+            ("..".to_owned(), None),
+        ] {
+            assert_eq!(instance_of(&name).as_deref(), expected, "{name}");
         }
     }
 }

@@ -15,7 +15,7 @@ use std::io;
 use super::facts::{Driver, Facts};
 use super::names::Instance;
 use crate::clock::Clock;
-pub(crate) use cgroupfs::instances as cgroup_instances;
+pub(crate) use cgroupfs::{has_processes, instances as cgroup_instances};
 
 use cgroupfs::Tree;
 use systemd::Slices;
@@ -136,6 +136,16 @@ impl Limits {
             Self::PerContainer { .. } => Ok(()),
         }
     }
+}
+
+/// Removes what an instance left of cgroups and slices, whichever driver the engine has now.
+pub(crate) async fn remove_left(instance: &str) -> io::Result<()> {
+    cgroupfs::remove_all(instance).await?;
+    let slices = |path: &str| path.starts_with("/neargate.slice/");
+    if cgroup_instances().iter().any(|(id, path)| id == instance && slices(path)) {
+        systemd::remove_all(instance).await?;
+    }
+    Ok(())
 }
 
 /// Prefixes an I/O error with what was attempted on which path or unit.

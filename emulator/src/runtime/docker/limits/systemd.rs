@@ -62,9 +62,26 @@ impl Slices {
         Ok(task_ids(&run("systemctl", &arguments).await?, &self.prefix))
     }
 
+    /// Removes the instance's slice with all in it, and the one above it if it was the last.
     pub(super) async fn remove(&self) -> io::Result<()> {
-        stop(&format!("{}.slice", self.prefix)).await
+        stop(&format!("{}.slice", self.prefix)).await?;
+        remove_parent().await
     }
+}
+
+/// Removes the slices of an instance, whichever driver the engine has now.
+pub(super) async fn remove_all(instance: &str) -> io::Result<()> {
+    Slices { prefix: format!("neargate-{instance}") }.remove().await
+}
+
+/// Stops `neargate.slice` if no slice is in it: systemd keeps an empty one for ever. A stop would end what is in it, so
+/// only the moment between this look and the stop is not covered: that of another instance's very first task.
+async fn remove_parent() -> io::Result<()> {
+    let arguments = ["list-units", "--type=slice", "--all", "--plain", "--no-legend", "neargate-*.slice"];
+    if run("systemctl", &arguments).await?.trim().is_empty() {
+        stop("neargate.slice").await?;
+    }
+    Ok(())
 }
 
 async fn stop(unit: &str) -> io::Result<()> {

@@ -1,11 +1,11 @@
-//! What is known of one subnet: its addresses, and how many sandboxes are idle, wanted and promised. Pure.
+//! The ledger of one subnet: its addresses, and how many sandboxes are idle, wanted and promised. Pure.
 
 use std::net::Ipv4Addr;
 
 use crate::engine::vpc::Addresses;
 
 #[derive(Debug)]
-pub(in crate::engine) struct Room {
+pub(in crate::engine) struct Ledger {
     addresses: Addresses,
     /// The runtime assigns the addresses; they are only counted here.
     assigned_elsewhere: bool,
@@ -19,10 +19,10 @@ pub(in crate::engine) struct Room {
     promised: usize,
 }
 
-/// The place of a sandbox in a subnet: its address, unless the runtime assigns that.
-pub(in crate::engine) type Place = Option<Ipv4Addr>;
+/// What a sandbox takes up in a subnet: its address, unless the runtime has yet to assign one.
+pub(in crate::engine) type Slot = Option<Ipv4Addr>;
 
-impl Room {
+impl Ledger {
     pub(in crate::engine) fn new(addresses: Addresses, assigned_elsewhere: bool, target: usize) -> Self {
         Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, target, promised: 0 }
     }
@@ -33,7 +33,7 @@ impl Room {
         self.idle += usize::from(idle);
     }
 
-    /// Addresses of sandboxes that are there or being made.
+    /// Addresses of sandboxes that exist or are being made.
     fn taken(&self) -> usize {
         self.addresses.used() + self.unassigned
     }
@@ -44,11 +44,16 @@ impl Room {
         self.addresses.capacity().saturating_sub(taken)
     }
 
-    /// Promises an address to a task; `false` where none is left.
+    /// Promises an address to a task; `false` if none is left.
     pub(in crate::engine) fn promise(&mut self) -> bool {
         let free = self.free() > 0;
         self.promised += usize::from(free);
         free
+    }
+
+    /// A task that was accepted needs an address, free or not: a subnet that is too full shows at the claim.
+    pub(in crate::engine) fn promise_anyway(&mut self) {
+        self.promised += 1;
     }
 
     pub(in crate::engine) fn release_promise(&mut self) {
@@ -61,8 +66,8 @@ impl Room {
         self.target = target;
     }
 
-    /// A place for one more sandbox.
-    pub(in crate::engine) fn take(&mut self) -> Option<Place> {
+    /// A slot for one more sandbox.
+    pub(in crate::engine) fn take(&mut self) -> Option<Slot> {
         if !self.assigned_elsewhere {
             return self.addresses.take().map(Some);
         }
@@ -71,39 +76,35 @@ impl Room {
         free.then_some(None)
     }
 
-    /// A place for an idle sandbox, where one is wanted. Addresses that are promised are left.
-    pub(in crate::engine) fn take_idle(&mut self) -> Option<Place> {
+    /// A slot for an idle sandbox, if one is wanted. Addresses that are promised are left.
+    pub(in crate::engine) fn take_idle(&mut self) -> Option<Slot> {
         let wanted = self.idle < self.target && self.taken() + self.promised < self.addresses.capacity();
-        let place = wanted.then(|| self.take()).flatten()?;
+        let slot = wanted.then(|| self.take()).flatten()?;
         self.idle += 1;
-        Some(place)
+        Some(slot)
     }
 
-    /// The sandbox for which the place was taken has this address.
-    pub(in crate::engine) fn made(&mut self, place: Place, address: Ipv4Addr) {
-        if place.is_none() {
+    /// The sandbox for which the slot was taken has this address.
+    pub(in crate::engine) fn made(&mut self, slot: Slot, address: Ipv4Addr) {
+        if slot.is_none() {
             self.unassigned = self.unassigned.saturating_sub(1);
             self.addresses.mark(address);
         }
     }
 
-    /// No sandbox came to be in this place.
-    pub(in crate::engine) fn not_made(&mut self, place: Place) {
-        match place {
+    /// Nothing is in the slot any more.
+    pub(in crate::engine) fn give_back(&mut self, slot: Slot) {
+        match slot {
             Some(address) => self.addresses.give_back(address),
             None => self.unassigned = self.unassigned.saturating_sub(1),
         }
-    }
-
-    pub(in crate::engine) fn give_back(&mut self, address: Ipv4Addr) {
-        self.addresses.give_back(address);
     }
 
     pub(in crate::engine) fn idle(&self) -> usize {
         self.idle
     }
 
-    /// An idle sandbox is claimed, gone, or did not come to be.
+    /// An idle sandbox is claimed, withdrawn, or could not be made.
     pub(in crate::engine) fn one_idle_less(&mut self) {
         self.idle = self.idle.saturating_sub(1);
     }

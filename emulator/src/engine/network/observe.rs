@@ -1,0 +1,164 @@
+//! The full pass over sandboxes: rows compared with what the runtime holds. At the start, after lost events, and
+//! periodically. Events make it fast, this makes it true.
+//!
+//! | row | on the runtime | then |
+//! | --- | --- | --- |
+//! | idle | does not run | withdrawn and removed |
+//! | of a live task | any | the audit of tasks tells it |
+//! | of no task that names it | any | deleted, the sandbox removed |
+//! | none | any | removed, unless it is being made |
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use tracing::{info, warn};
+
+use super::pool::Pool;
+use super::removal::Leaving;
+use crate::engine::task::Task;
+use crate::engine::work::record;
+use crate::runtime::Inventory;
+use crate::store::{self, SqliteConnection, sandboxes, tasks};
+
+/// Removals at the same time.
+const AT_ONCE: usize = 8;
+
+/// The bound of a look at one sandbox. An engine that answers needs milliseconds.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl Pool {
+    /// Counts the sandboxes that an earlier process left, before anything is claimed.
+    pub(in crate::engine) async fn adopt(&self) -> Result<(), store::Error> {
+        let rows = sandboxes::load_all(self.0.store.readers()).await?;
+        for row in &rows {
+            if let Ok(address) = row.address.parse() {
+                let idle = row.state == sandboxes::State::Idle;
+                self.with(&row.subnet_id, |ledger| ledger.adopt(address, idle));
+            }
+        }
+        if !rows.is_empty() {
+            info!(sandboxes = rows.len(), "adopted");
+        }
+        Ok(())
+    }
+
+    /// Makes the pool agree with what the runtime holds. `inventory` may be some moments old: what it seems to lack is
+    /// looked at again.
+    ///
+    /// # Errors
+    /// The store could not be read. What fails about one sandbox is logged, and the next pass finds it again.
+    pub(in crate::engine) async fn observe(&self, inventory: &Inventory) -> Result<(), store::Error> {
+        // In this order: a draft gets its row before it is no longer one.
+        let drafts = self.0.drafts.lock().clone();
+        let rows = sandboxes::load_all(self.0.store.readers()).await?;
+        let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
+        let running = inventory.sandboxes.iter().filter(|sandbox| sandbox.running);
+        let running: HashSet<&str> = running.map(|sandbox| sandbox.sandbox_id.as_str()).collect();
+        for row in &rows {
+            match &row.state {
+                sandboxes::State::Idle => {
+                    if !self.runs(&running, &row.sandbox_id).await {
+                        self.withdraw_dead(&row.sandbox_id).await;
+                    }
+                }
+                sandboxes::State::Claimed(_) => {
+                    if self.0.filters.task(&row.sandbox_id).is_none() {
+                        self.forget_unless_named(row).await;
+                    }
+                }
+            }
+        }
+        let ids = inventory.sandboxes.iter().map(|sandbox| sandbox.sandbox_id.as_str());
+        let strangers = ids.filter(|id| !known.contains(id) && !drafts.contains(*id));
+        let removals = strangers.map(|sandbox_id| async move {
+            info!(sandbox_id, "removing a sandbox that belongs to no task and not to the pool");
+            if let Err(error) = self.remove_now(sandbox_id).await {
+                warn!(sandbox_id, %error, "could not remove a leftover sandbox; the next full pass does");
+            }
+        });
+        stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
+        Ok(())
+    }
+
+    /// Whether the task's sandbox runs; it counts as running if the runtime cannot say.
+    pub(in crate::engine) async fn sandbox_runs(&self, sandbox_id: &str) -> bool {
+        self.runs(&HashSet::new(), sandbox_id).await
+    }
+
+    /// A sandbox has exited. If a task has it, that one's ARN; an idle one is withdrawn.
+    pub(in crate::engine) fn exited(&self, sandbox_id: &str) -> Option<String> {
+        let task_arn = self.0.filters.task(sandbox_id);
+        if task_arn.is_none() {
+            // The receiver lives in `self`.
+            let _ = self.0.exited.send(sandbox_id.to_owned());
+        }
+        task_arn
+    }
+
+    /// Whether the sandbox runs; one that the runtime cannot report on now is not given up.
+    async fn runs(&self, running: &HashSet<&str>, sandbox_id: &str) -> bool {
+        if running.contains(sandbox_id) {
+            return true;
+        }
+        let looked = self.0.clock.timeout(LOOK, self.0.runtime.sandbox_runs(sandbox_id)).await;
+        let unknown = match looked {
+            Ok(Ok(runs)) => return runs,
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        warn!(sandbox_id, error = unknown, "could not look at a sandbox; the next full pass does");
+        true
+    }
+
+    async fn withdraw_dead(&self, sandbox_id: &str) {
+        match self.withdraw(sandbox_id).await {
+            Ok(true) => info!(sandbox_id, "an idle sandbox did not run any more"),
+            Ok(false) => {}
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "could not withdraw the idle sandbox {sandbox_id}, which does not run; the next full pass does"
+            ),
+        }
+    }
+
+    /// Forgets and removes a claimed sandbox that its task does not name. A claim and its task are written together, so
+    /// the process died between the task's loss of it and this, or the task is gone.
+    async fn forget_unless_named(&self, row: &sandboxes::Row) {
+        let (store, pool, id) = (self.0.store.clone(), self.clone(), row.sandbox_id.clone());
+        let forgotten = self.finish(async move {
+            let row = store
+                .write(move |connection| Box::pin(async move { delete_unless_named(connection, &id).await }))
+                .await?;
+            if let Some(row) = &row {
+                // A removal that fails is retried.
+                let _ = pool.remove(Leaving::of(row)).await;
+            }
+            Ok::<bool, store::Error>(row.is_some())
+        });
+        let sandbox_id = &row.sandbox_id;
+        match forgotten.await {
+            Ok(true) => info!(sandbox_id, "removed a sandbox that its task does not name"),
+            Ok(false) => {}
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "could not look whose the sandbox {sandbox_id} is; the next full pass does"
+            ),
+        }
+    }
+}
+
+async fn delete_unless_named(
+    connection: &mut SqliteConnection,
+    sandbox_id: &str,
+) -> Result<Option<sandboxes::Row>, store::Error> {
+    let Some(row) = sandboxes::get(&mut *connection, sandbox_id).await? else { return Ok(None) };
+    let sandboxes::State::Claimed(task_arn) = &row.state else { return Ok(None) };
+    let names_it =
+        |task: &Task| !task.is_stopped() && task.attachment.sandbox_id.as_deref() == Some(sandbox_id);
+    match tasks::get(&mut *connection, task_arn).await? {
+        // One that cannot be read is not taken its sandbox away.
+        Some(task) if record::task(&task).map_or(true, |task| names_it(&task)) => Ok(None),
+        _ => sandboxes::delete(connection, sandbox_id).await,
+    }
+}

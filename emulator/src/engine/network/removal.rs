@@ -1,0 +1,107 @@
+//! The removal of sandboxes: retried until the runtime has done it, for only then is the address free.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use tracing::warn;
+
+use super::pool::Pool;
+use super::subnet::{Ledger, Slot};
+use crate::runtime::Error;
+use crate::store::sandboxes;
+
+/// Removals at the same time.
+const AT_ONCE: usize = 8;
+
+/// Between two attempts at removals that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The bound of an attempt. An engine that answers reports its own time-out before this one.
+const BOUND: Duration = Duration::from_secs(180);
+
+/// A sandbox that is no longer in the pool and no task's, and holds its slot until it is removed.
+#[derive(Debug)]
+pub(in crate::engine) struct Leaving {
+    pub(super) sandbox_id: String,
+    pub(super) subnet_id: String,
+    pub(super) slot: Slot,
+}
+
+impl Leaving {
+    pub(super) fn of(row: &sandboxes::Row) -> Self {
+        let sandboxes::Row { sandbox_id, subnet_id, address, .. } = row;
+        Self { sandbox_id: sandbox_id.clone(), subnet_id: subnet_id.clone(), slot: address.parse().ok() }
+    }
+}
+
+impl Pool {
+    /// Removes the sandbox now; if that fails, it is retried by [`Pool::removals`].
+    pub(super) async fn remove(&self, leaving: Leaving) -> Result<(), Error> {
+        let pool = self.clone();
+        self.finish(async move { pool.attempt_removal(leaving).await }).await
+    }
+
+    /// Not to be dropped halfway: the slot would stay taken.
+    async fn attempt_removal(&self, leaving: Leaving) -> Result<(), Error> {
+        let Leaving { sandbox_id, subnet_id, slot } = &leaving;
+        self.0.filters.removed(sandbox_id);
+        match self.remove_now(sandbox_id).await {
+            Ok(()) => {
+                self.with(subnet_id, |ledger| ledger.give_back(*slot));
+                self.0.refill.notify_one();
+                self.relieve();
+                Ok(())
+            }
+            Err(error) => {
+                warn!(%sandbox_id, %error, "could not remove a sandbox, its address stays taken; retrying in {RETRY:?}");
+                self.leave(leaving);
+                Err(error)
+            }
+        }
+    }
+
+    /// One attempt at a removal, within a bound.
+    pub(super) async fn remove_now(&self, sandbox_id: &str) -> Result<(), Error> {
+        let removed = self.0.clock.timeout(BOUND, self.0.runtime.remove_sandbox(sandbox_id)).await;
+        removed.unwrap_or_else(|elapsed| {
+            let attempted = format!("remove the sandbox {sandbox_id}");
+            Err(Error::Failed { attempted, reason: elapsed.to_string() })
+        })
+    }
+
+    /// Has the sandbox removed by [`Pool::removals`].
+    pub(super) fn leave(&self, leaving: Leaving) {
+        self.0.leaving.lock().push(leaving);
+        self.0.removal.notify_one();
+    }
+
+    /// Whether an address of the subnet waits for a removal.
+    pub(super) fn is_leaving(&self, subnet_id: &str) -> bool {
+        self.0.leaving.lock().iter().any(|leaving| leaving.subnet_id == subnet_id)
+    }
+
+    /// Removes what is leaving, for as long as it is polled.
+    pub(super) async fn removals(&self) {
+        loop {
+            self.0.removal.notified().await;
+            let due = std::mem::take(&mut *self.0.leaving.lock());
+            let removals = due.into_iter().map(|leaving| self.remove(leaving));
+            let failed = stream::iter(removals)
+                .buffer_unordered(AT_ONCE)
+                .filter(|removed| std::future::ready(removed.is_err()))
+                .count()
+                .await;
+            if failed > 0 {
+                self.0.clock.sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// The task's sandbox is removed and its row deleted: the address is free again.
+    pub(in crate::engine) fn give_back(&self, subnet_id: &str, address: std::net::Ipv4Addr) {
+        self.with(subnet_id, |ledger: &mut Ledger| ledger.give_back(Some(address)));
+        self.0.refill.notify_one();
+        self.relieve();
+    }
+}

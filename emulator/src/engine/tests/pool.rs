@@ -1,0 +1,387 @@
+//! The pool and its sandboxes in trouble: dead ones, removals that fail, filters that hang, a full subnet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::network::{SERVER, described, given, in_group};
+use super::{World, container, order_of, template};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::network::pool::Pool;
+use crate::engine::run::{Order, Template};
+use crate::engine::task::{StopCode, Task, reason};
+use crate::engine::vpc::{self, SECURITY_GROUP_ID, Vpc};
+use crate::runtime::faulty::{self, Call, Fault};
+use crate::runtime::{Inventory, Runtime as _, SandboxSpec};
+use crate::store::sandboxes;
+
+/// A world on a runtime that can be put in trouble. Its retries and time-outs pass in moments.
+async fn troubled(vpc: vpc::Choice) -> (World, faulty::Runtime) {
+    let clock = Clock::manual(Timestamp(1_000_000));
+    let time = clock.clone();
+    // Ends with the test's runtime.
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            time.advance(Duration::from_millis(100));
+        }
+    });
+    let world = World::at(clock, vpc, |_| {}).await;
+    let faulty = world.faulty.clone();
+    (world, faulty)
+}
+
+/// A VPC of one subnet with eleven addresses for tasks.
+fn small() -> Vpc {
+    let mut vpc = described("10.9.0.0/28");
+    vpc.subnets.truncate(1);
+    vpc.subnets[0].cidr = vpc.cidr;
+    vpc
+}
+
+/// Waits until `probe` returns something.
+#[track_caller]
+fn eventually<T, F: Future<Output = Result<T, String>>>(
+    mut probe: impl FnMut() -> F,
+) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            match probe().await {
+                Ok(found) => return found,
+                Err(last) => assert!(tokio::time::Instant::now() < deadline, "{place}: still {last}"),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+impl World {
+    async fn pool(&self) -> Pool {
+        self.engine.0.context.pool().await
+    }
+
+    async fn inventory(&self) -> Inventory {
+        self.runtime.inventory().await.expect("an inventory")
+    }
+
+    async fn idle(&self) -> Vec<sandboxes::Row> {
+        sandboxes::idle(self.engine.store().readers()).await.expect("the idle sandboxes")
+    }
+
+    /// Waits until every sandbox on the runtime runs and has a row, and `idle` of them are idle.
+    async fn settled(&self, idle: usize) {
+        eventually(async || {
+            let rows = sandboxes::load_all(self.engine.store().readers()).await.expect("the rows");
+            let (mut known, held) = (ids(&rows), self.inventory().await.sandboxes);
+            let mut running: Vec<String> = held
+                .iter()
+                .filter(|sandbox| sandbox.running)
+                .map(|sandbox| sandbox.sandbox_id.clone())
+                .collect();
+            (known.sort(), running.sort());
+            let enough = self.idle().await.len() == idle && held.len() == running.len() && known == running;
+            if enough { Ok(()) } else { Err(format!("{rows:#?} and {held:#?}")) }
+        })
+        .await;
+    }
+}
+
+fn ids(rows: &[sandboxes::Row]) -> Vec<String> {
+    rows.iter().map(|row| row.sandbox_id.clone()).collect()
+}
+
+fn sandbox_of(task: &Task) -> &str {
+    task.attachment.sandbox_id.as_deref().expect("it has a sandbox")
+}
+
+#[tokio::test]
+async fn a_sandbox_whose_filter_hangs_delays_no_other_tasks_start_and_fails_its_own() {
+    let vpc = described("10.0.0.0/16");
+    let (world, faulty) = troubled(given(vpc.clone())).await;
+    world.settled(2).await;
+    let sick = world.idle().await[0].sandbox_id.clone();
+    let hangs = sick.clone();
+    faulty.on_call(move |call, subject| (call == Call::SetFilter && subject == hangs).then_some(Fault::Hang));
+    // Its filter changes with its group, so that it is to be set.
+    let first = world.engine.run(in_group(&vpc, SERVER)).await.expect("accepted").tasks[0].arn.clone();
+    let first = world.wait(&first, |task| task.attachment.sandbox_id.is_some()).await;
+    assert_eq!(sandbox_of(&first), sick);
+    let second =
+        world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("accepted").tasks[0].arn.clone();
+    world.running(&second).await;
+    let stopped = world.stopped(&first.arn).await;
+    let reason = stopped.stopped_reason.clone().unwrap_or_default();
+    assert!(
+        reason.contains("set the filter of the sandbox") && reason.contains("no answer within"),
+        "{reason}"
+    );
+    let third =
+        world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("accepted").tasks[0].arn.clone();
+    world.running(&third).await;
+}
+
+#[tokio::test]
+async fn an_idle_sandbox_that_exits_leaves_the_pool_and_another_one_takes_its_place() {
+    let world = World::new().await;
+    world.settled(2).await;
+    for row in world.idle().await {
+        world.runtime.kill_sandbox(&row.sandbox_id);
+        eventually(async || {
+            let idle = ids(&world.idle().await);
+            if idle.len() == 2 && !idle.contains(&row.sandbox_id) { Ok(()) } else { Err(format!("{idle:?}")) }
+        })
+        .await;
+    }
+    world.settled(2).await;
+    let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
+    assert_eq!(task.attachment.replaced, 0);
+}
+
+#[tokio::test]
+async fn a_task_whose_sandbox_dies_before_its_first_container_takes_another_one() {
+    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
+    world.settled(2).await;
+    // All die between the claim and the first container, and no event tells of it.
+    faulty.on_event(|_| Some(faulty::Fate::Lost));
+    let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
+    faulty.on_call(move |call, _| {
+        if call == Call::ResolveImage && once.swap(false, Ordering::SeqCst) {
+            runtime.lose_everything_running();
+        }
+        None
+    });
+    let task = world.running(&world.run(vec![container("app", &[]), container("side", &[])]).await.arn).await;
+    assert_eq!(task.attachment.replaced, 1, "the other idle ones are not trusted");
+    assert!(world.inventory().await.runs_sandbox(sandbox_of(&task)));
+    assert!(task.stop_code.is_none() && task.stopped_reason.is_none(), "{task:?}");
+    faulty.calm();
+    let pool = world.pool().await;
+    pool.observe(&world.inventory().await).await.expect("a full pass");
+    world.end(&task).await;
+    // One idle sandbox of the subnet that no task has used, four of the other.
+    world.settled(5).await;
+    let free: usize = pool.vpc().subnets.iter().map(|subnet| pool.free(&subnet.subnet_id)).sum();
+    let all: usize =
+        pool.vpc().subnets.iter().map(|subnet| vpc::Addresses::new(subnet.cidr).capacity()).sum();
+    assert_eq!(free, all, "every address is free again");
+}
+
+#[tokio::test]
+async fn sandboxes_that_keep_dying_end_the_start_with_a_reason() {
+    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
+    let runtime = world.runtime.clone();
+    faulty.on_event(|_| Some(faulty::Fate::Lost));
+    faulty.on_call(move |call, _| {
+        if call == Call::CreateContainer {
+            runtime.lose_everything_running();
+        }
+        None
+    });
+    let task = world.stopped(&world.run(vec![container("app", &[])]).await.arn).await;
+    assert_eq!(task.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
+    assert!(world.inventory().await.containers.is_empty());
+}
+
+#[tokio::test]
+async fn a_running_task_whose_sandbox_is_lost_stops_at_once() {
+    let world = World::new().await;
+    let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
+    world.runtime.kill_sandbox(sandbox_of(&task));
+    let stopped = world.stopped(&task.arn).await;
+    assert_eq!(stopped.stop_code, Some(StopCode::InfrastructureHealth));
+    assert_eq!(stopped.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
+}
+
+#[tokio::test]
+async fn an_audit_finds_what_no_event_told() {
+    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
+    let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
+    world.settled(5).await;
+    faulty.on_event(|_| Some(faulty::Fate::Lost));
+    world.runtime.kill_sandbox(sandbox_of(&task));
+    for row in world.idle().await {
+        world.runtime.kill_sandbox(&row.sandbox_id);
+    }
+    let stranger = stranger();
+    world.runtime.create_sandbox(&stranger).await.expect("a sandbox");
+    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger.clone() };
+    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
+    world.runtime.kill_sandbox(&dead.sandbox_id);
+    // By the engine's clock, the audit comes within a minute.
+    assert_eq!(world.stopped(&task.arn).await.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
+    faulty.calm();
+    eventually(async || {
+        let held = world.inventory().await.sandboxes;
+        let dead: Vec<_> = held.iter().filter(|held| !held.running).collect();
+        let strange = held.iter().any(|held| held.sandbox_id == stranger.sandbox_id);
+        let idle = world.idle().await.len();
+        if dead.is_empty() && !strange && idle == 5 { Ok(()) } else { Err(format!("{idle} idle, {held:#?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_pass_leaves_a_sandbox_that_is_being_made() {
+    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
+    world.settled(2).await;
+    let idle = world.idle().await;
+    // Made, and its answer is late: it is on the runtime, and no row stands for it.
+    faulty.on_call(|call, _| (call == Call::CreateSandbox).then_some(Fault::Slow(Duration::from_secs(20))));
+    for row in &idle {
+        world.runtime.kill_sandbox(&row.sandbox_id);
+    }
+    let pool = world.pool().await;
+    eventually(async || {
+        pool.observe(&world.inventory().await).await.expect("a full pass");
+        let idle = world.idle().await;
+        if idle.len() == 2 { Ok(()) } else { Err(format!("{idle:?}")) }
+    })
+    .await;
+    world.settled(2).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_of_sandboxes_is_removed_at_the_start() {
+    let mut world = World::new().await;
+    let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
+    world.settled(5).await;
+    world.kill().await;
+    let idle = world.runtime.inventory().await.expect("an inventory").sandboxes;
+    let idle = idle.into_iter().find(|held| held.sandbox_id != sandbox_of(&task)).expect("an idle sandbox");
+    world.runtime.kill_sandbox(&idle.sandbox_id);
+    world.runtime.create_sandbox(&stranger()).await.expect("a sandbox");
+    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger() };
+    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
+    world.runtime.kill_sandbox(&dead.sandbox_id);
+    world.start_again().await;
+    // The target of a subnet is what it is in a new process: one idle sandbox until a task starts there.
+    eventually(async || {
+        let (rows, held) = (
+            sandboxes::load_all(world.engine.store().readers()).await.expect("the rows"),
+            world.inventory().await.sandboxes,
+        );
+        let known = ids(&rows);
+        let whole = held.len() == known.len()
+            && held.iter().all(|held| held.running && known.contains(&held.sandbox_id));
+        if whole && !known.contains(&idle.sandbox_id) {
+            Ok(())
+        } else {
+            Err(format!("{rows:#?} and {held:#?}"))
+        }
+    })
+    .await;
+    assert_eq!(world.running(&task.arn).await.attachment.sandbox_id, task.attachment.sandbox_id);
+}
+
+fn stranger() -> SandboxSpec {
+    SandboxSpec {
+        sandbox_id: uuid::Uuid::new_v4().simple().to_string(),
+        network: "vpc".to_owned(),
+        address: Some(std::net::Ipv4Addr::new(172, 31, 63, 200)),
+        hostname: None,
+        resolver: crate::runtime::Resolver::default(),
+        routes: Vec::new(),
+        filter: Arc::default(),
+    }
+}
+
+/// A full pool of four in a subnet of eleven addresses with one task, and ten more promised, each to a task that finds no
+/// sandbox idle.
+async fn promised() -> (World, faulty::Runtime, String, Arc<Task>) {
+    let vpc = small();
+    let (world, faulty) = troubled(given(vpc.clone())).await;
+    let subnet = vpc.subnets[0].subnet_id.clone();
+    let order = order_of(Template { subnets: vec![subnet.clone()], ..template(vec![container("app", &[])]) });
+    let ran = world.engine.run(order).await.expect("answered");
+    let task = world.running(&ran.tasks[0].arn).await;
+    world.settled(4).await;
+    let pool = world.pool().await;
+    for _ in 0..10 {
+        assert!(pool.promise(&subnet));
+    }
+    assert!(!pool.promise(&subnet), "all eleven are taken or promised");
+    (world, faulty, subnet, task)
+}
+
+async fn all_come_back(world: &World, subnet: &str) {
+    let pool = world.pool().await;
+    (0..10).for_each(|_| pool.release_promise(subnet));
+    eventually(async || match pool.free(subnet) {
+        10 => Ok(()),
+        free => Err(format!("{free} of 10 free")),
+    })
+    .await;
+    world.settled(4).await;
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_once_costs_no_address() {
+    let (world, faulty, subnet, task) = promised().await;
+    let pool = world.pool().await;
+    let removals = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&removals);
+    faulty.on_call(move |call, _| {
+        let first = call == Call::RemoveSandbox && count.fetch_add(1, Ordering::SeqCst) == 0;
+        first.then_some(Fault::Fail)
+    });
+    let mut drafts = Vec::new();
+    for nth in 0..10 {
+        drafts.push(pool.make_for(&subnet, &task).await.unwrap_or_else(|error| panic!("{nth}: {error:?}")));
+    }
+    assert!(removals.load(Ordering::SeqCst) > 4, "the idle ones gave their addresses up");
+    drop(drafts);
+    all_come_back(&world, &subnet).await;
+}
+
+#[tokio::test]
+async fn while_no_removal_succeeds_a_full_subnet_says_so_and_recovers_afterwards() {
+    let (world, faulty, subnet, task) = promised().await;
+    let pool = world.pool().await;
+    faulty.on_call(|call, _| (call == Call::RemoveSandbox).then_some(Fault::Fail));
+    let mut drafts = Vec::new();
+    for _ in 0..6 {
+        drafts.push(pool.make_for(&subnet, &task).await.expect("a free address"));
+    }
+    let refused = pool.make_for(&subnet, &task).await.expect_err("no address is left");
+    let reason = reason::cannot_provision(&refused);
+    assert!(
+        reason.contains("has no free address") || reason.contains("could not remove a sandbox: "),
+        "{reason}"
+    );
+    faulty.calm();
+    drop(drafts);
+    all_come_back(&world, &subnet).await;
+}
+
+#[tokio::test]
+async fn a_task_that_stops_while_its_sandbox_is_being_made_ends_and_holds_no_address() {
+    let vpc = small();
+    let (world, faulty) = troubled(given(vpc.clone())).await;
+    let subnet = vpc.subnets[0].subnet_id.clone();
+    faulty.on_call(|call, _| (call == Call::CreateSandbox).then_some(Fault::ActThenHang));
+    let spec = Template { subnets: vec![subnet.clone()], ..template(vec![container("app", &[])]) };
+    let order = Order { count: 3, ..order_of(spec) };
+    let ran = world.engine.run(order).await.expect("answered");
+    // At least two find none idle, and wait for one that does not come.
+    for task in &ran.tasks {
+        world.end(task).await;
+    }
+    faulty.calm();
+    let pool = world.pool().await;
+    eventually(async || {
+        pool.observe(&world.inventory().await).await.expect("a full pass");
+        match pool.free(&subnet) {
+            11 => Ok(()),
+            free => Err(format!("{free} of 11 free")),
+        }
+    })
+    .await;
+    eventually(async || {
+        pool.observe(&world.inventory().await).await.expect("a full pass");
+        let (idle, held) = (world.idle().await.len(), world.inventory().await.sandboxes.len());
+        if held == idle { Ok(()) } else { Err(format!("{held} sandboxes, {idle} of them idle")) }
+    })
+    .await;
+}

@@ -113,11 +113,65 @@ fn is_news(observed: &Observed, container: &Container) -> bool {
     match (&observed.state, container.last_status) {
         (State::Created, _) => false,
         (State::Running { healthy, .. }, ContainerStatus::Running) => match healthy {
-            Some(healthy) => *healthy != (container.health == Health::Healthy),
+            Some(true) => container.health != Health::Healthy,
+            Some(false) => container.health != Health::Unhealthy,
             None => false,
         },
         (State::Running { since, .. }, _) => later(Some(*since)),
         (State::Exited { .. }, ContainerStatus::Running) => true,
         (State::Exited { started_at, .. }, _) => later(*started_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::runtime::Exit;
+
+    fn container(last_status: ContainerStatus, health: Health) -> Container {
+        Container {
+            name: "app".into(),
+            arn: "arn".into(),
+            runtime_id: None,
+            container_id: Some("id".into()),
+            image_digest: None,
+            last_status,
+            started_at: Some(Timestamp(10)),
+            stopped_at: (last_status == ContainerStatus::Pending).then_some(Timestamp(20)),
+            exit_code: None,
+            reason: None,
+            health,
+            restart_count: 1,
+        }
+    }
+
+    fn observed(state: State) -> Observed {
+        Observed { container_id: "id".into(), task_id: "task".into(), name: "app".into(), state }
+    }
+
+    #[test]
+    fn what_the_task_knows_already_is_no_news() {
+        use ContainerStatus::{Pending, Running};
+        let runs = |healthy| State::Running { since: Timestamp(10), healthy };
+        let exited = |started| State::Exited {
+            started_at: Some(Timestamp(started)),
+            exit: Exit { code: 1, oom_killed: false, at: Timestamp(20) },
+        };
+        for (state, status, health, news) in [
+            (State::Created, Pending, Health::Unknown, false),
+            (runs(None), Running, Health::Unknown, false),
+            (runs(Some(true)), Running, Health::Healthy, false),
+            (runs(Some(true)), Running, Health::Unknown, true),
+            (runs(Some(false)), Running, Health::Unknown, true),
+            (runs(Some(false)), Running, Health::Unhealthy, false),
+            (exited(10), Running, Health::Unknown, true),
+            // Its own last exit, seen while it waits for its restart; and the end of a start that was missed.
+            (exited(10), Pending, Health::Unknown, false),
+            (exited(21), Pending, Health::Unknown, true),
+        ] {
+            let seen = observed(state.clone());
+            assert_eq!(is_news(&seen, &container(status, health)), news, "{state:?}, {status:?}, {health:?}");
+        }
     }
 }

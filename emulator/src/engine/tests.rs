@@ -506,9 +506,11 @@ async fn a_stop_that_comes_before_the_task_is_adopted_is_carried_out() {
     let arn = world.run(vec![container("app", &[])]).await.arn.clone();
     world.running(&arn).await;
     world.kill().await;
+    world.faulty.on_call(|call, _| (call == faulty::Call::Inventory).then_some(faulty::Fault::Fail));
     world.start_again().await;
     assert!(!world.engine.is_ready());
     world.engine.stop(&arn, StopCode::UserInitiated, "early".into()).await.expect("the stop is taken");
+    world.faulty.calm();
     assert_eq!(world.stopped(&arn).await.stopped_reason.as_deref(), Some("early"));
 }
 

@@ -183,7 +183,7 @@ pub(super) async fn remove_all(instance: &str) -> io::Result<()> {
         if tree.all().iter().any(|mount| mount.join(&tree.root).exists()) {
             for mount in tree.all() {
                 for task in children(&mount.join(&tree.root))? {
-                    tree.release(&task).await?;
+                    tree.release(&task, &Clock::system()).await?;
                 }
             }
             tree.remove()?;

@@ -8,8 +8,8 @@ use tracing::info;
 
 use super::changes::Change;
 use super::context::Context;
+use super::record;
 use super::usage;
-use super::work::record;
 use crate::clock::Timestamp;
 use crate::store::{self, client_tokens, logs, tasks, usage as table};
 

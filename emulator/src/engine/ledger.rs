@@ -4,8 +4,8 @@
 //! has to leave the emulator exactly once per change (an event for a bus) is to be a row of its own, written here, in the
 //! same transaction. Nothing reads such rows yet, so none is written.
 
+use super::record;
 use super::task::Task;
-use super::work::record;
 use crate::store::{Error, SqliteConnection, SqliteExecutor, tasks};
 
 /// A task as it is to be written. It is serialised where it is made, and so not by the one writer of the store.

@@ -6,8 +6,8 @@ use tracing::warn;
 
 use super::context::Context;
 use super::ledger::{self, Entry};
+use super::record;
 use super::task::{Task, lost, reason};
-use super::work::record;
 use crate::clock::Clock;
 use crate::store::{self, Store, meta, tasks};
 

@@ -31,6 +31,7 @@ mod network;
 mod options;
 mod place;
 mod readiness;
+mod record;
 mod request;
 pub mod run;
 pub mod tag;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::readiness::NotReady;
+use super::record;
 use super::task::{Spec, Tag, Task};
-use super::work::record;
 use crate::clock::Timestamp;
 use crate::store::{self, Body, SqliteConnection, Store, client_tokens, tasks};
 

@@ -16,8 +16,8 @@ use tracing::{info, warn};
 
 use super::pool::Pool;
 use super::removal::Leaving;
+use crate::engine::record;
 use crate::engine::task::Task;
-use crate::engine::work::record;
 use crate::runtime::Inventory;
 use crate::store::{self, SqliteConnection, sandboxes, tasks};
 

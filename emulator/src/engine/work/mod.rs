@@ -4,7 +4,7 @@
 //! mailbox ──▶ supervisor ──▶ action ──▶ Runtime
 //!    ▲            │ next, commit            │ inventory
 //!    │            ▼                         ▼
-//!    │      record ──▶ store, registry    boot, audit: what differs (observation), what belongs to no task (strangers)
+//!    │      ledger ──▶ store, registry    boot, audit: what differs (observation), what belongs to no task (strangers)
 //!    └──────────────────────────────────────┘
 //! ```
 
@@ -15,7 +15,6 @@ pub(in crate::engine) mod boot;
 pub(in crate::engine) mod idle;
 pub(in crate::engine) mod mailbox;
 pub(in crate::engine) mod observation;
-pub(in crate::engine) mod record;
 pub(in crate::engine) mod registry;
 mod retries;
 mod seen;

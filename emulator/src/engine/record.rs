@@ -1,13 +1,13 @@
 //! A task as the store keeps it.
 
-use crate::engine::task::{Status, Task};
+use super::task::{Status, Task};
 use crate::store::{self, Body, tasks::Row};
 
 /// The version of a stored body.
 const VERSION: u32 = 1;
 
 /// The row of a task.
-pub(in crate::engine) fn row(task: &Task) -> Row {
+pub(super) fn row(task: &Task) -> Row {
     Row {
         arn: task.arn.clone(),
         cluster_arn: task.cluster_arn.clone(),
@@ -19,7 +19,7 @@ pub(in crate::engine) fn row(task: &Task) -> Row {
 }
 
 /// The task of a row. A row that cannot be read back is an error, never a task left out.
-pub(in crate::engine) fn task(row: &Row) -> Result<Task, store::Error> {
+pub(super) fn task(row: &Row) -> Result<Task, store::Error> {
     match row.body.version {
         VERSION => row.body.parse("a task"),
         _ => Err(row.body.newer("a task", VERSION)),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::task::Tag;
-use super::update;
+use super::update::{self, Record as _};
 use crate::store::{self, Body, SqliteConnection, Store, clusters as table, tasks};
 
 /// The version of a stored body. 1 was the API's own structure.
@@ -120,10 +120,10 @@ impl Clusters {
         self.0
             .write(move |connection| {
                 Box::pin(async move {
-                    if let Some(found) = find(connection, &cluster.arn).await?.filter(stays) {
+                    if let Some(found) = Cluster::find(connection, &cluster.arn).await?.filter(stays) {
                         return Ok(found);
                     }
-                    table::put(connection, &row(&cluster)).await?;
+                    cluster.put(connection).await?;
                     Ok(cluster)
                 })
             })
@@ -143,19 +143,7 @@ impl Clusters {
         R: Send + 'static,
         E: Send + 'static,
     {
-        let arn = arn.to_owned();
-        let updated = self.0.write(move |connection| {
-            Box::pin(async move {
-                let Some(mut cluster) = find(connection, &arn).await? else {
-                    return Ok(Err(update::Error::NotFound));
-                };
-                match change(&mut cluster) {
-                    Ok(result) => table::put(connection, &row(&cluster)).await.map(|()| Ok(result)),
-                    Err(refusal) => Ok(Err(update::Error::Refused(refusal))),
-                }
-            })
-        });
-        updated.await.map_err(update::Error::Store)?
+        update::change(&self.0, arn, change).await
     }
 
     /// Makes the cluster INACTIVE, as long as no live task is in it: RunTask reads the status in the transaction that
@@ -164,24 +152,20 @@ impl Clusters {
     /// # Errors
     /// There is no such cluster; it is INACTIVE already or has tasks; the store fails.
     pub async fn delete(&self, arn: &str) -> Result<Cluster, update::Error<Undeletable>> {
-        let arn = arn.to_owned();
-        let deleted = self.0.write(move |connection| {
+        update::with(&self.0, arn, |connection, mut cluster: Cluster| {
             Box::pin(async move {
-                let Some(mut cluster) = find(connection, &arn).await? else {
-                    return Ok(Err(update::Error::NotFound));
-                };
                 if !cluster.is_active() {
-                    return Ok(Err(update::Error::Refused(Undeletable::Inactive)));
+                    return Ok(Err(Undeletable::Inactive));
                 }
-                if tasks::any_live_in_cluster(&mut *connection, &arn).await? {
-                    return Ok(Err(update::Error::Refused(Undeletable::HasTasks)));
+                if tasks::any_live_in_cluster(&mut *connection, &cluster.arn).await? {
+                    return Ok(Err(Undeletable::HasTasks));
                 }
                 cluster.status = Status::Inactive;
-                table::put(connection, &row(&cluster)).await?;
+                cluster.put(connection).await?;
                 Ok(Ok(cluster))
             })
-        });
-        deleted.await.map_err(update::Error::Store)?
+        })
+        .await
     }
 }
 
@@ -190,8 +174,14 @@ pub(super) async fn is_active(connection: &mut SqliteConnection, arn: &str) -> R
     Ok(table::get(connection, arn).await?.is_some_and(|row| row.status == Status::Active.as_str()))
 }
 
-async fn find(connection: &mut SqliteConnection, arn: &str) -> Result<Option<Cluster>, store::Error> {
-    table::get(connection, arn).await?.as_ref().map(read).transpose()
+impl update::Record for Cluster {
+    async fn find(connection: &mut SqliteConnection, arn: &str) -> Result<Option<Self>, store::Error> {
+        table::get(connection, arn).await?.as_ref().map(read).transpose()
+    }
+
+    async fn put(&self, connection: &mut SqliteConnection) -> Result<(), store::Error> {
+        table::put(connection, &row(self)).await
+    }
 }
 
 fn row(cluster: &Cluster) -> table::Row {

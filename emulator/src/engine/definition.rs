@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::task::Tag;
-use super::update;
+use super::update::{self, Record as _};
 use crate::clock::Timestamp;
 use crate::store::{self, Body, SqliteConnection, Store, task_definitions as table, tasks};
 
@@ -140,7 +140,7 @@ impl Definitions {
                         tags,
                         document,
                     };
-                    table::put(connection, &row(&definition)).await?;
+                    definition.put(connection).await?;
                     Ok(definition)
                 })
             })
@@ -160,19 +160,7 @@ impl Definitions {
         R: Send + 'static,
         E: Send + 'static,
     {
-        let arn = arn.to_owned();
-        let updated = self.0.write(move |connection| {
-            Box::pin(async move {
-                let Some(mut definition) = find(connection, &arn).await? else {
-                    return Ok(Err(update::Error::NotFound));
-                };
-                match change(&mut definition) {
-                    Ok(result) => table::put(connection, &row(&definition)).await.map(|()| Ok(result)),
-                    Err(refusal) => Ok(Err(update::Error::Refused(refusal))),
-                }
-            })
-        });
-        updated.await.map_err(update::Error::Store)?
+        update::change(&self.0, arn, change).await
     }
 
     /// Deletes an INACTIVE revision: at once if no live task runs it, else with the last of them, until when it is
@@ -181,26 +169,22 @@ impl Definitions {
     /// # Errors
     /// There is no such revision; it is ACTIVE; the store fails.
     pub async fn delete(&self, arn: &str, now: Timestamp) -> Result<Definition, update::Error<StillActive>> {
-        let arn = arn.to_owned();
-        let deleted = self.0.write(move |connection| {
+        update::with(&self.0, arn, move |connection, mut definition: Definition| {
             Box::pin(async move {
-                let Some(mut definition) = find(connection, &arn).await? else {
-                    return Ok(Err(update::Error::NotFound));
-                };
                 if definition.is_active() {
-                    return Ok(Err(update::Error::Refused(StillActive)));
+                    return Ok(Err(StillActive));
                 }
                 definition.status = Status::DeleteInProgress;
                 definition.delete_requested_at.get_or_insert(now);
-                if tasks::any_live_of_definition(&mut *connection, &arn).await? {
-                    table::put(connection, &row(&definition)).await?;
+                if tasks::any_live_of_definition(&mut *connection, &definition.arn).await? {
+                    definition.put(connection).await?;
                 } else {
-                    table::delete(connection, &arn).await?;
+                    table::delete(connection, &definition.arn).await?;
                 }
                 Ok(Ok(definition))
             })
-        });
-        deleted.await.map_err(update::Error::Store)?
+        })
+        .await
     }
 }
 
@@ -209,8 +193,14 @@ pub(super) async fn is_active(connection: &mut SqliteConnection, arn: &str) -> R
     Ok(table::get(connection, arn).await?.is_some_and(|row| row.status == Status::Active.as_str()))
 }
 
-async fn find(connection: &mut SqliteConnection, arn: &str) -> Result<Option<Definition>, store::Error> {
-    table::get(connection, arn).await?.as_ref().map(read).transpose()
+impl update::Record for Definition {
+    async fn find(connection: &mut SqliteConnection, arn: &str) -> Result<Option<Self>, store::Error> {
+        table::get(connection, arn).await?.as_ref().map(read).transpose()
+    }
+
+    async fn put(&self, connection: &mut SqliteConnection) -> Result<(), store::Error> {
+        table::put(connection, &row(self)).await
+    }
 }
 
 fn row(definition: &Definition) -> table::Row {

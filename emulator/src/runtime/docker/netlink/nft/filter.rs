@@ -26,8 +26,8 @@ use super::super::{Attributes, Batch, CREATE};
 use super::{
     DATA_VALUE, DESTINATION, EQUAL, Hook, ICMP, IN_INTERFACE_NAME, INET, IPV4, Interface, LIST_ELEMENT,
     LOOPBACK, NETWORK_HEADER, NETWORK_PROTOCOL, NOT_EQUAL, OUT_INTERFACE_NAME, REGISTER, SOURCE, SUBSYSTEM,
-    TABLE, TCP, TRANSPORT_HEADER, TRANSPORT_PROTOCOL, Table, UDP, compare, equal, expression, head, mask,
-    meta, payload,
+    TCP, TRANSPORT_HEADER, TRANSPORT_PROTOCOL, Table, UDP, compare, equal, expression, mask, meta, numbers,
+    payload,
 };
 use crate::runtime::{Allow, Block, Cidr, Filter, Inward, Protocol, merged};
 
@@ -173,7 +173,6 @@ fn name(set: u32) -> String {
 }
 
 fn set(table: &mut Table, number: u32, blocks: &[Block]) {
-    const TABLE_NAME: u16 = 1;
     const NAME: u16 = 2;
     const FLAGS: u16 = 3;
     const KEY_TYPE: u16 = 4;
@@ -182,8 +181,7 @@ fn set(table: &mut Table, number: u32, blocks: &[Block]) {
     const INTERVAL: u32 = 4;
     // Says nothing to the kernel; `nft` shows addresses by it.
     const ADDRESS: u32 = 7;
-    table.batch.message(NEW_SET, CREATE, &head(INET, 0), |set| {
-        set.text(TABLE_NAME, TABLE);
+    table.message(NEW_SET, CREATE, |set| {
         set.text(NAME, &name(number));
         set.number(FLAGS, INTERVAL);
         set.number(KEY_TYPE, ADDRESS);
@@ -192,8 +190,7 @@ fn set(table: &mut Table, number: u32, blocks: &[Block]) {
     });
     const ELEMENTS: u16 = 3;
     for piece in blocks.chunks(PIECE) {
-        table.batch.message(NEW_SET_ELEMENTS, CREATE, &head(INET, 0), |message| {
-            message.text(TABLE_NAME, TABLE);
+        table.message(NEW_SET_ELEMENTS, CREATE, |message| {
             message.text(NAME, &name(number));
             message.nested(ELEMENTS, |elements| {
                 for block in piece {
@@ -241,10 +238,7 @@ fn connection_is_known(rule: &mut Attributes<'_>) {
     const DESTINATION: u16 = 1;
     const KEY: u16 = 2;
     const STATE: u32 = 0;
-    expression(rule, "ct", |ct| {
-        ct.number(DESTINATION, REGISTER);
-        ct.number(KEY, STATE);
-    });
+    numbers(rule, "ct", &[(DESTINATION, REGISTER), (KEY, STATE)]);
     mask(rule, (ESTABLISHED | RELATED).to_ne_bytes());
     compare(rule, NOT_EQUAL, &[0; 4]);
 }

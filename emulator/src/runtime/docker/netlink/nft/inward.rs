@@ -15,7 +15,7 @@
 use super::super::{Attributes, Batch};
 use super::{
     DATA_VALUE, DESTINATION, Hook, IPV4, NETWORK_HEADER, REGISTER, TCP, TRANSPORT_HEADER, TRANSPORT_PROTOCOL,
-    Table, equal, expression, meta, payload,
+    Table, equal, expression, meta, numbers, payload,
 };
 use crate::runtime::Inward;
 
@@ -63,9 +63,6 @@ fn destination_port(rule: &mut Attributes<'_>, port: u16) {
         immediate.number(IMMEDIATE_DESTINATION, REGISTER);
         immediate.nested(IMMEDIATE_DATA, |data| data.bytes(DATA_VALUE, &port.to_be_bytes()));
     });
-    expression(rule, "nat", |nat| {
-        nat.number(NAT_TYPE, DESTINATION_NAT);
-        nat.number(NAT_FAMILY, u32::from(IPV4));
-        nat.number(NAT_PORT, REGISTER);
-    });
+    let data = [(NAT_TYPE, DESTINATION_NAT), (NAT_FAMILY, u32::from(IPV4)), (NAT_PORT, REGISTER)];
+    numbers(rule, "nat", &data);
 }

@@ -74,9 +74,9 @@ impl Table {
         batch.message(BATCH_BEGIN, 0, &head(UNSPECIFIED, SUBSYSTEM), |_| {});
         let mut table = Self { batch, family };
         // Made so that it can be deleted, whether it was there or not.
-        table.table(NEW_TABLE, CREATE);
-        table.table(DELETE_TABLE, 0);
-        table.table(NEW_TABLE, CREATE);
+        table.message(NEW_TABLE, CREATE, |_| {});
+        table.message(DELETE_TABLE, 0, |_| {});
+        table.message(NEW_TABLE, CREATE, |_| {});
         table
     }
 
@@ -85,14 +85,17 @@ impl Table {
         self.batch
     }
 
-    fn table(&mut self, kind: u16, flags: u16) {
-        const NAME: u16 = 1;
-        self.batch.message(kind, flags, &head(self.family, 0), |table| table.text(NAME, TABLE));
+    /// A message about the table, or about `what` in it: its name is the first attribute of every kind.
+    fn message(&mut self, kind: u16, flags: u16, what: impl FnOnce(&mut Attributes<'_>)) {
+        const TABLE_NAME: u16 = 1;
+        self.batch.message(kind, flags, &head(self.family, 0), |message| {
+            message.text(TABLE_NAME, TABLE);
+            what(message);
+        });
     }
 
     /// Acknowledged: of a batch that is taken whole the kernel says nothing else.
     fn chain(&mut self, name: &str, at: &Hook<'_>) {
-        const TABLE_NAME: u16 = 1;
         const NAME: u16 = 3;
         const HOOK: u16 = 4;
         const HOOK_NUMBER: u16 = 1;
@@ -102,8 +105,7 @@ impl Table {
         const TYPE: u16 = 7;
         const DROP: u32 = 0;
         const ACCEPT: u32 = 1;
-        self.batch.message(NEW_CHAIN, CREATE | ACKNOWLEDGE, &head(self.family, 0), |chain| {
-            chain.text(TABLE_NAME, TABLE);
+        self.message(NEW_CHAIN, CREATE | ACKNOWLEDGE, |chain| {
             chain.text(NAME, name);
             chain.nested(HOOK, |hook| {
                 hook.number(HOOK_NUMBER, at.number);
@@ -137,11 +139,9 @@ impl Table {
     }
 
     fn rule(&mut self, chain: &str, expressions: impl FnOnce(&mut Attributes<'_>)) {
-        const TABLE_NAME: u16 = 1;
         const CHAIN: u16 = 2;
         const EXPRESSIONS: u16 = 4;
-        self.batch.message(NEW_RULE, CREATE | APPEND, &head(self.family, 0), |rule| {
-            rule.text(TABLE_NAME, TABLE);
+        self.message(NEW_RULE, CREATE | APPEND, |rule| {
             rule.text(CHAIN, chain);
             rule.nested(EXPRESSIONS, expressions);
         });
@@ -189,14 +189,20 @@ fn expression(rule: &mut Attributes<'_>, name: &str, data: impl FnOnce(&mut Attr
     });
 }
 
+/// An expression whose data are numbers alone.
+fn numbers(rule: &mut Attributes<'_>, name: &str, data: &[(u16, u32)]) {
+    expression(rule, name, |attributes| {
+        for (kind, number) in data {
+            attributes.number(*kind, *number);
+        }
+    });
+}
+
 /// Loads what is known beside the packet.
 fn meta(rule: &mut Attributes<'_>, key: u32) {
     const DESTINATION: u16 = 1;
     const KEY: u16 = 2;
-    expression(rule, "meta", |meta| {
-        meta.number(DESTINATION, REGISTER);
-        meta.number(KEY, key);
-    });
+    numbers(rule, "meta", &[(DESTINATION, REGISTER), (KEY, key)]);
 }
 
 /// Loads bytes of the packet.
@@ -205,12 +211,8 @@ fn payload(rule: &mut Attributes<'_>, base: u32, offset: u32, length: u32) {
     const BASE: u16 = 2;
     const OFFSET: u16 = 3;
     const LENGTH: u16 = 4;
-    expression(rule, "payload", |payload| {
-        payload.number(DESTINATION, REGISTER);
-        payload.number(BASE, base);
-        payload.number(OFFSET, offset);
-        payload.number(LENGTH, length);
-    });
+    let data = [(DESTINATION, REGISTER), (BASE, base), (OFFSET, offset), (LENGTH, length)];
+    numbers(rule, "payload", &data);
 }
 
 /// Keeps these bits of the four bytes in the register.

@@ -27,8 +27,8 @@ pub(in crate::api) struct AwsJson {
 impl Protocol for AwsJson {
     const NAMED_IN_BODY: Option<usize> = None;
     const NOT_BUILT: ErrorCode = common::NOT_IMPLEMENTED;
-    const CODES: [ErrorCode; 2] = [common::VALIDATION, common::INTERNAL_FAILURE];
-    const FAILURE: &'static str = "Service Unavailable. Please try again later.";
+    const CODES: [ErrorCode; 2] = json::CODES;
+    const FAILURE: &'static str = json::FAILURE;
 
     fn locate<'s>(
         mut services: impl Iterator<Item = Named<'s, Self>>,
@@ -37,12 +37,12 @@ impl Protocol for AwsJson {
         let (prefix, operation) = target(&request.parts.headers)?;
         match services.find(|service| service.protocol.target_prefix == prefix) {
             Some(service) => Ok(Located { service: service.name, operation: operation.to_owned() }),
-            None => Err(unknown(operation).into()),
+            None => Err(json::unknown(operation).into()),
         }
     }
 
     fn unknown(&self, operation: &str) -> Error {
-        unknown(operation)
+        json::unknown(operation)
     }
 
     fn decode<T: DeserializeOwned>(&self, _: &str, request: &Request) -> Result<T, Error> {
@@ -58,10 +58,6 @@ impl Protocol for AwsJson {
     fn refuse(_: Option<&Self>, _: &str, fault: &Fault<'_>) -> Response<Body> {
         json::refuse(JSON_1_1, fault)
     }
-}
-
-fn unknown(operation: &str) -> Error {
-    Error::new(common::UNKNOWN_OPERATION, format!("The operation {operation} is not known."))
 }
 
 /// Prefix and operation of the target.
@@ -85,13 +81,8 @@ fn target(headers: &HeaderMap) -> Result<(&str, &str), Error> {
     })
 }
 
-/// Reads a request's body. An empty one is an empty object, as AWS takes it.
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    let body = body.trim_ascii();
-    let body = if body.is_empty() { b"{}" } else { body };
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = budget::decode(&mut reader, body.len());
-    value.and_then(|value| reader.end().map(|()| value)).map_err(|error| json::malformed(&error))
+    json::decode(body, |reader, length| budget::decode(reader, length))
 }
 
 #[cfg(test)]

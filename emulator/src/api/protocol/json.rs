@@ -5,14 +5,37 @@ use axum::response::Response;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
+use serde_json::de::{Deserializer, SliceRead};
 
 use super::Fault;
 use crate::api::error::{Error, common};
+use crate::api::shape::ErrorCode;
+
+/// [`super::Protocol::CODES`] and [`super::Protocol::FAILURE`] of both.
+pub(super) const CODES: [ErrorCode; 2] = [common::VALIDATION, common::INTERNAL_FAILURE];
+pub(super) const FAILURE: &str = "Service Unavailable. Please try again later.";
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
+/// The error for an operation that no service has.
+pub(super) fn unknown(operation: &str) -> Error {
+    Error::new(common::UNKNOWN_OPERATION, format!("The operation {operation} is not known."))
+}
+
+/// Reads a request's body by `read`, which is given its length. An empty one is an empty object, as AWS takes it.
+pub(super) fn decode<'b, T>(
+    body: &'b [u8],
+    read: impl FnOnce(&mut Deserializer<SliceRead<'b>>, usize) -> serde_json::Result<T>,
+) -> Result<T, Error> {
+    let body = body.trim_ascii();
+    let body = if body.is_empty() { b"{}" } else { body };
+    let mut reader = Deserializer::from_slice(body);
+    let value = read(&mut reader, body.len());
+    value.and_then(|value| reader.end().map(|()| value)).map_err(|error| malformed(&error))
+}
+
 /// The error for JSON that is none, or not the input's.
-pub(super) fn malformed(error: &serde_json::Error) -> Error {
+fn malformed(error: &serde_json::Error) -> Error {
     Error::new(common::SERIALIZATION, misfit(error))
 }
 

@@ -42,8 +42,8 @@ impl RestJson {
 impl Protocol for RestJson {
     const NAMED_IN_BODY: Option<usize> = None;
     const NOT_BUILT: ErrorCode = common::NOT_IMPLEMENTED;
-    const CODES: [ErrorCode; 2] = [common::VALIDATION, common::INTERNAL_FAILURE];
-    const FAILURE: &'static str = "Service Unavailable. Please try again later.";
+    const CODES: [ErrorCode; 2] = json::CODES;
+    const FAILURE: &'static str = json::FAILURE;
 
     fn locate<'s>(
         mut services: impl Iterator<Item = Named<'s, Self>>,
@@ -63,18 +63,16 @@ impl Protocol for RestJson {
     }
 
     fn unknown(&self, operation: &str) -> Error {
-        Error::new(common::UNKNOWN_OPERATION, format!("The operation {operation} is not known."))
+        json::unknown(operation)
     }
 
     fn decode<T: DeserializeOwned>(&self, operation: &str, request: &Request) -> Result<T, Error> {
         let route = self.route(operation)?;
         let values = bound::values(route, &request.parts)?;
-        let body = request.body.trim_ascii();
-        let body = if body.is_empty() { b"{}" } else { body };
-        let mut reader = serde_json::Deserializer::from_slice(body);
-        let length = body.len() + request.parts.uri.path_and_query().map_or(0, |uri| uri.as_str().len());
-        let value = budget::decode(bound::Input { values, body: &mut reader }, length);
-        value.and_then(|value| reader.end().map(|()| value)).map_err(|error| json::malformed(&error))
+        let uri = request.parts.uri.path_and_query().map_or(0, |uri| uri.as_str().len());
+        json::decode(&request.body, |body, length| {
+            budget::decode(bound::Input { values, body }, length + uri)
+        })
     }
 
     fn encode<T: Serialize>(&self, operation: &str, _: &str, output: &T) -> Result<Response<Body>, Error> {

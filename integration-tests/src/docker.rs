@@ -80,7 +80,7 @@ pub fn task_cgroups_of(instance: &str) -> BTreeSet<String> {
 
 /// A block of 256 addresses below `10.<second>.` that no network of this engine overlaps.
 pub async fn free_block(second: u8) -> anyhow::Result<String> {
-    // A network that goes between the two calls is no reason to fail.
+    // A network that is removed between the two calls is no failure.
     let taken = crate::wait::until("the networks are listed", crate::wait::seconds(30), async || {
         let listed = async {
             let ids = docker(&["network", "ls", "--quiet"]).await?;

@@ -2,7 +2,7 @@
 //!
 //! A probe's target is any container, so its certificate proves nothing that a probe asks (Kubernetes, "Configure Liveness, Readiness and
 //! Startup Probes", HTTP probes). A client of the kubelet's API shows any certificate, or none, and each *request* decides
-//! whether it proves anything: so a stranger gets a 401 that it can read and not a broken handshake, a token still counts beside
+//! whether it proves anything: so a caller without one gets a 401 that it can read and not a broken handshake, a token still counts beside
 //! a certificate of another authority, and the authority can rotate under standing connections. That is Go's
 //! `RequestClientCert`, which a kubelet uses.
 

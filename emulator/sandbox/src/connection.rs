@@ -72,7 +72,7 @@ impl Connection {
         read | write
     }
 
-    /// How long it may go on without a word from the emulator; `None` once there was one.
+    /// How long it may go on without a message from the emulator; `None` once there was one.
     pub(crate) fn patience(&self) -> Option<Duration> {
         (!self.greeted).then(|| PATIENCE.saturating_sub(self.opened.elapsed()))
     }

@@ -20,7 +20,7 @@ pub enum Error {
     /// The request breaks constraints of the service model. Answered with the service's own code.
     #[error("{0}")]
     Invalid(String),
-    /// A failure of ours: HTTP 500 with the service's own code and a message that says nothing; the source is logged.
+    /// A failure of ours: HTTP 500 with the service's own code and a message without details; the source is logged.
     #[error("the operation failed")]
     Failure(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -31,7 +31,7 @@ pub struct Cluster {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     Active,
-    /// Deleted; CreateCluster makes it anew.
+    /// Deleted; CreateCluster creates it again.
     Inactive,
 }
 

@@ -45,7 +45,7 @@ fn of_container(container: usize, event: runtime::Event) -> Option<Event> {
     }
 }
 
-/// Tells the task whose sandbox it was; an idle one leaves the pool.
+/// Reports it to the task whose sandbox it was; an idle one leaves the pool.
 fn sandbox_exited(context: &Context, sandbox_id: &str) {
     // Before there is a pool, the start looks at all sandboxes itself.
     let task_arn = context.pool_now().and_then(|pool| pool.exited(sandbox_id));

@@ -66,7 +66,7 @@ impl Engine {
             context.publish(&task);
         }
         if matches!(context.options.vpc, vpc::Choice::Given(_)) {
-            // Whoever described it is told at once: nothing that comes later would mend it.
+            // Its mistakes are reported at once: nothing later would fix them.
             boot::vpc(&context).await.map_err(|error| Error::Vpc(error.into()))?;
         }
         let engine = Self(Arc::new(Inner::new(context)));
@@ -74,7 +74,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Throws everything away: tasks end at once, all state goes but the instance's id. If that fails, the engine goes on
+    /// Removes everything: tasks end at once, all state goes but the instance's id. If that fails, the engine goes on
     /// with what is left.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub enum Change {
 pub enum Broken {
     #[error("a resource can have up to {MOST} tags")]
     TooMany,
-    /// Keys are told apart without regard to case.
+    /// Keys are compared without regard to case.
     #[error("two tags have the same key")]
     Duplicate,
 }

@@ -68,7 +68,7 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// Makes what the containers of a task share: the cgroup with the task's limits, the volumes.
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error>;
 
-    /// Removes the task's containers, also those that nobody knows of, then what [`Runtime::prepare_task`] made. What
+    /// Removes the task's containers, also those that no task records, then what [`Runtime::prepare_task`] made. What
     /// can't be removed does not keep the rest; the first error is returned.
     async fn release_task(&self, task_id: &str) -> Result<(), Error>;
 

@@ -112,7 +112,7 @@ pub struct Sandbox {
 pub struct Filter {
     pub ingress: Vec<Allow>,
     pub egress: Vec<Allow>,
-    /// The runtime's own resolver may ask on.
+    /// The runtime's own resolver may query its upstream name servers.
     pub resolver: bool,
     /// It must hold for raw sockets as well: a task that the runtime cannot keep to it so gets none.
     pub strict: bool,

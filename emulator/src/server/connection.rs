@@ -1,6 +1,6 @@
 //! One connection: who is at its other end, and when it is closed.
 //!
-//! A peer that connects and sends nothing, or only the preface of HTTP/2, would hold a place and an open file for ever.
+//! A peer that connects and sends nothing, or only the preface of HTTP/2, would hold a place and an open file without end.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -24,7 +24,7 @@ use crate::clock::Clock;
 /// A connection without a first request is closed after so long.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
 
-/// A connection on which nothing runs any more is closed after so long. AWS's clients open another without a word.
+/// A connection on which nothing runs any more is closed after so long. AWS's clients open another one by themselves.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// A request whose headers have not arrived after so long ends its connection.

@@ -1,5 +1,5 @@
-//! Where a data directory is, to tell a copy of it from itself: a copy would hand out the same sandboxes and end the
-//! original's tasks, for what runs on the engine carries the directory's id.
+//! Where a data directory is, to detect a copy of it: a copy would give out the same sandboxes and end the original's
+//! tasks, because what runs on the engine carries the directory's id.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -38,8 +38,8 @@ impl Home {
 
     /// Whether the directory here is another than the one that was at `kept`.
     ///
-    /// One that was moved keeps its inode on its device; one that stayed keeps its path, and its device may be numbered
-    /// anew at each boot of the machine.
+    /// One that was moved keeps its inode on its device; one that stayed keeps its path, and its device may have another
+    /// number after each boot of the machine.
     fn is_copy_of(&self, kept: &Self) -> bool {
         let elsewhere = self.machine.is_some() && kept.machine.is_some() && self.machine != kept.machine;
         elsewhere || self.inode != kept.inode || (self.path != kept.path && self.device != kept.device)

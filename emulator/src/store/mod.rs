@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One file per table family: plain functions over a connection, so that one [`Store::write`] can join several of them.
-//! A row holds the columns that a query needs and a [`Body`] whose shape is its owner's business: the store knows nobody.
+//! A row holds the columns that a query needs and a [`Body`] whose shape its owner decides: the store imports none of them.
 //!
 //! `synchronous=NORMAL`: an acknowledged write outlives `kill -9`, not a power cut.
 

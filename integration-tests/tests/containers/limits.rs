@@ -40,7 +40,7 @@ pub(crate) async fn a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oo
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
     let aws = &shared.aws;
-    // The sibling lives before, during and after the other's end, which the answer tells it.
+    // The sibling runs before, during and after the end of the other one.
     let after = |name: &str, condition: ContainerCondition| {
         ContainerDependency::builder().container_name(name).condition(condition).build()
     };

@@ -1,4 +1,4 @@
-//! The engine's daemon dies and hangs under running tasks.
+//! The engine's daemon is killed and hangs under running tasks.
 
 use std::sync::Arc;
 use std::time::Duration;

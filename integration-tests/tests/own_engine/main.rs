@@ -1,7 +1,7 @@
-//! The emulator while its container engine dies, hangs, runs out of disk and loses things: on an engine that belongs to
+//! The emulator while its container engine is killed, hangs, runs out of disk and loses containers: on an engine that belongs to
 //! these tests alone, as in the VM of `make test-vm`. Nothing here may run where somebody else's containers are.
 //!
-//! One test at a time, each with an emulator of its own: they share the engine, and treat it badly.
+//! One test at a time, each with an emulator of its own: they share the engine and damage it.
 
 mod daemon;
 mod disk;

@@ -1,4 +1,4 @@
-//! The engine that is treated badly, and what each test asks of the emulator afterwards.
+//! The engine that is damaged, and what each test requires of the emulator afterwards.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who calls: the client certificate first, else the bearer token, else no one.
+//! Who calls: the client certificate first, else the bearer token, else nobody.
 //!
 //! As in a kubelet, a certificate that proves nothing does not stop a good token, and a caller without either is
 //! refused: there is no anonymous access.

@@ -95,7 +95,7 @@ pub(super) async fn run(
     context.memory.of(uid, |remembered| remembered.family = Some(definition.family.clone()));
     let revision = context.definitions.revision(context.ecs.as_ref(), definition).await?;
     match context.ecs.run_task(&revision, run).await {
-        // The token has run already with other words (a label has changed since): that task is the pod's, if it is ours.
+        // The token was used already with another request (a label has changed since): that task is the pod's, if it is ours.
         Err(ecs::Error::Conflict { resource_ids }) => {
             let described = describe::tasks(context.ecs.as_ref(), &resource_ids).await?;
             let ours = |task: &Task| context.table.is_of(task, uid) && task::attempt(task) == Some(attempt);
@@ -114,7 +114,7 @@ pub(super) fn notes(notes: &[Note]) -> Vec<Event> {
     notes.iter().map(events::noted).collect()
 }
 
-/// The API server's answer, within [`DEADLINE`]. The client itself waits for ever for a server that has taken the request.
+/// The API server's answer, within [`DEADLINE`]. The client itself has no time-out for a server that has taken the request.
 async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     tokio::time::timeout(DEADLINE, answer)
         .await

@@ -28,7 +28,7 @@ pub(super) enum Error {
     /// The pod object was not removed.
     #[error("removing the pod object")]
     Delete(#[source] kube::Error),
-    /// AWS is in trouble.
+    /// AWS fails or does not respond.
     #[error("calling AWS")]
     Aws(#[source] ecs::Error),
     /// A bug: the step panicked.

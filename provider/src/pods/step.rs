@@ -25,7 +25,7 @@ use crate::{background, translate};
 /// Pauses after a step that failed: doubled from the first to the last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// Until a pod that is to be run again is looked at again, while AWS is in trouble.
+/// Until a pod that is to be run again is looked at again, while AWS fails.
 const TROUBLE: Duration = Duration::from_secs(1);
 
 /// Until a pod that was removed is looked at, if it is still there.

@@ -1,4 +1,4 @@
-//! What is worth an event about a pod that runs all the same.
+//! What is worth an event about a pod that runs nevertheless.
 
 /// What is worth an event about a pod that runs all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Security contexts: what a task carries of them, what it cannot, and what Fargate does not enforce.
 //!
 //! A field that asks for more than a task can have, or for other than it has, is refused. One that asks for *less*
-//! (`allowPrivilegeEscalation: false`) or for groups of files that no volume holds runs all the same, and the pod gets an event
+//! (`allowPrivilegeEscalation: false`) or for groups of files that no volume holds runs nevertheless, and the pod gets an event
 //! that names it: hardened manifests set these fields by default.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};

@@ -22,7 +22,7 @@ async fn an_id_that_ecs_refuses_holds_up_no_other_pod_and_its_own_can_be_deleted
         "arn:aws:ecs:eu-west-1:000000000000:task/default/0123456789abcdef0123456789abcdef",
         "arn:aws:ecs:us-east-1:999999999999:task/default/0123456789abcdef0123456789abcdef",
         "arn:aws:ecs:us-east-1:000000000000:task/another/0123456789abcdef0123456789abcdef",
-        // Nothing says that it is not ours, but ECS refuses it all the same.
+        // Nothing says that it is not ours, but ECS refuses it.
         "arn:aws:ecs:us-east-1:000000000000:task/default/01234567-89ab-cdef-0123-456789abcdef",
     ] {
         let world = World::new();

@@ -35,7 +35,7 @@ pub(super) struct Request {
     pub(super) body: Bytes,
 }
 
-/// How one service is spoken to. A value says what leads to the service and how its answers are marked.
+/// How one service is called. A value says how a request names the service and how its responses are marked.
 pub(super) trait Protocol: Debug + Send + Sync + 'static {
     /// Bytes of a body that names the operation. `None`: the request's head names it, so that each operation has a bound of
     /// its own.

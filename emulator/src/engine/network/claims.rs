@@ -4,7 +4,7 @@
 //! promise ─▶ claim_idle ─▶ the task's
 //!                │ none is idle
 //!                ▼
-//!            make_for ─▶ keep ─▶ the task's ─▶ abandon: its sandbox died before anything ran in it
+//!            make_for ─▶ keep ─▶ the task's ─▶ abandon: its sandbox exited before anything ran in it
 //! ```
 
 use std::pin::pin;
@@ -65,7 +65,7 @@ impl Pool {
     }
 
     /// Claims an idle sandbox of the subnet for the task, in the transaction that keeps the state which `connect` makes
-    /// of it. `None` if none is idle, and for a task that has lost a sandbox: the others may have died with that one.
+    /// of it. `None` if none is idle, and for a task that has lost a sandbox: the others may have exited with that one.
     pub(in crate::engine) async fn claim_idle<F>(
         &self,
         subnet_id: &str,
@@ -128,7 +128,7 @@ impl Pool {
                         Ok(true) => continue,
                         Ok(false) if self.expects_relief(subnet_id) => {
                             tokio::select! {
-                                // The sender lives in `self`, so this is no end for want of one.
+                                // `self` holds the sender, so the channel does not close.
                                 _ = relief.changed() => continue,
                                 () = &mut patience => return Err(failed),
                             }
@@ -152,7 +152,7 @@ impl Pool {
     async fn give_up_idle(&self, subnet_id: &str) -> Result<bool, Error> {
         let idle = sandboxes::idle(self.0.store.readers()).await.map_err(Error::Store)?;
         match idle.into_iter().find(|row| row.subnet_id == subnet_id) {
-            // If a task was quicker, the next look finds another one.
+            // If a task has claimed it meanwhile, the next look finds another one.
             Some(row) => self.withdraw(&row.sandbox_id).await.map(|_| true),
             None => Ok(false),
         }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Sandboxes are sent theirs independently of each other, each attempt within a bound. One whose attempt failed is
-//! retried in a lane of its own, so that however many are out of order, the others do not wait for them.
+//! retried in a lane of its own, so that the others do not wait for them, however many they are.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Filters {
                 Progress::Failed(error) => return Err(error),
                 Progress::Waiting => {}
             }
-            // The sender lives in `self`, so the wait cannot end for want of one.
+            // `self` holds the sender, so the channel does not close.
             let _ = progress.changed().await;
         }
     }

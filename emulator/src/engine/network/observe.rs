@@ -1,10 +1,10 @@
 //! The full pass over sandboxes: rows compared with what the runtime holds. At the start, after lost events, and
-//! periodically. Events make it fast, this makes it true.
+//! periodically. Events are fast but may be lost; this pass finds what they missed.
 //!
 //! | row | on the runtime | then |
 //! | --- | --- | --- |
 //! | idle | does not run | withdrawn and removed |
-//! | of a live task | any | the audit of tasks tells it |
+//! | of a live task | any | the audit of tasks reports it to the task |
 //! | of no task that names it | any | deleted, the sandbox removed |
 //! | none | any | removed, unless it is being made |
 
@@ -90,7 +90,7 @@ impl Pool {
     pub(in crate::engine) fn exited(&self, sandbox_id: &str) -> Option<String> {
         let task_arn = self.0.filters.task(sandbox_id);
         if task_arn.is_none() {
-            // The receiver lives in `self`.
+            // `self` holds the receiver.
             let _ = self.0.exited.send(sandbox_id.to_owned());
         }
         task_arn
@@ -123,7 +123,7 @@ impl Pool {
     }
 
     /// Forgets and removes a claimed sandbox that its task does not name. A claim and its task are written together, so
-    /// the process died between the task's loss of it and this, or the task is gone.
+    /// the process ended between the task's loss of it and this, or the task is deleted.
     async fn forget_unless_named(&self, row: &sandboxes::Row) {
         let (store, pool, id) = (self.0.store.clone(), self.clone(), row.sandbox_id.clone());
         let forgotten = self.finish(async move {
@@ -157,7 +157,7 @@ async fn delete_unless_named(
     let names_it =
         |task: &Task| !task.is_stopped() && task.attachment.sandbox_id.as_deref() == Some(sandbox_id);
     match tasks::get(&mut *connection, task_arn).await? {
-        // One that cannot be read is not taken its sandbox away.
+        // A task that cannot be read keeps its sandbox.
         Some(task) if record::task(&task).map_or(true, |task| names_it(&task)) => Ok(None),
         _ => sandboxes::delete(connection, sandbox_id).await,
     }

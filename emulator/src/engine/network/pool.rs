@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! refill ─▶ Draft ─▶ row, idle ─▶ claimed by a task (claims) ─▶ removed with the task
-//!             │          │ withdrawn: dead, its address needed, shutdown
+//!             │          │ withdrawn: exited, its address needed, shutdown
 //!             ▼          ▼
 //!            removal, retried until it has succeeded ─▶ the address is free
 //! ```
@@ -75,7 +75,7 @@ pub(super) struct Inner {
     pub(super) makers: Semaphore,
     /// The sandboxes of all [`super::draft::Draft`]s.
     pub(super) drafts: Mutex<HashSet<String>>,
-    /// What must not stop halfway, whoever waits for it.
+    /// What must not stop halfway, even if nothing waits for it any more.
     pub(super) under_way: TaskTracker,
     pub(super) refill: Notify,
     /// Sandboxes to remove whose removal has not succeeded yet.
@@ -153,7 +153,7 @@ impl Pool {
     async fn refill(&self) {
         loop {
             let mut quiet = self.0.starting.subscribe();
-            // The sender lives in `self`, so the wait cannot end for want of one.
+            // `self` holds the sender, so the channel does not close.
             let _ = quiet.wait_for(|starting| *starting == 0).await;
             match self.lacking() {
                 None => self.0.refill.notified().await,
@@ -205,7 +205,7 @@ impl Pool {
         }
     }
 
-    /// Takes an idle sandbox out of the pool and removes it. Whether it was idle: a task may have been quicker.
+    /// Takes an idle sandbox out of the pool and removes it. Returns whether it was idle: a task may have claimed it meanwhile.
     pub(super) async fn withdraw(&self, sandbox_id: &str) -> Result<bool, Error> {
         let (pool, id) = (self.clone(), sandbox_id.to_owned());
         let store = self.0.store.clone();

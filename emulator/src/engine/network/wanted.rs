@@ -2,7 +2,7 @@
 //!
 //! A task waits for its own filter, and for one attempt at each filter that changed because of it: its peers then let it
 //! in, or shut it out. It does not wait for a sandbox whose filter has nothing to do with it, nor for one whose last
-//! attempt failed: that one is retried beside.
+//! attempt failed: that one is retried separately.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -171,7 +171,7 @@ impl Wanted {
         due
     }
 
-    /// The filter to set; none if its task has left meanwhile.
+    /// The filter to set; `None` if its task has left meanwhile.
     pub(super) fn attempt(&self, sandbox_id: &str) -> Option<Attempt> {
         let list = self.lists.get(&self.sandboxes.get(sandbox_id)?.groups)?;
         Some(Attempt { filter: Arc::clone(&list.filter), drawn: self.drawn })
@@ -269,34 +269,37 @@ mod tests {
     #[test]
     fn a_task_waits_for_its_peers_first_attempt_and_for_no_stranger() {
         let mut wanted = Wanted::default();
-        for (sandbox_id, last, group) in [("server", 4, SERVER), ("sick", 5, SERVER)] {
+        for (sandbox_id, last, group) in [("server", 4, SERVER), ("failing", 5, SERVER)] {
             joined(&mut wanted, sandbox_id, last, group);
             send_all_but(&mut wanted, "");
         }
         joined(&mut wanted, "client", 6, CLIENT);
         assert!(matches!(wanted.progress("client"), Progress::Waiting));
-        send_all_but(&mut wanted, "sick");
+        send_all_but(&mut wanted, "failing");
         assert!(matches!(wanted.progress("client"), Progress::Waiting), "a peer was not tried");
         // The stranger's filter has nothing to do with the attempt that hangs.
         joined(&mut wanted, "stranger", 7, OTHER);
-        send_all_but(&mut wanted, "sick");
+        send_all_but(&mut wanted, "failing");
         assert!(matches!(wanted.progress("stranger"), Progress::Ready));
 
-        let attempt = wanted.attempt("sick").unwrap();
-        assert!(wanted.attempted("sick", attempt, failed()), "the first failure is news");
+        let attempt = wanted.attempt("failing").unwrap();
+        assert!(wanted.attempted("failing", attempt, failed()), "the first failure is news");
         assert!(matches!(wanted.progress("client"), Progress::Ready));
-        assert!(matches!(wanted.progress("sick"), Progress::Failed(_)));
-        // It is known to be sick: the next client does not wait for it at all.
+        assert!(matches!(wanted.progress("failing"), Progress::Failed(_)));
+        // Its last attempt failed: the next client does not wait for it at all.
         joined(&mut wanted, "second", 8, CLIENT);
-        assert_eq!(wanted.due().into_iter().find(|(id, _)| id == "sick"), Some(("sick".to_owned(), true)));
+        assert_eq!(
+            wanted.due().into_iter().find(|(id, _)| id == "failing"),
+            Some(("failing".to_owned(), true))
+        );
         for sandbox_id in ["server", "second"] {
             let attempt = wanted.attempt(sandbox_id).unwrap();
             wanted.attempted(sandbox_id, attempt, Ok(()));
         }
         assert!(matches!(wanted.progress("second"), Progress::Ready));
-        let attempt = wanted.attempt("sick").unwrap();
-        assert!(!wanted.attempted("sick", attempt, Ok(())));
-        assert!(matches!(wanted.progress("sick"), Progress::Ready));
+        let attempt = wanted.attempt("failing").unwrap();
+        assert!(!wanted.attempted("failing", attempt, Ok(())));
+        assert!(matches!(wanted.progress("failing"), Progress::Ready));
         wanted.draw(&vpc());
         assert_eq!(wanted.due(), []);
     }

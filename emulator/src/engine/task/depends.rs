@@ -117,7 +117,7 @@ fn resolves(container: &Container, condition: Condition) -> bool {
     }
 }
 
-/// The first container that waits in vain, and why.
+/// The first container whose dependency can never be met, and why.
 pub(super) fn hopeless(task: &Task, now: Timestamp) -> Option<(usize, String)> {
     waiting(task).find_map(|(index, dependency, container, spec)| {
         let because = if dependency.condition == Condition::Success

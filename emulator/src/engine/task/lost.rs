@@ -1,4 +1,4 @@
-//! A task whose containers are another's, or nobody's: STOPPED at once, with nothing to release.
+//! A task whose containers belong to another instance, or to none: STOPPED at once, with nothing to release.
 
 use super::model::{AttachmentStatus, ContainerStatus, Desired, Status, StopCode, Task};
 use crate::clock::Timestamp;

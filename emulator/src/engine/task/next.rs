@@ -225,11 +225,11 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
     Ok(())
 }
 
-/// The sandboxes that a task may lose before anything ran in it and take another one in their place. More are no accident.
+/// The sandboxes that a task may lose before anything ran in it and take another one in their place. More than that are a fault that repeats.
 const REPLACEMENTS: u32 = 3;
 
-/// A task in which nothing has run yet goes on with another sandbox: that one's loss is not its fault. Any other stops,
-/// for its containers have no network any more.
+/// A task in which nothing has run yet goes on with another sandbox: the loss is no failure of the task. Any other stops,
+/// because its containers have no network any more.
 fn sandbox_lost(task: &mut Task, sandbox_id: &str, now: Timestamp) {
     let its_own = task.attachment.sandbox_id.as_deref() == Some(sandbox_id);
     if !its_own || task.desired_status == Desired::Stopped {

@@ -1,4 +1,4 @@
-//! The engine on a runtime in trouble, with a store that has something unreadable, and with parts of it that panic.
+//! The engine on a runtime that fails, with a store that has something unreadable, and with parts of it that panic.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

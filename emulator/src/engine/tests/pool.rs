@@ -1,4 +1,4 @@
-//! The pool and its sandboxes in trouble: dead ones, removals that fail, filters that hang, a full subnet.
+//! The pool when something fails: sandboxes that exited, removals that fail, filters that hang, a full subnet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::runtime::faulty::{self, Call, Fault};
 use crate::runtime::{Inventory, Runtime as _, SandboxSpec};
 use crate::store::sandboxes;
 
-/// A world on a runtime that can be put in trouble. Its retries and time-outs pass in moments.
+/// A world on a runtime that can be made to fail. Its retries and time-outs take milliseconds.
 async fn troubled(vpc: vpc::Choice) -> (World, faulty::Runtime) {
     let clock = Clock::manual(Timestamp(1_000_000));
     let time = clock.clone();
@@ -143,7 +143,7 @@ async fn an_idle_sandbox_that_exits_leaves_the_pool_and_another_one_takes_its_pl
 async fn a_task_whose_sandbox_dies_before_its_first_container_takes_another_one() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
     world.settled(2).await;
-    // All die between the claim and the first container, and no event tells of it.
+    // All exit between the claim and the first container, and their events are lost.
     faulty.on_event(|_| Some(faulty::Fate::Lost));
     let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
     faulty.on_call(move |call, _| {

@@ -152,7 +152,7 @@ async fn a_deleted_revision_is_there_until_the_last_of_its_tasks_has_ended() {
     for task in tasks {
         let kept = definitions.get(DEFINITION).await.expect("a read").expect("tasks run it");
         assert_eq!((kept.status, kept.delete_requested_at), (deleted.status, Some(now)));
-        world.engine.stop(&task, StopCode::UserInitiated, "end".into()).await.expect("it is told");
+        world.engine.stop(&task, StopCode::UserInitiated, "end".into()).await.expect("it is stopped");
         world.stopped(&task).await;
     }
     assert_eq!(definitions.get(DEFINITION).await.expect("a read"), None);
@@ -210,7 +210,7 @@ async fn a_task_that_cannot_be_read_stops_neither_the_start_nor_what_is_forgotte
     let sound = world.run(vec![container("app", &[])]).await.arn.clone();
     for arn in [&damaged, &sound] {
         world.running(arn).await;
-        world.engine.stop(arn, StopCode::UserInitiated, "end".into()).await.expect("it is told");
+        world.engine.stop(arn, StopCode::UserInitiated, "end".into()).await.expect("it is stopped");
         world.stopped(arn).await;
     }
     world.kill().await;
@@ -256,7 +256,7 @@ async fn the_tasks_of_a_copied_data_directory_are_lost_and_the_originals_go_on()
         std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
     }
     world.start_again().await;
-    // On an engine of its own: the simulated runtime tells no instances apart.
+    // On an engine of its own: the simulated runtime does not distinguish instances.
     let clock = Clock::system();
     let elsewhere = simulated::Runtime::new(clock.clone());
     let elsewhere = faulty::Runtime::new(Arc::new(elsewhere), clock.clone());
@@ -317,12 +317,12 @@ async fn tasks_outlive_a_full_disk() {
     assert_eq!(world.running(&quiet.arn).await.stop_code, None);
 
     limit("PRAGMA max_page_count = 1000000".to_owned()).await;
-    world.engine.stop(&quiet.arn, StopCode::UserInitiated, "end".into()).await.expect("it is told");
+    world.engine.stop(&quiet.arn, StopCode::UserInitiated, "end".into()).await.expect("it is stopped");
     assert_eq!(world.stopped(&quiet.arn).await.containers[0].exit_code, Some(143));
     if let Ok(ran) = ran {
         let arn = &ran.tasks[0].arn;
         world.running(arn).await;
-        world.engine.stop(arn, StopCode::UserInitiated, "end".into()).await.expect("it is told");
+        world.engine.stop(arn, StopCode::UserInitiated, "end".into()).await.expect("it is stopped");
         let stopped = world.stopped(arn).await;
         let stream = format!("app/app/{}", stopped.id);
         assert_eq!(world.messages("/chatty", &stream).await.len(), 20_000, "each line once");

@@ -1,4 +1,4 @@
-//! A task on a runtime in trouble: it ends all the same, in time, and says what could not be done.
+//! A task on a runtime that fails: it still ends in bounded time, and its reason says what could not be done.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -117,7 +117,7 @@ async fn a_container_that_was_made_after_all_runs_or_is_removed() {
     world.running(&task.arn).await;
     assert_eq!(world.runtime.inventory().await.expect("an inventory").containers.len(), 1);
 
-    // It is said to have failed: nobody knows its id.
+    // Creating it seems to have failed, so its id is not known.
     let world = Troubled::new().await;
     world.faulty.on_call(|call, _| (call == Call::CreateContainer).then_some(Fault::ActThenFail));
     let task = world.run(container("app", &[])).await;

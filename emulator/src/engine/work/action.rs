@@ -1,6 +1,6 @@
 //! The actions of a plan, carried out on the runtime. Each ends with what happened; none decides.
 //!
-//! No call of the runtime is waited for without a bound: an engine may be paused, or wait for a disk for ever. What it does
+//! No call of the runtime is waited for without a bound: an engine may be paused, or wait for a disk without end. What it does
 //! after that is found by the next try, which begins with what is there, or removed with the task.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::engine::context::Context;
 use crate::engine::task::{Action, ContainerStatus, Event, Task, depends, reason};
 use crate::runtime::{self, ContainerSpec, State, TaskSpec};
 
-/// After so long, a pull is told of before it is done.
+/// After this time a pull is reported before it is done.
 const LONG_PULL: Duration = Duration::from_millis(200);
 
 /// Bounds of the runtime's calls. The runtime has its own for most requests to the engine: these are beyond them.
@@ -37,13 +37,13 @@ pub(in crate::engine) enum Outcome {
     Happened(Vec<Event>),
     /// Nothing of the task is left on the runtime, and its output is committed.
     Released,
-    /// The runtime was in trouble after these events. The action may be tried again; `reason` says in ECS's words why not,
-    /// should it never succeed.
+    /// The runtime failed after these events. The action may be tried again; `reason` says in ECS's words why not,
+    /// if it never succeeds.
     Failed {
         events: Vec<Event>,
         reason: String,
     },
-    /// The store was in trouble. Without it nothing can be recorded, not even an end: it is tried again without end.
+    /// The store failed. Without it nothing can be recorded, not even an end: it is tried again without end.
     StoreFailed,
 }
 
@@ -222,7 +222,7 @@ impl Work {
         let bound = timeout.saturating_add(STOP_MARGIN);
         let stopped =
             self.bounded(bound, "stop the container", runtime.stop_container(container_id, timeout)).await;
-        // It may have ended all the same. The exit is an event of the runtime as well; whichever comes first counts.
+        // It may have ended nevertheless. The exit is an event of the runtime as well; the first report counts.
         let observed = self.bounded(LOOK, "look at it", runtime.inspect_container(container_id)).await;
         let error = match (observed, stopped) {
             (Ok(Some(observed)), stopped) if matches!(observed.state, State::Running { .. }) => {
@@ -310,7 +310,7 @@ fn source_of(task: &Task, container: usize, container_id: String) -> Option<Sour
 fn spec_of(task: &Task, container: usize) -> ContainerSpec {
     let spec = &task.spec.containers[container];
     let mut process = spec.process.clone();
-    // What the platform says of itself in every container; a variable of the definition stands before it.
+    // What the platform sets in every container; a variable of the definition has precedence.
     for (name, value) in [
         ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
         ("AWS_REGION", &task.region),

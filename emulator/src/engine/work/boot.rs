@@ -1,6 +1,6 @@
 //! The start: makes store and runtime agree on what an earlier process left, and nothing of anybody else's.
 //!
-//! Adopts what still runs, reports what died meanwhile, removes what belongs to no live task.
+//! Adopts what still runs, reports what ended meanwhile, removes what belongs to no live task.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub(in crate::engine) async fn boot(context: &Context) -> Result<Booted, Error> 
     Ok(Booted { pool, observations: observations.collect() })
 }
 
-/// The VPC, if it can be told without the runtime: it was described, or made before.
+/// The VPC, if it is known without the runtime: it was described, or made before.
 pub(in crate::engine) async fn known_vpc(context: &Context) -> Result<Option<Vpc>, store::Error> {
     match &context.options.vpc {
         vpc::Choice::Given(vpc) => Ok(Some(Vpc::clone(vpc))),

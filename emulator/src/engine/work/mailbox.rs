@@ -8,7 +8,7 @@ use super::observation::Observation;
 use crate::engine::tag;
 use crate::engine::task::{Event, StopCode, Task};
 
-/// What a supervisor is told.
+/// What a supervisor receives.
 #[derive(Debug)]
 pub(in crate::engine) enum Message {
     /// The runtime saw something happen to the container.

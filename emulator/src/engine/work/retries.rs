@@ -14,7 +14,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Tries of an action that fails at once: about a minute, in which an engine that restarts is back.
 const TRIES: u32 = 9;
 
-/// An action that is slow to fail has had its time after so long, but not before a few tries.
+/// An action that is slow to fail is given up after this time, but not before a few tries.
 const PATIENCE: Duration = Duration::from_mins(3);
 const FEW_TRIES: u32 = 3;
 

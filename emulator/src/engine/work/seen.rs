@@ -33,7 +33,7 @@ pub(in crate::engine) fn seen(
     }
 }
 
-/// [`seen`] of a container that was told to stop: one that never started will not.
+/// [`seen`] of a container that was stopped: one that never started will not start.
 pub(in crate::engine) fn seen_stopped(
     container: usize,
     known: &Container,

@@ -30,7 +30,7 @@ use crate::runtime::{Error, Frame, State, Stream};
 /// The engine's largest frame: it cuts a longer line into parts of this many bytes.
 const LARGEST_FRAME: usize = 16 * 1024;
 
-/// The stream in which the engine itself speaks (moby `pkg/stdcopy`, `Systemerr`), and the length of a frame's header.
+/// The stream of the engine's own messages (moby `pkg/stdcopy`, `Systemerr`), and the length of a frame's header.
 const ENGINE: u8 = 3;
 const HEADER: usize = 8;
 

@@ -106,7 +106,7 @@ fn gates(pod: &Pod, current: &[PodCondition]) -> Option<Said> {
     (!unmet.is_empty()).then(|| because(false, "ReadinessGatesNotReady", Some(unmet.join(", "))))
 }
 
-/// Kubernetes stores times in whole seconds; a status with more would differ from itself for ever.
+/// Kubernetes stores times in whole seconds; a status with more would always differ from what is stored.
 pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

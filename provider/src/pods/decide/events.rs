@@ -25,12 +25,12 @@ pub struct Event {
     pub action: Cow<'static, str>,
     /// For people.
     pub message: String,
-    /// The container that it speaks of, if one.
+    /// The container that it is about, if one.
     pub container: Option<String>,
 }
 
 impl Event {
-    /// Something that went as it should.
+    /// Something that succeeded.
     #[must_use]
     pub fn normal(reason: &'static str, action: &'static str, message: String) -> Self {
         Self { warning: false, reason, action: Cow::Borrowed(action), message, container: None }
@@ -74,7 +74,7 @@ pub fn between(pod: &Pod, status: &PodStatus) -> Vec<Event> {
     for now in status.container_statuses.iter().flatten() {
         let before = before.iter().find(|before| before.name == now.name);
         for event in container(pod, before, now) {
-            // A refusal speaks of the pod, not of each container.
+            // A refusal is about the pod, not about each container.
             if event.reason != status::UNSUPPORTED || !events.contains(&event) {
                 events.push(event);
             }

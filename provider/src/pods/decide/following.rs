@@ -31,7 +31,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// How long ECS may not know a task yet that it has just made (its API is eventually consistent).
 const GRACE: Duration = Duration::from_secs(60);
 
-/// How long ECS may answer without a word of a task that it was asked for: neither there, nor MISSING.
+/// How long ECS may leave a requested task out of its responses: neither described, nor MISSING.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// What ECS says of the task.
@@ -60,7 +60,7 @@ pub(in crate::pods) struct Following {
     described: bool,
     /// Since when DescribeTasks has returned an older version than the one that is known.
     older: Option<Instant>,
-    /// Since when DescribeTasks has answered without a word of it.
+    /// Since when DescribeTasks has left it out of its responses.
     silent: Option<Instant>,
 }
 
@@ -199,7 +199,7 @@ impl Following {
         claimed
     }
 
-    /// ECS has answered without a word of it. Whether that is news: it ends, so that no pod waits for ever.
+    /// ECS has left it out of its response. Whether that changes anything: the wait ends, so that no pod waits without end.
     pub(in crate::pods) fn silent(&mut self, now: Instant) -> bool {
         let since = *self.silent.get_or_insert(now);
         if now.saturating_duration_since(since) < SILENCE || matches!(self.found, Found::Missing) {

@@ -10,7 +10,7 @@ use crate::fargate::ecs;
 /// What follows.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::pods) enum Outcome {
-    /// Nothing: AWS is in trouble, which is not the pod's, or may not know yet what it has done. The same attempt is tried again.
+    /// Nothing: AWS fails, which is no fault of the pod, or does not know yet what it has done. The same attempt is tried again.
     Trouble,
     /// The attempt is over: its task has run and is gone. What follows is what follows a task that ECS calls MISSING.
     Spent,
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(in crate::pods) fn of(facts: &Facts<'_>, attempt: u32, error: &ecs::Error, seen: &mut Seen) -> Outcome {
     match error {
         ecs::Error::Trouble { .. } => Outcome::Trouble,
-        // A token that has run with other words: the task was looked for, and it is gone or another's.
+        // A token that was used with another request: the task was looked for, and it is gone or another's.
         ecs::Error::Spent | ecs::Error::Conflict { .. } => {
             let since = seen.spent(attempt, facts.now);
             let waited = Duration::try_from(facts.now.duration_since(since)).unwrap_or_default();

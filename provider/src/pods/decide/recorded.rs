@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
 use super::restart;
 
-/// The attempt that the status speaks of: its restart count, the same for all containers.
+/// The attempt that the status is about: its restart count, the same for all containers.
 #[must_use]
 pub fn attempt(pod: &Pod) -> u32 {
     statuses(pod)

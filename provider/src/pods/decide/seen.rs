@@ -20,7 +20,7 @@ pub struct Seen {
     spent: Option<(u32, Timestamp)>,
     /// The last attempt that ran for long enough to be forgiven; `None` before the first look.
     ///
-    /// Not on the pod: whoever may write there could switch the back-off off.
+    /// Not on the pod: everyone who may write there could switch the back-off off.
     forgiven: Option<u32>,
 }
 

@@ -18,7 +18,7 @@ pub(in crate::api::ecs) fn named(
     Ok((name.to_owned(), context.arn("ecs", format_args!("cluster/{name}"))))
 }
 
-/// A new cluster: what ECS fills in where CreateCluster says nothing.
+/// A new cluster: the defaults that ECS uses if CreateCluster gives no value.
 pub(super) fn new(context: &Context, name: &str) -> Cluster {
     Cluster {
         arn: context.arn("ecs", format_args!("cluster/{name}")),

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order and however often it is reported, a task moves forward and ends when it is told to.
+//! Whatever happens, in whatever order and however often it is reported, a task moves forward and ends when it is stopped.
 
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ enum Step {
     Gone(usize),
     Stop,
     Tick,
-    /// Report a start or an exit of before once more.
+    /// Report an earlier start or exit again.
     Again(usize),
 }
 

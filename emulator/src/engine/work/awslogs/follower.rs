@@ -1,7 +1,7 @@
 //! Follows one container's output into the log store.
 //!
 //! A log that cannot be read is tried again while its container runs. Once the container has ended there are a few more
-//! attempts; then an event in the stream says that the rest is lost, and the follower ends: a task does not wait for ever.
+//! attempts; then an event in the stream says that the rest is lost, and the follower ends: a task does not wait without end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,7 +184,7 @@ impl Worker {
         }
     }
 
-    /// What could not be read is lost; whoever reads the log stream can see it.
+    /// What could not be read is lost; the log stream shows it.
     async fn give_up(&mut self, mut assembler: Assembler, reason: &str) {
         warn!(reason, "the rest of a container's output could not be read: it is missing in its log stream");
         assembler.give_up(reason, self.clock.now());
@@ -308,7 +308,7 @@ impl Worker {
         }
     }
 
-    /// The store is in trouble (a full disk, as a rule): nothing is dropped, it is tried again.
+    /// The store fails (usually a full disk): nothing is dropped, it is tried again.
     async fn trouble(&self, attempted: &str, error: &store::Error) {
         warn!(error = error as &dyn std::error::Error, "could not {attempted}; trying again");
         self.clock.sleep(Duration::from_secs(1)).await;

@@ -55,7 +55,7 @@ impl Supervisor {
             .collect()
     }
 
-    /// A look holds nothing up: its outcome is dropped if something was done meanwhile.
+    /// A look delays nothing: its outcome is dropped if something was done meanwhile.
     fn may_begin(&self, action: Action) -> bool {
         let busy = |other: Action| match (action, other) {
             _ if action == other => true,

@@ -17,7 +17,7 @@ pub(super) struct Backlog {
     pub(super) events: Vec<Event>,
     /// Those who wait for the commit.
     pub(super) replies: Vec<Reply>,
-    /// The store was in trouble.
+    /// The store failed.
     pub(super) retry: Option<Retry>,
 }
 
@@ -79,7 +79,7 @@ impl Supervisor {
         }
         for reply in std::mem::take(&mut self.backlog).replies {
             let task = Arc::clone(&self.task);
-            // Who asked may have gone away; the task is changed all the same.
+            // The caller may have gone away; the task is changed nevertheless.
             match reply {
                 Reply::Stop(reply) => drop(reply.send(task)),
                 Reply::Tag(reply) => drop(reply.send(Ok(task))),

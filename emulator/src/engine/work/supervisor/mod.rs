@@ -65,7 +65,7 @@ pub(in crate::engine) struct Supervisor {
     work: JoinSet<Done>,
     in_flight: HashMap<Id, (Action, AbortHandle)>,
     retries: Retries,
-    /// Events of a container whose start is in flight: they are told after the start.
+    /// Events of a container whose start is in flight: they are applied after the start.
     deferred: HashMap<usize, Vec<Event>>,
     /// Containers of which events may have been missed.
     looks: BTreeSet<usize>,
@@ -130,12 +130,12 @@ impl Supervisor {
                 }
             }
         }
-        // What happened between the inventory and the routes went to nobody.
+        // What happened between the inventory and the routes was not delivered.
         self.look_at_all();
         self.run().await;
     }
 
-    /// Sees the task through to STOPPED.
+    /// Carries the task through to STOPPED.
     pub(in crate::engine) async fn run(mut self) {
         loop {
             self.hold_back_refill();
@@ -155,7 +155,7 @@ impl Supervisor {
         self.leave().await;
     }
 
-    /// Nobody is to write here any more; who already has gets an answer.
+    /// No more messages are accepted; those that are queued get an answer.
     async fn leave(mut self) {
         self.context.supervisors.lock().remove(&self.task.arn);
         self.inbox.close();
@@ -261,7 +261,7 @@ impl Supervisor {
     }
 }
 
-/// A full disk, as a rule: the task waits where it is.
+/// Usually a full disk: the task waits where it is.
 fn store_trouble(attempted: &str, error: &store::Error) {
     warn!(error = error as &dyn std::error::Error, "could not {attempted}; retrying");
 }

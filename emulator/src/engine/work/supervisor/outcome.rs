@@ -76,7 +76,7 @@ impl Supervisor {
         }
     }
 
-    /// What was seen counts if nothing was done to the container and nothing was heard of it meanwhile; else it is looked
+    /// What was seen counts if nothing was done to the container and no event of it came meanwhile; else it is looked
     /// at again.
     async fn looked(&mut self, container: usize, events: Vec<Event>) {
         let begun_with = self.looking.remove(&container);
@@ -92,7 +92,7 @@ impl Supervisor {
         }
     }
 
-    /// An action was in trouble: it is tried again, and after enough tries the task moves on without it.
+    /// An action failed: it is tried again, and after enough tries the task goes on without it.
     async fn failed(&mut self, action: Action, reason: String) {
         let retry = self.retries.failed(action, self.context.clock.now());
         if !retry.is_exhausted() {
@@ -100,7 +100,7 @@ impl Supervisor {
             return;
         }
         let instead = match action {
-            // Seeing what is there never ends: nothing else would say that a container has died.
+            // A look is never given up: nothing else would report that a container has exited.
             Action::Look(_) | Action::AnnounceStop => {
                 return warn!(%reason, "could not look at a container; retrying");
             }

@@ -5,7 +5,7 @@
 //!                absent ─▶ pull, one for all who ask for it ─▶ inspect
 //! ```
 //!
-//! A pull goes on whoever waits for it, and ends when the engine reports no progress for a while.
+//! A pull goes on even if nothing waits for it any more, and ends when the engine reports no progress for a while.
 
 mod credentials;
 mod reference;
@@ -35,7 +35,7 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(250);
 /// No attempt begins after this: an engine that waits for a silent registry has waited enough.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A pull ends when the engine says nothing for so long. It reports the bytes of each layer as they come; it is silent
+/// A pull ends if the engine reports nothing for this time. It reports the bytes of each layer as they come; it is silent
 /// while it waits for the registry, and while it unpacks a large layer.
 const SILENCE: Duration = Duration::from_mins(5);
 

@@ -74,7 +74,7 @@ pub(super) async fn remove_all(instance: &str) -> io::Result<()> {
     Slices { prefix: format!("neargate-{instance}") }.remove().await
 }
 
-/// Stops `neargate.slice` if no slice is in it: systemd keeps an empty one for ever. A stop would end what is in it, so
+/// Stops `neargate.slice` if no slice is in it: systemd keeps an empty one without end. A stop would end what is in it, so
 /// only the moment between this look and the stop is not covered: that of another instance's very first task.
 async fn remove_parent() -> io::Result<()> {
     let arguments = ["list-units", "--type=slice", "--all", "--plain", "--no-legend", "neargate-*.slice"];

@@ -33,7 +33,7 @@ pub(super) enum Word {
         arguments: String,
         answer: oneshot::Sender<Answer>,
     },
-    /// A word was not answered in time: the attach may be lost without a sign of it.
+    /// A word was not answered in time: the attach may be lost without an error.
     Renew,
 }
 

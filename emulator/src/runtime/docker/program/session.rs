@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Takes a word; `false` if the session is of no use.
+    /// Takes a word; `false` if the session has ended.
     pub(super) fn take(&mut self, word: Word) -> bool {
         match word {
             Word::Greet { answer } => drop(answer.send(Ok(self.resolv_conf.clone()))),

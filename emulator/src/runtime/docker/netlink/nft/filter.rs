@@ -34,7 +34,7 @@ use crate::runtime::{Allow, Block, Cidr, Filter, Inward, Protocol, merged};
 const NEW_SET: u16 = SUBSYSTEM << 8 | 9;
 const NEW_SET_ELEMENTS: u16 = SUBSYSTEM << 8 | 12;
 
-/// IPv6 on loopback; elsewhere all of it is dropped, for want of a rule.
+/// IPv6 on loopback; elsewhere all of it is dropped, because no rule accepts it.
 const IPV6: u8 = 10;
 
 /// `ct state`, a mask in the byte order of the machine.
@@ -179,7 +179,7 @@ fn set(table: &mut Table, number: u32, blocks: &[Block]) {
     const KEY_LENGTH: u16 = 5;
     const ID: u16 = 10;
     const INTERVAL: u32 = 4;
-    // Says nothing to the kernel; `nft` shows addresses by it.
+    // The kernel ignores it; `nft` shows addresses by it.
     const ADDRESS: u32 = 7;
     table.message(NEW_SET, CREATE, |set| {
         set.text(NAME, &name(number));

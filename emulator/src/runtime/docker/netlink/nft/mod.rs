@@ -94,7 +94,7 @@ impl Table {
         });
     }
 
-    /// Acknowledged: of a batch that is taken whole the kernel says nothing else.
+    /// Acknowledged: the kernel sends no other response for a batch that it takes whole.
     fn chain(&mut self, name: &str, at: &Hook<'_>) {
         const NAME: u16 = 3;
         const HOOK: u16 = 4;

@@ -1,5 +1,6 @@
 //! The pool of sandboxes: made ahead, claimed by one task each, never reused.
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::Error;
@@ -34,17 +35,18 @@ struct Columns {
     created_at: i64,
 }
 
-impl From<Columns> for Row {
-    fn from(columns: Columns) -> Self {
-        let Columns { sandbox_id, subnet_id, address, mac_address, task_arn, created_at } = columns;
-        Self {
+impl FromRow<'_, SqliteRow> for Row {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let Columns { sandbox_id, subnet_id, address, mac_address, task_arn, created_at } =
+            Columns::from_row(row)?;
+        Ok(Self {
             sandbox_id,
             subnet_id,
             address,
             mac_address,
             state: task_arn.map_or(State::Idle, State::Claimed),
             created_at: Timestamp(created_at),
-        }
+        })
     }
 }
 
@@ -77,7 +79,7 @@ pub async fn claim(
     subnet_id: &str,
     task_arn: &str,
 ) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Columns>(
+    sqlx::query_as::<_, Row>(
         "UPDATE sandboxes SET state = 'claimed', task_arn = ?2 WHERE sandbox_id = (
              SELECT sandbox_id FROM sandboxes WHERE subnet_id = ?1 AND state = 'idle' ORDER BY created_at LIMIT 1)
          RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
@@ -86,7 +88,6 @@ pub async fn claim(
     .bind(task_arn)
     .fetch_optional(connection)
     .await
-    .map(|columns| columns.map(Row::from))
     .map_err(Error::attempting("claim a sandbox"))
 }
 
@@ -104,62 +105,57 @@ pub async fn replace(connection: &mut SqliteConnection, row: &Row) -> Result<(),
 
 /// Takes an idle sandbox out of the pool, so that it can be removed; `None` if it is not there, or a task has claimed it.
 pub async fn withdraw(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Columns>(
+    sqlx::query_as::<_, Row>(
         "DELETE FROM sandboxes WHERE sandbox_id = ? AND state = 'idle'
          RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
     )
     .bind(sandbox_id)
     .fetch_optional(connection)
     .await
-    .map(|columns| columns.map(Row::from))
     .map_err(Error::attempting("withdraw a sandbox"))
 }
 
 pub async fn get(executor: impl SqliteExecutor<'_>, sandbox_id: &str) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Columns>(
+    sqlx::query_as::<_, Row>(
         "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
          WHERE sandbox_id = ?",
     )
     .bind(sandbox_id)
     .fetch_optional(executor)
     .await
-    .map(|columns| columns.map(Row::from))
     .map_err(Error::attempting("read a sandbox"))
 }
 
 /// The sandboxes that no task has claimed, the oldest of each subnet first.
 pub async fn idle(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
-    sqlx::query_as::<_, Columns>(
+    sqlx::query_as::<_, Row>(
         "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
          WHERE state = 'idle' ORDER BY subnet_id, created_at",
     )
     .fetch_all(executor)
     .await
-    .map(|rows| rows.into_iter().map(Row::from).collect())
     .map_err(Error::attempting("list the idle sandboxes"))
 }
 
 /// Every sandbox, the oldest first.
 pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
-    sqlx::query_as::<_, Columns>(
+    sqlx::query_as::<_, Row>(
         "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
          ORDER BY created_at, sandbox_id",
     )
     .fetch_all(executor)
     .await
-    .map(|rows| rows.into_iter().map(Row::from).collect())
     .map_err(Error::attempting("load the sandboxes"))
 }
 
 /// Forgets the sandbox, whatever its state, and returns what was known of it.
 pub async fn delete(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Columns>(
+    sqlx::query_as::<_, Row>(
         "DELETE FROM sandboxes WHERE sandbox_id = ?
          RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
     )
     .bind(sandbox_id)
     .fetch_optional(connection)
     .await
-    .map(|columns| columns.map(Row::from))
     .map_err(Error::attempting("delete a sandbox"))
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use super::draft::Draft;
+use super::leaving::Leaving;
 use super::pool::{Error, Pool};
-use super::removal::Leaving;
 use super::subnet::Ledger;
 use crate::engine::ledger;
 use crate::engine::task::{self, Task};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::leaving::Leaving;
 use super::pool::{Error, Pool};
-use super::removal::Leaving;
 use super::subnet::{Ledger, Slot};
 use crate::engine::vpc::private_dns_name;
 use crate::runtime::{self, Resolver, SandboxSpec};

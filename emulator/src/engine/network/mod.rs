@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool ── the idle sandboxes          claims ── what tasks are promised and get
-//!   └── draft, removal: the ends of a sandbox's life      observe ── the full pass
+//!   └── draft, leaving, removal: the ends of a sandbox's life      observe ── the full pass
 //! subnet ── one subnet's numbers, pure       wanted ── which filter each sandbox is to have, pure
 //! filters ── carries the filters to the sandboxes       ports ── published on the host
 //! ```
@@ -10,6 +10,7 @@
 mod claims;
 mod draft;
 pub(in crate::engine) mod filters;
+mod leaving;
 mod observe;
 pub(in crate::engine) mod pool;
 pub(in crate::engine) mod ports;

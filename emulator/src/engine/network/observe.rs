@@ -14,8 +14,8 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use tracing::{info, warn};
 
+use super::leaving::Leaving;
 use super::pool::Pool;
-use super::removal::Leaving;
 use crate::engine::record;
 use crate::engine::task::Task;
 use crate::runtime::Inventory;

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::filters::Filters;
-use super::removal::Leaving;
+use super::leaving::Leaving;
 use super::subnet::{Ledger, Slot};
 use crate::clock::Clock;
 use crate::engine::options::Options;

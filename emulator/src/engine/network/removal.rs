@@ -1,4 +1,4 @@
-//! The removal of sandboxes: retried until the runtime has done it, for only then is the address free.
+//! The removal of sandboxes: retried until the runtime has done it, because only then the address is free.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use futures::StreamExt;
 use futures::stream;
 use tracing::warn;
 
+use super::leaving::Leaving;
 use super::pool::Pool;
-use super::subnet::{Ledger, Slot};
+use super::subnet::Ledger;
 use crate::runtime::Error;
-use crate::store::sandboxes;
 
 /// Removals at the same time.
 const AT_ONCE: usize = 8;
@@ -19,21 +19,6 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// The bound of an attempt. An engine that answers reports its own time-out before this one.
 const BOUND: Duration = Duration::from_secs(180);
-
-/// A sandbox that is no longer in the pool and no task's, and holds its slot until it is removed.
-#[derive(Debug)]
-pub(in crate::engine) struct Leaving {
-    pub(super) sandbox_id: String,
-    pub(super) subnet_id: String,
-    pub(super) slot: Slot,
-}
-
-impl Leaving {
-    pub(super) fn of(row: &sandboxes::Row) -> Self {
-        let sandboxes::Row { sandbox_id, subnet_id, address, .. } = row;
-        Self { sandbox_id: sandbox_id.clone(), subnet_id: subnet_id.clone(), slot: address.parse().ok() }
-    }
-}
 
 impl Pool {
     /// Removes the sandbox now; if that fails, it is retried by [`Pool::removals`].

@@ -13,7 +13,7 @@ use crate::runtime::{Process, Runtime as _, faulty, simulated};
 use crate::store::{Store, logs};
 
 mod faults;
-mod network;
+pub(super) mod network;
 mod pool;
 mod records;
 mod work;
@@ -378,17 +378,9 @@ async fn killed_at_any_moment_every_accepted_task_reaches_its_end_and_none_runs_
 #[tokio::test]
 async fn every_line_is_stored_once_and_in_order_before_the_task_is_stopped_whenever_it_is_killed() {
     let mut world = World::new().await;
-    let log = AwsLogs {
-        group: "/app".into(),
-        region: "us-east-1".into(),
-        stream_prefix: "app".into(),
-        create_group: true,
-        multiline_pattern: None,
-    };
     let environment =
         [("SIMULATED_LINES", "20000"), ("SIMULATED_EXIT_CODE", "0"), ("SIMULATED_EXIT_AFTER_MS", "200")];
-    let spec = ContainerSpec { log: Some(log), ..container("app", &environment) };
-    let task = world.run(vec![spec]).await;
+    let task = world.run(vec![work::logging(&environment)]).await;
     for round in 0..10u64 {
         tokio::time::sleep(Duration::from_millis(5 * round)).await;
         world.kill().await;

@@ -224,25 +224,16 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::vpc::{Peer, Permission, Protocol, SecurityGroup};
+    use crate::engine::tests::network::{CLIENT, SERVER, described};
+    use crate::engine::vpc::SecurityGroup;
 
-    const SERVER: &str = "sg-0000000000000000e";
-    const CLIENT: &str = "sg-0000000000000000f";
     const OTHER: &str = "sg-00000000000000010";
 
     /// Members of SERVER let in those of CLIENT.
     fn vpc() -> Vpc {
-        let mut vpc = Vpc::builtin("10.0.0.0/16".parse().unwrap(), true);
-        let peers = vec![Peer::Group(CLIENT.to_owned())];
-        let from_client = Permission { protocol: Protocol::Tcp, ports: Some((80, 80)), peers };
-        for (id, ingress) in [(SERVER, vec![from_client]), (CLIENT, Vec::new()), (OTHER, Vec::new())] {
-            let group_id = id.to_owned();
-            vpc.security_groups.push(SecurityGroup {
-                ingress,
-                group_id,
-                ..SecurityGroup::open_within_itself(id)
-            });
-        }
+        let mut vpc = described("10.0.0.0/16");
+        let other = SecurityGroup::open_within_itself(OTHER);
+        vpc.security_groups.push(SecurityGroup { ingress: Vec::new(), group_id: OTHER.to_owned(), ..other });
         vpc
     }
 

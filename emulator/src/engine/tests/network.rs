@@ -13,11 +13,11 @@ use crate::engine::vpc::{
 };
 use crate::runtime::{Block, Filter, Runtime as _, SandboxSpec};
 
-pub(super) const SERVER: &str = "sg-0000000000000000e";
-const CLIENT: &str = "sg-0000000000000000f";
+pub(in crate::engine) const SERVER: &str = "sg-0000000000000000e";
+pub(in crate::engine) const CLIENT: &str = "sg-0000000000000000f";
 
 /// A VPC with a group whose members let in those of another.
-pub(super) fn described(cidr: &str) -> Vpc {
+pub(in crate::engine) fn described(cidr: &str) -> Vpc {
     let mut vpc = Vpc::builtin(cidr.parse().expect("a CIDR block"), true);
     let from_client = Permission {
         protocol: Protocol::Tcp,

@@ -57,7 +57,7 @@ impl Troubled {
     }
 }
 
-fn logging(environment: &[(&str, &str)]) -> ContainerSpec {
+pub(super) fn logging(environment: &[(&str, &str)]) -> ContainerSpec {
     let log = AwsLogs {
         group: "/app".into(),
         region: "us-east-1".into(),

@@ -1,8 +1,9 @@
 //! `neargate clean`: removes from the engine what instances that no longer run left there.
 //!
 //! An instance lives while a process holds the lock of its data directory. The lock of one that does not run is
-//! held here while its things are removed, so that it cannot start meanwhile. What carries no label of Neargate is never looked at, and
-//! an instance of another machine is left to that machine. What cannot be removed is reported, and the rest is removed.
+//! held here while its things are removed, so that it cannot start meanwhile. What carries no label of Neargate is never
+//! looked at, and an instance of another machine is left to that machine. What cannot be removed is reported, and the rest
+//! is removed.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! The address of the cluster's DNS, if no option names it: that of the Service `kube-dns`, as every cluster calls it.
 //!
-//! It is read until it is there: a cluster's DNS may be deployed after the provider. Once known it stays, for the address of that
+//! It is read until it is there: a cluster's DNS may be deployed after the provider. Once known it stays, because the address of that
 //! Service does not change while the cluster lives.
 
 use std::{net::IpAddr, sync::OnceLock, time::Duration};

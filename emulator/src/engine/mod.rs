@@ -7,8 +7,8 @@
 //!                      store (committed, then published to readers)
 //! ```
 //!
-//! Beside the events there is a full pass, the audit: events are fast but may be lost, and the pass finds what they missed. All loops are driven by
-//! one driver ([`background`]).
+//! Beside the events there is a full pass, the audit: events are fast but may be lost, and the pass finds what they
+//! missed. All loops are driven by one driver ([`background`]).
 //!
 //! [`task`] and [`vpc`] decide and nothing else: no I/O, no clock, no await. Rules: a change is committed before
 //! anybody sees it; the process may be killed between any two lines.

@@ -16,7 +16,7 @@ use super::{ledger, tag, update};
 use crate::clock::{Elapsed, Timestamp};
 use crate::store;
 
-/// A supervisor answers at once. One that does not in this time is at fault, and so is a store that does not commit.
+/// A supervisor answers at once. One that does not in this time has failed, and so has a store that does not commit.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// Why it is not known whether a request was carried out.

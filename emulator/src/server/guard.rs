@@ -42,7 +42,7 @@ pub(super) enum Refused {
 
 impl Guard {
     /// `listen` is the address that the server is bound to; on an unspecified one (0.0.0.0) any IP address will
-    /// do as `Host`, for the machine's own are not known, but still no foreign name.
+    /// do as `Host`, because the machine's own are not known, but still no foreign name.
     pub fn new(listen: Option<SocketAddr>, allowed: &[String]) -> Self {
         let mut hosts: Vec<String> = allowed.iter().map(|host| host.to_ascii_lowercase()).collect();
         hosts.extend(listen.map(|listen| listen.ip().to_string()));

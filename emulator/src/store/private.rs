@@ -14,7 +14,7 @@ pub(super) const DATABASE: &str = "neargate.db";
 const OURS: [&str; 4] = ["lock", DATABASE, "neargate.db-wal", "neargate.db-shm"];
 
 /// Makes the directory for its user alone. One that is there and holds nothing but a store's files becomes so; any other
-/// keeps its mode, for others may have to read what else is in it.
+/// keeps its mode, because others may have to read what else is in it.
 pub(super) fn directory(data_dir: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)

@@ -225,7 +225,8 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
     Ok(())
 }
 
-/// The sandboxes that a task may lose before anything ran in it and take another one in their place. More than that are a fault that repeats.
+/// The sandboxes that a task may lose before anything ran in it and take another one in their place. More than that are a
+/// fault that repeats.
 const REPLACEMENTS: u32 = 3;
 
 /// A task in which nothing has run yet goes on with another sandbox: the loss is no failure of the task. Any other stops,

@@ -1,8 +1,8 @@
 //! The auditor: compares everything that the runtime holds with what should be, in one call of the runtime.
 //!
-//! Events are fast but may be lost; this pass finds what they missed: an exit that was lost with the event stream, a sandbox that died while it
-//! was idle, a container that was made after its caller had stopped waiting. It runs once after the start, after each gap in
-//! the events, and every minute.
+//! Events are fast but may be lost; this pass finds what they missed: an exit that was lost with the event stream, a
+//! sandbox that exited while it was idle, a container that was made after its caller had stopped waiting. It runs once after
+//! the start, after each gap in the events, and every minute.
 
 use tracing::warn;
 

@@ -102,7 +102,7 @@ pub(in crate::engine) async fn vpc(context: &Context) -> Result<(Vpc, String), E
             Ok((vpc, network.name))
         }
         vpc::Choice::Given(vpc) => {
-            // First, for a network can't be given another block while something is on it.
+            // First, because a network can't be given another block while something is on it.
             give_up_elsewhere(context, vpc).await?;
             let spec = match &vpc.network {
                 vpc::Network::Own => {

@@ -4,7 +4,7 @@
 //! mailbox ──▶ supervisor ──▶ action ──▶ Runtime
 //!    ▲            │ next, commit            │ inventory
 //!    │            ▼                         ▼
-//!    │      ledger ──▶ store, registry    boot, audit: what differs (observation), what belongs to no task (strangers)
+//!    │      ledger ──▶ store, registry    boot, audit: what differs (observation), what has no task (strangers)
 //!    └──────────────────────────────────────┘
 //! ```
 

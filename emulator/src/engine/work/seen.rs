@@ -7,7 +7,7 @@ use crate::runtime::{Exit, Observed, State};
 
 /// The events that lead from `known` to what is observed of the container now: nothing happened to it in between.
 ///
-/// What is seen now is believed whatever its timestamps say, for the engine's clock may have been set. So none is earlier
+/// What is seen now counts whatever its timestamps say, because the engine's clock may have been set. So none is earlier
 /// than what it follows.
 pub(in crate::engine) fn seen(
     container: usize,

@@ -207,7 +207,7 @@ impl Supervisor {
                 self.backlog.replies.push(Reply::Stop(reply));
                 self.advance(vec![Event::Stop { code, reason }]).await;
             }
-            // Stopped: who asked changes the row instead, for from here on nothing else writes it.
+            // Stopped: the caller changes the row instead, because nothing else writes it from here on.
             Message::Tag { .. } if self.task.is_stopped() => {}
             Message::Tag { change, reply } => match change.apply(self.backlog.tags(&self.task)) {
                 Ok(tags) => {
@@ -215,7 +215,7 @@ impl Supervisor {
                     self.advance(vec![Event::Tagged(tags)]).await;
                 }
                 Err(broken) => {
-                    // Who asked may have gone away.
+                    // The caller may have gone away.
                     let _ = reply.send(Err(broken));
                 }
             },

@@ -20,7 +20,7 @@ pub(crate) use cgroupfs::{has_processes, instances as cgroup_instances};
 use cgroupfs::Tree;
 use systemd::Slices;
 
-/// Microseconds; the kernel's default. A container's quota and its task's use the same period, for cgroup v1 compares
+/// Microseconds; the kernel's default. A container's quota and its task's use the same period, because cgroup v1 compares
 /// their ratios and refuses a child with more than its parent.
 pub(super) const CPU_PERIOD: i64 = 100_000;
 

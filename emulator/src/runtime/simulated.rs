@@ -159,6 +159,11 @@ impl Runtime {
         self.tell(Event::SandboxExited { sandbox_id: sandbox_id.to_owned() });
     }
 
+    /// The sandbox whose network namespace a container is bound to.
+    pub fn sandbox_of(&self, container_id: &str) -> Option<String> {
+        self.0.world.lock().containers.get(container_id).map(|container| container.sandbox_id.clone())
+    }
+
     /// Ends everything that runs, as a restart of the engine without live-restore does: containers exit with 137, no event
     /// says so, and readers of events have to look again.
     pub fn lose_everything_running(&self) {
@@ -331,10 +336,13 @@ impl super::Runtime for Runtime {
         let mut world = self.0.world.lock();
         // As on Docker, where a container's name carries its task's and its own.
         let mut others = world.containers.iter();
-        if let Some((made_before, _)) =
-            others.find(|(_, other)| other.task_id == spec.task_id && other.name == spec.name)
-        {
-            return Ok(made_before.clone());
+        let made_before = others
+            .find(|(_, other)| other.task_id == spec.task_id && other.name == spec.name)
+            .map(|(id, other)| (id.clone(), other.sandbox_id == spec.sandbox_id));
+        match made_before {
+            Some((id, true)) => return Ok(id),
+            Some((id, false)) => drop(world.containers.remove(&id)),
+            None => {}
         }
         world.containers.insert(container_id.clone(), container);
         Ok(container_id)

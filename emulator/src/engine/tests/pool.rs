@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+
 use super::network::{SERVER, described, given, in_group};
 use super::{World, container, order_of, template};
 use crate::clock::{Clock, Timestamp};
@@ -166,6 +168,31 @@ async fn a_task_whose_sandbox_dies_before_its_first_container_takes_another_one(
     let all: usize =
         pool.vpc().subnets.iter().map(|subnet| vpc::Addresses::new(subnet.cidr).capacity()).sum();
     assert_eq!(free, all, "every address is free again");
+}
+
+#[tokio::test]
+async fn a_start_in_a_lost_sandbox_counts_for_nothing_and_the_container_is_made_again_in_the_next() {
+    for call in [Call::CreateContainer, Call::StartContainer, Call::InspectContainer] {
+        let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
+        world.settled(2).await;
+        // The sandboxes die as the call comes; that is known before the call returns.
+        let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
+        faulty.on_call(move |called, _| {
+            (called == call && once.swap(false, Ordering::SeqCst)).then(|| {
+                let held = runtime.inventory().now_or_never().expect("at once").expect("an inventory");
+                held.sandboxes.iter().for_each(|sandbox| runtime.kill_sandbox(&sandbox.sandbox_id));
+                Fault::Slow(Duration::from_secs(20))
+            })
+        });
+        let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
+        assert_eq!(task.attachment.replaced, 1, "{call:?}");
+        let inventory = world.inventory().await;
+        assert!(inventory.runs_sandbox(sandbox_of(&task)), "{call:?}");
+        let [observed] = inventory.containers.as_slice() else { panic!("{call:?}: {inventory:#?}") };
+        assert_eq!(Some(&observed.container_id), task.containers[0].container_id.as_ref(), "{call:?}");
+        let joined = world.runtime.sandbox_of(&observed.container_id);
+        assert_eq!(joined.as_deref(), Some(sandbox_of(&task)), "{call:?}");
+    }
 }
 
 #[tokio::test]

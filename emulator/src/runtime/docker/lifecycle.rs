@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 use super::Inner;
 use super::client::{failed, reason, status, unless};
 use super::container;
-use super::names::{CONTAINER, TASK};
+use super::names::{CONTAINER, SANDBOX, TASK};
 use crate::runtime::{ContainerSpec, Error};
 
 /// How often a removal is tried where the engine says that something is still busy, and how long between.
@@ -35,22 +35,29 @@ impl Inner {
         self.create(&name, body).await.map_err(failed(&self.host, attempted))
     }
 
-    /// Answers the id of the new container, or of the one that an earlier attempt made.
+    /// Answers the id of the new container, or of the one that an earlier attempt made. One that was made for a sandbox that
+    /// the task has lost is removed: it is bound to that one's network namespace.
     pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, DockerError> {
-        let wanted = body.labels.clone().unwrap_or_default();
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        match self.docker.create_container(Some(options), body).await {
-            Ok(created) => Ok(created.id),
-            Err(error) if status(&error) == Some(409) => {
-                let there = self.docker.inspect_container(name, None).await?;
-                let labels = there.config.and_then(|config| config.labels).unwrap_or_default();
-                let same = [TASK, CONTAINER].iter().all(|key| labels.get(*key) == wanted.get(*key));
-                match there.id.filter(|_| same && self.instance.owns(Some(&labels))) {
-                    Some(id) => Ok(id),
-                    None => Err(error),
+        let error = match self.docker.create_container(Some(options.clone()), body.clone()).await {
+            Ok(created) => return Ok(created.id),
+            Err(error) if status(&error) == Some(409) => error,
+            Err(error) => return Err(error),
+        };
+        let there = self.docker.inspect_container(name, None).await?;
+        let labels = there.config.and_then(|config| config.labels).unwrap_or_default();
+        let wanted = body.labels.clone().unwrap_or_default();
+        let agree = |key: &str| labels.get(key) == wanted.get(key);
+        match there.id {
+            Some(id) if self.instance.owns(Some(&labels)) && agree(TASK) && agree(CONTAINER) => {
+                if agree(SANDBOX) {
+                    return Ok(id);
                 }
+                let force = RemoveContainerOptions { force: true, v: true, link: false };
+                unless(self.docker.remove_container(&id, Some(force)).await, &[404])?;
+                Ok(self.docker.create_container(Some(options), body).await?.id)
             }
-            Err(error) => Err(error),
+            _ => Err(error),
         }
     }
 

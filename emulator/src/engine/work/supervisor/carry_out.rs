@@ -89,7 +89,10 @@ impl Supervisor {
         if let Action::Look(container) = action {
             self.looking.insert(container, self.task.containers[container].clone());
         }
-        self.spawn(action, async move { Done::Work(work.carry_out(action, followers).await) });
+        let sandbox_id = self.task.attachment.sandbox_id.clone();
+        self.spawn(action, async move {
+            Done::Work { outcome: work.carry_out(action, followers).await, sandbox_id }
+        });
     }
 
     fn spawn(&mut self, action: Action, work: impl Future<Output = Done> + Send + 'static) {

@@ -46,7 +46,11 @@ enum Done {
     /// The engine is ready: there is a pool to claim from.
     Ready,
     Sandbox(Result<Draft, pool::Error>),
-    Work(Outcome),
+    Work {
+        outcome: Outcome,
+        /// The task's sandbox as the action began.
+        sandbox_id: Option<String>,
+    },
 }
 
 impl std::fmt::Debug for Done {

@@ -21,7 +21,12 @@ impl Supervisor {
                 let reason = reason::cannot_provision(&error);
                 self.advance(vec![Event::StartFailed { container: None, reason }]).await;
             }
-            Ok(Done::Work(outcome)) => self.worked(action, outcome).await,
+            Ok(Done::Work { sandbox_id, .. })
+                if matches!(action, Action::Start(_)) && sandbox_id != self.task.attachment.sandbox_id =>
+            {
+                self.started_in_a_lost_sandbox(action);
+            }
+            Ok(Done::Work { outcome, .. }) => self.worked(action, outcome).await,
             Err(error) if error.is_panic() => {
                 error!(?action, %error, "carrying out an action panicked");
                 self.failed(action, format!("InternalError: {action:?} panicked")).await;
@@ -66,6 +71,14 @@ impl Supervisor {
             self.advance(vec![event]).await;
         }
         self.tell_deferred(action).await;
+    }
+
+    /// Whatever came of it, the container has no network. The next start, in the task's other sandbox, removes it first.
+    fn started_in_a_lost_sandbox(&mut self, action: Action) {
+        if let Some(container) = action.container() {
+            self.deferred.remove(&container);
+        }
+        self.retries.succeeded(action);
     }
 
     /// What was reported of a container while it was being started.

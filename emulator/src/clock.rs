@@ -165,6 +165,7 @@ impl Clock {
     }
 
     /// Returns once `duration` has passed on this clock.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that waits for the machine's clock")]
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Kind::System | Kind::Shifted(_) => tokio::time::sleep(duration).await,

@@ -1,5 +1,10 @@
 //! The engine with a real store on the simulated runtime: runs, stops, restarts in the middle of everything.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test waits for a state of the engine in the machine's time"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use neargate::runtime::{
     ContainerSpec, Exec, HealthCheck, Mount, Runtime as _, Session, Size, State, Stream, Ulimit,
 };
 
-use crate::support::{event, exit, observed, said, with_world};
+use crate::support::{event, exit, observed, said, sandbox, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_of_a_task_share_localhost() {
@@ -244,6 +244,25 @@ async fn every_call_may_be_repeated() {
             runtime.release_task(&task.task_id).await.unwrap();
         }
         runtime.stop_container(&id, Duration::ZERO).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_of_a_sandbox_that_died_is_made_again_in_the_tasks_next_one() {
+    with_world(|world| async move {
+        let runtime = &world.runtime;
+        let task = world.task(4, 256, 512, &[]).await;
+        let lost = runtime.create_container(&task.spec("app", &["hold"]).await).await.unwrap();
+        runtime.remove_sandbox(&task.sandbox_id).await.unwrap();
+        assert!(runtime.start_container(&lost).await.is_err(), "its namespace is gone");
+
+        let next = runtime.create_sandbox(&sandbox(&world.network, Some(world.address(5)))).await.unwrap();
+        let spec = ContainerSpec { sandbox_id: next.sandbox_id.clone(), ..task.spec("app", &["hold"]).await };
+        let id = task.run(spec).await;
+        assert_ne!(id, lost);
+        assert!(matches!(observed(runtime, &id).await.state, State::Running { .. }));
+        assert_eq!(runtime.inspect_container(&lost).await.unwrap(), None);
     })
     .await;
 }

@@ -131,8 +131,13 @@ impl Emulator {
 
     /// SIGTERM; it must end well.
     pub async fn terminate(&mut self) -> anyhow::Result<()> {
+        self.terminate_within(process::PATIENCE).await
+    }
+
+    /// The same, on a machine that needs so long for it.
+    pub async fn terminate_within(&mut self, patience: Duration) -> anyhow::Result<()> {
         let process = self.process.take().with_context(|| format!("{} does not run", self.name))?;
-        let status = process.terminate().await?;
+        let status = process.terminate_within(patience).await?;
         anyhow::ensure!(
             status.success(),
             "{} ended with {status}:\n{}",

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::{wait, work};
 
 /// What a process does not do in this time after SIGTERM it is made to do.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What the kernel sends to the child where its starter dies first.
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +104,16 @@ impl Process {
         Ok(())
     }
 
-    /// SIGTERM, then its exit status; SIGKILL and an error where it does not heed.
-    pub async fn terminate(mut self) -> anyhow::Result<ExitStatus> {
+    /// SIGTERM, then its exit status; SIGKILL and an error if it does not end.
+    pub async fn terminate(self) -> anyhow::Result<ExitStatus> {
+        self.terminate_within(PATIENCE).await
+    }
+
+    /// The same, on a machine that needs so long for it.
+    pub async fn terminate_within(mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         self.signal_one(Signal::TERM);
         let name = self.name.clone();
-        wait::until(&format!("{name} ends after SIGTERM"), PATIENCE, async || match self.ended() {
+        wait::until(&format!("{name} ends after SIGTERM"), patience, async || match self.ended() {
             Ok(Some(status)) => Ok(status),
             Ok(None) => Err("still running".to_owned()),
             Err(error) => Err(crate::chain(&error)),

@@ -158,7 +158,7 @@ impl Fleet {
 
     /// Ends the emulator, and removes what it left.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
-        self.emulator.terminate().await?;
+        self.emulator.terminate_within(PATIENCE).await?;
         self.emulator.clean()?;
         let held = docker::held_by(self.emulator.instance()).await?;
         ensure!(held.is_empty(), "neargate clean left {held:?}");

@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 
 use super::model::{AttachmentStatus, Connectivity, Health, Status, StopCode, Tag, Task};
+use super::plan::may_be_starting;
 use super::{ContainerStatus, Desired, depends, reason};
 use crate::clock::Timestamp;
 use crate::runtime::Exit;
@@ -396,7 +397,9 @@ fn advance(task: &mut Task, now: Timestamp) {
 }
 
 fn retreat(task: &mut Task, now: Timestamp) {
-    for container in &mut task.containers {
+    // A start that is under way is stopped after it: what runs gets its signal, and has an exit code.
+    let may_be_starting = may_be_starting(task);
+    for container in task.containers.iter_mut().filter(|_| !may_be_starting) {
         // Never created: there is nothing to stop and no exit code to tell.
         if container.last_status == ContainerStatus::Pending && container.container_id.is_none() {
             container.last_status = ContainerStatus::Stopped;

@@ -50,19 +50,24 @@ pub fn deadline(task: &Task) -> Option<crate::clock::Timestamp> {
     (task.desired_status == Desired::Running).then(|| depends::next_deadline(task)).flatten()
 }
 
+/// Whether all is done that comes before the starts of containers: some may be under way, and not committed yet.
+pub(super) fn may_be_starting(task: &Task) -> bool {
+    task.attachment.sandbox_id.is_some() && preparations(task).is_empty()
+}
+
+fn preparations(task: &Task) -> Vec<Action> {
+    let pulls =
+        indices(task).filter(|index| task.containers[*index].image_digest.is_none()).map(Action::Pull);
+    pulls.chain((!task.initialized).then_some(Action::Initialize)).collect()
+}
+
 fn start(task: &Task) -> Vec<Action> {
     if task.attachment.sandbox_id.is_none() {
         return vec![Action::Claim];
     }
-    let mut actions: Vec<Action> = indices(task)
-        .filter(|index| task.containers[*index].image_digest.is_none())
-        .map(Action::Pull)
-        .collect();
-    if !task.initialized {
-        actions.push(Action::Initialize);
-    }
-    if !actions.is_empty() {
-        return actions;
+    let preparations = preparations(task);
+    if !preparations.is_empty() {
+        return preparations;
     }
     // One that was created before starts again by its restart policy: dependencies count for the first start alone.
     indices(task)

@@ -86,6 +86,22 @@ async fn what_cannot_be_removed_holds_up_neither_a_stop_nor_the_end() {
 }
 
 #[tokio::test]
+async fn a_container_that_starts_while_its_task_is_stopped_gets_its_signal() {
+    let world = Troubled::new().await;
+    let slow = Fault::Slow(Duration::from_secs(10));
+    world.faulty.on_call(move |call, _| (call == Call::StartContainer).then_some(slow));
+    let task = world.run(logging(&[("SIMULATED_LINES", "3")])).await;
+    let is_starting = |task: &Task| task.initialized && task.pull_stopped_at.is_some();
+    world.wait(&task.arn, is_starting).await;
+    world.stop(&task.arn).await;
+    let stopped = world.stopped(&task.arn).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(143));
+    assert_eq!(stopped.stop_code, Some(StopCode::UserInitiated));
+    let messages = world.messages("/app", &format!("app/app/{}", task.id)).await;
+    assert_eq!(messages, ["line 1", "line 2", "line 3"]);
+}
+
+#[tokio::test]
 async fn a_container_that_cannot_be_stopped_is_named_by_its_stopped_task_and_removed_all_the_same() {
     for fault in [Fault::Fail, Fault::Hang] {
         let world = Troubled::new().await;

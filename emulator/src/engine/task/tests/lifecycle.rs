@@ -87,6 +87,19 @@ fn a_sandbox_that_comes_after_the_stop_is_kept_for_release() {
 }
 
 #[test]
+fn a_container_whose_start_is_under_way_at_the_stop_is_stopped_and_has_an_exit_code() {
+    let mut drive = Drive::new(vec![container("app"), depends_on("waits", &[("app", Condition::Start)])]);
+    for action in [Action::Claim, Action::Pull(0), Action::Pull(1), Action::Initialize] {
+        drive.succeed(action);
+    }
+    assert_eq!(plan(&drive.task), [Action::Start(0)]);
+    drive.event(Event::Stop { code: StopCode::UserInitiated, reason: String::new() });
+    drive.succeed(Action::Start(0)).settle();
+    assert_eq!(drive.task.last_status, Status::Stopped);
+    assert_eq!(drive.exit_codes(), [Some(143), None]);
+}
+
+#[test]
 fn containers_start_in_the_order_of_their_dependencies_and_stop_in_reverse() {
     let mut drive = Drive::new(vec![
         depends_on("app", &[("db", Condition::Start), ("init", Condition::Success)]),

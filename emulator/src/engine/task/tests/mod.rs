@@ -159,6 +159,9 @@ impl Drive {
                     .event(Event::Started { container, at })
             }
             Action::AnnounceStop => self.event(Event::Stopping),
+            Action::Stop(container) if self.task.containers[container].container_id.is_none() => {
+                self.event(Event::Gone { container })
+            }
             Action::Stop(container) => {
                 self.event(Event::Exited { container, exit: Exit { code: 143, oom_killed: false, at } })
             }

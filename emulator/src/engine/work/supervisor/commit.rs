@@ -124,7 +124,6 @@ impl Supervisor {
         let (entry, attachment) = (ledger::Entry::of(&after), after.attachment.clone());
         let container_ids: Vec<String> =
             after.containers.iter().filter_map(|container| container.container_id.clone()).collect();
-        let cursors = container_ids.clone();
         let committed = self
             .context
             .store
@@ -133,7 +132,7 @@ impl Supervisor {
                     if let Some(sandbox_id) = &attachment.sandbox_id {
                         sandboxes::delete(connection, sandbox_id).await?;
                     }
-                    for container_id in &cursors {
+                    for container_id in &container_ids {
                         logs::delete_cursor(connection, container_id).await?;
                     }
                     ledger::put(connection, &entry).await
@@ -152,12 +151,8 @@ impl Supervisor {
                 None => pool.release_promise(&subnet_id),
             }
         }
-        {
-            let mut routes = self.context.routes.lock();
-            for container_id in &container_ids {
-                routes.remove(container_id);
-            }
-        }
+        // Also those of containers that were given up with a lost sandbox: the task does not name them any more.
+        self.context.routes.lock().retain(|_, route| !route.supervisor.same_channel(&self.sender));
         self.take(after);
         true
     }

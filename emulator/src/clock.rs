@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 /// An instant, in milliseconds since the Unix epoch.
 ///
@@ -63,35 +63,60 @@ enum Kind {
 }
 
 /// A clock that a test moves.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Manual {
-    /// What sleeps are measured by: it never goes back.
-    now: watch::Sender<Timestamp>,
     /// Milliseconds by which the time of day was set since.
     set_by: AtomicI64,
-    /// How many sleep until when.
-    sleepers: Mutex<BTreeMap<Timestamp, usize>>,
+    hands: Mutex<Hands>,
 }
 
-/// Counts one sleeper for as long as it lives.
-struct Sleeper<'a>(&'a Manual, Timestamp);
+#[derive(Debug, Default)]
+struct Hands {
+    /// What sleeps are measured by: it never goes back.
+    now: Timestamp,
+    /// Who sleeps until when. The number tells those of one moment apart.
+    sleepers: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
+    /// Sleeps that have begun.
+    slept: u64,
+}
 
-impl<'a> Sleeper<'a> {
-    fn new(clock: &'a Manual, until: Timestamp) -> Self {
-        *clock.sleepers.lock().entry(until).or_default() += 1;
-        Self(clock, until)
+impl Hands {
+    /// Moves on, and wakes those whose time has come.
+    fn move_to(&mut self, now: Timestamp) {
+        self.now = now;
+        let later = self.sleepers.split_off(&(now.plus(Duration::from_millis(1)), 0));
+        for (_, sleeper) in std::mem::replace(&mut self.sleepers, later) {
+            // One that has been dropped needs no waking.
+            let _ = sleeper.send(());
+        }
+    }
+}
+
+/// A sleeper for as long as it lives.
+struct Sleeper<'a>(&'a Manual, (Timestamp, u64));
+
+impl Manual {
+    async fn sleep(&self, duration: Duration) {
+        let (wake, woken) = oneshot::channel();
+        let _sleeper = {
+            let mut hands = self.hands.lock();
+            let until = hands.now.plus(duration);
+            if until <= hands.now {
+                return;
+            }
+            hands.slept += 1;
+            let key = (until, hands.slept);
+            hands.sleepers.insert(key, wake);
+            Sleeper(self, key)
+        };
+        // The sender is dropped with `_sleeper` alone.
+        let _ = woken.await;
     }
 }
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        let mut sleepers = self.0.sleepers.lock();
-        if let Some(count) = sleepers.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                sleepers.remove(&self.1);
-            }
-        }
+        self.0.hands.lock().sleepers.remove(&self.1);
     }
 }
 
@@ -114,11 +139,8 @@ impl Clock {
 
     /// A clock that stands still at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual(Arc::new(Manual {
-            now: watch::Sender::new(start),
-            set_by: AtomicI64::new(0),
-            sleepers: Mutex::default(),
-        })))
+        let hands = Hands { now: start, ..Hands::default() };
+        Self(Kind::Manual(Arc::new(Manual { set_by: AtomicI64::new(0), hands: Mutex::new(hands) })))
     }
 
     /// Now.
@@ -132,7 +154,7 @@ impl Clock {
             }
             Kind::Shifted(millis) => Timestamp(Self::system().now().0.saturating_add(*millis)),
             Kind::Manual(clock) => {
-                let now = *clock.now.borrow();
+                let now = clock.hands.lock().now;
                 Timestamp(now.0.saturating_add(clock.set_by.load(Ordering::Relaxed)))
             }
         }
@@ -141,18 +163,19 @@ impl Clock {
     /// Moves a manual clock on and wakes who sleeps on it. Nothing happens to the machine's clock.
     pub fn advance(&self, duration: Duration) {
         if let Kind::Manual(clock) = &self.0 {
-            clock.now.send_modify(|now| *now = now.plus(duration));
+            let mut hands = clock.hands.lock();
+            let now = hands.now.plus(duration);
+            hands.move_to(now);
         }
     }
 
-    /// Moves a manual clock on to where the next sleep ends, at most by `limit`; by `limit` where nothing sleeps.
-    pub fn advance_to_next(&self, limit: Duration) {
+    /// Moves a manual clock on to where the next sleep ends; nothing happens where nothing sleeps.
+    pub fn advance_to_next(&self) {
         if let Kind::Manual(clock) = &self.0 {
-            let next = clock.sleepers.lock().keys().next().copied();
-            clock.now.send_modify(|now| {
-                let until = now.plus(limit);
-                *now = next.map_or(until, |next| next.clamp(*now, until));
-            });
+            let mut hands = clock.hands.lock();
+            if let Some((next, _)) = hands.sleepers.keys().next().copied() {
+                hands.move_to(next);
+            }
         }
     }
 
@@ -169,13 +192,7 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Kind::System | Kind::Shifted(_) => tokio::time::sleep(duration).await,
-            Kind::Manual(clock) => {
-                let mut changes = clock.now.subscribe();
-                let until = changes.borrow().plus(duration);
-                let _sleeper = Sleeper::new(clock, until);
-                // The sender lives in `self`, so the wait cannot end for want of one.
-                let _ = changes.wait_for(|now| *now >= until).await;
-            }
+            Kind::Manual(clock) => clock.sleep(duration).await,
         }
     }
 
@@ -203,7 +220,7 @@ mod tests {
         assert!(futures::poll!(&mut sleep).is_pending());
         clock.set_by(-60_000);
         assert_eq!(clock.now(), Timestamp(-50_000));
-        clock.advance_to_next(Duration::from_hours(1));
+        clock.advance_to_next();
         assert_eq!(clock.now(), Timestamp(-45_000));
         sleep.await;
     }

@@ -14,7 +14,12 @@
 //! An image whose name begins with `missing` is not there. A process that is run beside a container's own writes its own
 //! command as a line, then what it reads, and ends with 0 when its input does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod made;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +34,9 @@ use tokio::io::DuplexStream;
 use tokio::sync::{broadcast, mpsc, watch};
 use uuid::Uuid;
 
+pub use self::made::Made;
+use self::made::Record;
+use self::script::Script;
 use super::inward::Calls;
 use super::logs::Cursor;
 use super::{
@@ -38,8 +46,9 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Events that a slow reader may lag behind before it is told to look again.
-const EVENTS: usize = 65_536;
+/// Events that a slow reader may lag behind before it is told to look again. Their places are made at once: fewer for the
+/// many short-lived runtimes of tests.
+const EVENTS: usize = if cfg!(test) { 4096 } else { 65_536 };
 
 /// Bytes of a call under way.
 const CALL: usize = 64 * 1024;
@@ -67,6 +76,7 @@ struct World {
     sandboxes: HashMap<String, HeldSandbox>,
     tasks: HashSet<String>,
     containers: HashMap<String, Container>,
+    made: Record,
 }
 
 #[derive(Debug)]
@@ -88,32 +98,6 @@ struct Container {
     stopped: watch::Sender<bool>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Script {
-    exit_code: Option<i64>,
-    exit_after: Duration,
-    lines: u64,
-    oom: bool,
-    ignores_sigterm: bool,
-    healthy: Option<bool>,
-}
-
-impl Script {
-    fn read(environment: &[(String, String)]) -> Self {
-        let variables: BTreeMap<&str, &str> =
-            environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let number = |name: &str| variables.get(name).and_then(|value| value.parse::<u64>().ok());
-        Self {
-            exit_code: variables.get("SIMULATED_EXIT_CODE").and_then(|code| code.parse().ok()),
-            exit_after: Duration::from_millis(number("SIMULATED_EXIT_AFTER_MS").unwrap_or(0)),
-            lines: number("SIMULATED_LINES").unwrap_or(0),
-            oom: variables.contains_key("SIMULATED_OOM"),
-            ignores_sigterm: variables.contains_key("SIMULATED_IGNORE_SIGTERM"),
-            healthy: variables.get("SIMULATED_HEALTHY").and_then(|healthy| healthy.parse().ok()),
-        }
-    }
-}
-
 impl Runtime {
     pub fn new(clock: Clock) -> Self {
         Self(Arc::new(Inner {
@@ -133,6 +117,7 @@ impl Runtime {
             let State::Running { since, .. } = container.state else { return };
             container.state = State::Exited { started_at: Some(since), exit };
             container.stopped.send_replace(true);
+            world.made.change(container_id, |made| made.exit_code = Some(exit.code));
         }
         self.tell(Event::Exited { container_id: container_id.to_owned(), exit });
     }
@@ -188,6 +173,16 @@ impl Runtime {
         // Given back where nothing waits for it, and so closed.
         drop(self.0.calls.pass(Call { sandbox_id: sandbox_id.to_owned(), to, stream }));
         task
+    }
+
+    /// Every container that was made since [`Runtime::record_made`], in order.
+    pub fn made(&self) -> Vec<Made> {
+        self.0.world.lock().made.list()
+    }
+
+    /// Records from now on what is made, and forgets what was recorded.
+    pub fn record_made(&self) {
+        self.0.world.lock().made.begin();
     }
 
     fn tell(&self, event: Event) {
@@ -344,6 +339,14 @@ impl super::Runtime for Runtime {
             Some((id, false)) => drop(world.containers.remove(&id)),
             None => {}
         }
+        world.made.add(Made {
+            container_id: container_id.clone(),
+            task_id: container.task_id.clone(),
+            name: container.name.clone(),
+            starts: 0,
+            lines: container.script.lines,
+            exit_code: None,
+        });
         world.containers.insert(container_id.clone(), container);
         Ok(container_id)
     }
@@ -368,6 +371,10 @@ impl super::Runtime for Runtime {
             container.state = State::Running { since, healthy: script.healthy };
             container.frames.extend(self.frames(script.lines));
             container.stopped.send_replace(false);
+            world.made.change(container_id, |made| {
+                made.starts += 1;
+                made.exit_code = None;
+            });
             script
         };
         self.tell(Event::Started { container_id: container_id.to_owned(), at: since });
@@ -465,7 +472,9 @@ impl super::Runtime for Runtime {
     }
 
     async fn remove_everything(&self) -> Result<(), Error> {
-        *self.0.world.lock() = World::default();
+        let mut world = self.0.world.lock();
+        let made = std::mem::take(&mut world.made);
+        *world = World { made, ..World::default() };
         Ok(())
     }
 }
@@ -508,41 +517,5 @@ impl Container {
             name: self.name.clone(),
             state: self.state.clone(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::TryStreamExt;
-
-    use super::super::Runtime as _;
-    use super::*;
-
-    #[tokio::test]
-    async fn a_process_beside_a_running_container_reads_and_writes_to_its_end() {
-        let runtime = Runtime::new(Clock::system());
-        let sandbox = SandboxSpec {
-            sandbox_id: "0123456789abcdef0123456789abcdef".into(),
-            network: "neargate".into(),
-            address: Some(std::net::Ipv4Addr::new(172, 31, 0, 4)),
-            hostname: None,
-            resolver: crate::runtime::Resolver::default(),
-            routes: Vec::new(),
-            filter: Arc::default(),
-        };
-        let sandbox_id = runtime.create_sandbox(&sandbox).await.expect("a sandbox").sandbox_id;
-        let spec = ContainerSpec { sandbox_id, ..ContainerSpec::default() };
-        let container_id = runtime.create_container(&spec).await.expect("created");
-        let exec = Exec { command: vec!["echo".into(), "it".into()], terminal: false };
-        assert!(runtime.exec(&container_id, &exec).await.is_err(), "it does not run");
-        runtime.start_container(&container_id).await.expect("started");
-        let Session { output, mut input, exit_code } =
-            runtime.exec(&container_id, &exec).await.expect("a session");
-        input.write(b"words").await.expect("written");
-        drop(input);
-        let output: Vec<_> = output.try_collect().await.expect("read");
-        let text: Vec<u8> = output.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect();
-        assert_eq!((text.as_slice(), exit_code.await.expect("a code")), (&b"echo it\nwords"[..], 0));
-        assert_eq!(runtime.stats(&container_id).await.expect("it runs").processes, 1);
     }
 }

@@ -17,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::runtime::{Process, Runtime as _, faulty, simulated};
 use crate::store::{Store, logs};
 
+mod chaos;
 mod faults;
 pub(super) mod network;
 mod pool;

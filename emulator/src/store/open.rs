@@ -175,6 +175,15 @@ impl Store {
         &self.0.readers
     }
 
+    /// Whether nothing is being read or written: for a test whose time passes in between.
+    #[cfg(test)]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let readers = &self.0.readers;
+        // A pool that is closed still counts as idle what it closes.
+        let idle = if readers.is_closed() { 0 } else { readers.num_idle() };
+        self.0.writer.is_at_rest() && usize::try_from(readers.size()).is_ok_and(|size| size == idle)
+    }
+
     /// Finishes the writes that wait, folds the write-ahead log into the database and gives the directory back. Later
     /// writes, through any clone, answer [`Error::Closed`].
     pub async fn close(&self) {

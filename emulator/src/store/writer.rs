@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -92,11 +93,24 @@ impl<T: Send> Done for Tried<T> {
 
 /// The way to the writer.
 #[derive(Clone, Debug)]
-pub(super) struct Handle(mpsc::Sender<Message>);
+pub(super) struct Handle {
+    sender: mpsc::Sender<Message>,
+    /// Messages that are not settled.
+    pending: Arc<AtomicUsize>,
+}
 
 impl Handle {
     pub(super) async fn send(&self, message: Message) -> Result<(), Error> {
-        self.0.send(message).await.map_err(|_| Error::Closed)
+        let place = self.sender.reserve().await.map_err(|_| Error::Closed)?;
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        place.send(message);
+        Ok(())
+    }
+
+    /// Whether nothing waits for the writer.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) == 0
     }
 
     /// Returns once the writer has ended; at once where it has already.
@@ -114,18 +128,20 @@ pub(super) struct Writer {
     connection: SqliteConnection,
     lock: Lock,
     queue: mpsc::Receiver<Message>,
+    pending: Arc<AtomicUsize>,
 }
 
 impl Writer {
     /// Starts the writer; it ends when it is closed or when its last handle is gone, and gives `lock` back then.
     pub(super) fn start(connection: SqliteConnection, lock: Lock) -> Handle {
         let (sender, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Self { connection, lock, queue }.run());
-        Handle(sender)
+        let pending = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(Self { connection, lock, queue, pending: Arc::clone(&pending) }.run());
+        Handle { sender, pending }
     }
 
     async fn run(self) {
-        let Self { mut connection, lock, mut queue } = self;
+        let Self { mut connection, lock, mut queue, pending } = self;
         let mut messages = Vec::with_capacity(GROUP);
         let mut closers = Vec::new();
         while queue.recv_many(&mut messages, GROUP).await > 0 {
@@ -139,9 +155,11 @@ impl Writer {
                     }
                 }
             }
+            let count = group.len();
             while !group.is_empty() {
                 commit(&mut connection, &mut group).await;
             }
+            pending.fetch_sub(count, Ordering::Relaxed);
         }
         if let Err(error) = execute(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
             tracing::warn!(%error, "the write-ahead log stays as it is until the next start");
@@ -150,6 +168,7 @@ impl Writer {
             tracing::warn!(%error, "the database did not close cleanly");
         }
         drop(lock);
+        pending.fetch_sub(closers.len(), Ordering::Relaxed);
         for done in closers {
             let _ = done.send(());
         }

@@ -1,0 +1,92 @@
+//! Generated worlds in trouble: whatever the runtime refuses, forgets or never says, and whenever the process is killed,
+//! all is as it should be once the trouble is over.
+//!
+//! ```text
+//! seed ─▶ Plan: tasks, stops, kills, resets, clock steps, shares of faults     (plan.rs, pure)
+//!           │
+//!           ▼
+//!         World: the engine on the simulated runtime behind the faulty one     (world.rs)
+//!           │ trouble, then calm, then all is stopped
+//!           ▼
+//!         invariants: what is wrong, in words                                  (invariants.rs)
+//! ```
+//!
+//! A world runs on one thread, and its time passes when nothing else can happen, so that minutes of retries take moments.
+//! `NEARGATE_CHAOS_WORLDS` says how many worlds (1,000), `NEARGATE_CHAOS_SEED` the seed of the first (0). A seed always
+//! plans the same; ids are random, and with them some orders.
+
+mod invariants;
+mod plan;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+
+use self::plan::Plan;
+use self::world::{Outcome, Story, Time, World};
+
+/// Worlds at the same time: most of a world's time is waiting for the store.
+const AT_ONCE: usize = 8;
+
+fn variable(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(value) => value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")),
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn whatever_goes_wrong_everything_reaches_its_end_and_nothing_is_left() {
+    let (worlds, first) = (variable("NEARGATE_CHAOS_WORLDS", 1000), variable("NEARGATE_CHAOS_SEED", 0));
+    let began = Instant::now();
+    let (next, faults, wrong) = (AtomicU64::new(first), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + worlds {
+                        break;
+                    }
+                    let (outcome, story) = play(seed);
+                    if worlds == 1 && !outcome.wrong.is_empty() {
+                        println!("{}", story.told());
+                    }
+                    faults.fetch_add(outcome.faults, Ordering::Relaxed);
+                    wrong.lock().extend(outcome.wrong.into_iter().map(|what| format!("seed {seed}: {what}")));
+                }
+            });
+        }
+    });
+    let (faults, wrong) = (faults.into_inner(), wrong.into_inner());
+    println!("{worlds} worlds, {faults} faults, {:.1} s", began.elapsed().as_secs_f64());
+    assert!(
+        wrong.is_empty(),
+        "{} things are wrong. The story of one world: NEARGATE_CHAOS_WORLDS=1 NEARGATE_CHAOS_SEED=… cargo test --workspace --lib -- chaos\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// A world, on this thread, and what happened in it.
+fn play(seed: u64) -> (Outcome, Story) {
+    let time = Arc::new(Time::new());
+    let (passes, story) = (Arc::clone(&time), Story::of(&time));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || passes.pass())
+        .build();
+    let world = World::play(Plan::of(seed), time, story.clone());
+    let played = runtime.expect("a runtime of tokio").block_on(AssertUnwindSafe(world).catch_unwind());
+    let outcome = played.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Outcome { faults: 0, wrong: vec![format!("it panicked: {said}")] }
+    });
+    (outcome, story)
+}

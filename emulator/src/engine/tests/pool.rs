@@ -82,7 +82,8 @@ impl World {
                 .filter(|sandbox| sandbox.running)
                 .map(|sandbox| sandbox.sandbox_id.clone())
                 .collect();
-            (known.sort(), running.sort());
+            known.sort();
+            running.sort();
             let enough = self.idle().await.len() == idle && held.len() == running.len() && known == running;
             if enough { Ok(()) } else { Err(format!("{rows:#?} and {held:#?}")) }
         })

@@ -242,7 +242,8 @@ impl super::Runtime for Runtime {
         let containers = self.0.remove_containers_of(task_id).await;
         let volumes = self.0.remove_volumes(&[(names::TASK, task_id)]).await;
         let cgroup = self.0.release_cgroup(task_id).await;
-        containers.and(volumes.into_iter().next().map_or(Ok(()), Err)).and(cgroup)
+        let volumes = volumes.into_iter().next().map_or(Ok(()), Err);
+        containers.and(volumes).and(cgroup)
     }
 
     async fn resolve_image(&self, image: &str) -> Result<Image, Error> {

@@ -1,6 +1,7 @@
 //! What must hold of a world, as lists of what does not, in words.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::world::{Accepted, World};
 use crate::clock::Timestamp;
@@ -56,6 +57,22 @@ pub(super) async fn not_stopped(world: &World) -> Vec<String> {
         }
         if !world.accepted.contains_key(&task.arn) {
             wrong.push(format!("{} was never acknowledged", task.id));
+        }
+    }
+    wrong
+}
+
+/// Of tasks that were stopped without trouble: nothing was left to a later pass.
+pub(super) async fn not_released(world: &World, tasks: &[Arc<Task>]) -> Vec<String> {
+    let there = world.runtime.inventory().await.expect("the inventory of the simulated runtime");
+    let mut wrong = Vec::new();
+    for task in tasks {
+        let sandbox = task.attachment.sandbox_id.as_ref();
+        if there.containers.iter().any(|container| container.task_id == task.id)
+            || there.tasks.contains(&task.id)
+            || there.sandboxes.iter().any(|seen| Some(&seen.sandbox_id) == sandbox)
+        {
+            wrong.push(format!("something of the stopped task {} is on the runtime: {there:?}", task.id));
         }
     }
     wrong

@@ -47,10 +47,10 @@ pub(super) enum Step {
 impl Plan {
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let tasks = rng.random_range(1..=4);
+        let tasks = rng.random_range(1..=3);
         let mut steps: Vec<(Duration, Step)> = Vec::new();
         let mut runs = 0;
-        while runs < tasks || rng.random_bool(0.75) {
+        while runs < tasks || rng.random_bool(0.6) {
             let pause = Duration::from_millis(rng.random_range(0..4_000));
             let step = match rng.random_range(0..20) {
                 0..8 if runs < tasks => {

@@ -1,6 +1,7 @@
 //! A world that is played: the engine on a simulated runtime in trouble, a client that runs and stops, kills and resets.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -124,7 +125,7 @@ impl Story {
 }
 
 impl World {
-    pub(super) async fn play(plan: Plan, time: Arc<Time>, story: Story) -> Outcome {
+    pub(super) async fn play(plan: Plan, empty: &Path, time: Arc<Time>, story: Story) -> Outcome {
         let clock = time.clock.clone();
         let runtime = simulated::Runtime::new(clock.clone());
         runtime.record_made();
@@ -132,6 +133,8 @@ impl World {
         let faults = trouble(&faulty, &plan, &story);
 
         let dir = TempDir::new().expect("a temporary directory");
+        std::fs::copy(empty.join("neargate.db"), dir.path().join("neargate.db"))
+            .expect("a copy of the store");
         let engine = start(&dir, &faulty, &time).await;
         let mut world = Self {
             runtime,
@@ -160,10 +163,13 @@ impl World {
     /// What has to hold once the trouble is over.
     async fn end(&mut self) {
         self.settle("after the trouble", invariants::unsettled).await;
+        let live: Vec<Arc<Task>> =
+            self.engine.all_tasks().into_iter().filter(|task| !task.is_stopped()).collect();
         for arn in self.accepted.keys().cloned().collect::<Vec<_>>() {
             self.stop(&arn).await;
         }
         self.settle("after all were stopped", invariants::not_stopped).await;
+        self.wrong.extend(invariants::not_released(self, &live).await);
         self.settle("at the end", invariants::left_over).await;
         let wrong = invariants::of_ended(self).await;
         self.wrong.extend(wrong);

@@ -6,8 +6,7 @@ use anyhow::Context as _;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 
 use crate::choice::{self, Choice, Kind};
 use crate::control_plane::ControlPlane;
@@ -38,16 +37,6 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").field("kubeconfig", &self.kubeconfig).finish_non_exhaustive()
     }
-}
-
-/// A client of the kubeconfig's current context.
-pub async fn client(path: &Path) -> anyhow::Result<Client> {
-    Client::try_from(config(path).await?).context("making a Kubernetes client")
-}
-
-async fn config(path: &Path) -> anyhow::Result<Config> {
-    let file = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
-    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.context("reading a kubeconfig")
 }
 
 impl Cluster {
@@ -83,7 +72,7 @@ impl Cluster {
     }
 
     async fn of(kubeconfig: PathBuf, origin: Origin) -> anyhow::Result<Self> {
-        let client = client(&kubeconfig).await?;
+        let client = kubeconfig::client(&kubeconfig).await?;
         let cluster = Self { client, kubeconfig, origin };
         cluster.kubectl(&["apply", "-f", &deployed().to_string_lossy()]).await?;
         Ok(cluster)
@@ -167,7 +156,7 @@ impl Cluster {
     /// Writes the kubeconfig of a service account: its token, and no other right.
     pub async fn act_as(&self, namespace: &str, account: &str, path: &Path) -> anyhow::Result<()> {
         let token = self.token(namespace, account).await?;
-        let config = config(&self.kubeconfig).await?;
+        let config = kubeconfig::config(&self.kubeconfig).await?;
         let authority: String = config.root_cert.iter().flatten().map(|der| pem(der)).collect();
         kubeconfig::write(path, &config.cluster_url.to_string(), authority.as_bytes(), &User::Token(&token))
     }

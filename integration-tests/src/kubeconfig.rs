@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 
 /// How a kubeconfig's user is known to the API server.
@@ -43,4 +45,15 @@ pub fn write(path: &Path, server: &str, authority: &[u8], user: &User<'_>) -> an
     });
     let text = serde_json::to_string_pretty(&config).context("encoding a kubeconfig")?;
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// A client of the kubeconfig's current context.
+pub async fn client(path: &Path) -> anyhow::Result<Client> {
+    Client::try_from(config(path).await?).context("making a Kubernetes client")
+}
+
+/// Its current context.
+pub async fn config(path: &Path) -> anyhow::Result<Config> {
+    let file = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.context("reading a kubeconfig")
 }

@@ -17,7 +17,7 @@ use kube::Api;
 
 use crate::process::{self, Orphaned, Process};
 use crate::work::{self, Work};
-use crate::{cluster, need, wait};
+use crate::{kubeconfig, need, wait};
 
 use pki::Pki;
 
@@ -73,7 +73,7 @@ impl ControlPlane {
         let scheduler_config = pki.kubeconfig(&server, "system:kube-scheduler", None)?;
         let scheduler_process =
             starter.start("kube-scheduler", &scheduler_arguments(&scheduler_config, scheduler))?;
-        let client = cluster::client(&admin).await?;
+        let client = kubeconfig::client(&admin).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
         wait::until("the default ServiceAccount exists", wait::seconds(60), async || {
             accounts.get("default").await.map(drop).map_err(|error| error.to_string())
@@ -106,7 +106,7 @@ impl ControlPlane {
 }
 
 async fn ready(kubeconfig: &Path) -> anyhow::Result<()> {
-    let client = cluster::client(kubeconfig).await?;
+    let client = kubeconfig::client(kubeconfig).await?;
     let request = http::Request::get("/readyz").body(Vec::new()).context("asking for /readyz")?;
     client.request_text(request).await.map(drop).context("GET /readyz")
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use harness::cluster;
+use harness::kubeconfig;
 use harness::namespace::with_namespace;
 use harness::pods::{Pods, pod};
 use harness::shared::Shared;
@@ -38,7 +38,7 @@ pub(crate) async fn a_providers_account_writes_what_is_its_nodes_and_nothing_els
 ) -> anyhow::Result<()> {
     let kubeconfig = shared.work.path().join("rights.kubeconfig");
     shared.cluster.act_as_provider(NODE, &kubeconfig).await?;
-    let client = cluster::client(&kubeconfig).await?;
+    let client = kubeconfig::client(&kubeconfig).await?;
     let (params, post) = (PatchParams::default(), PostParams::default());
     let labels = json!({ "metadata": { "labels": { "touched": "yes" } } });
     let annotations = json!({ "metadata": { "annotations": { "touched": "yes" } } });

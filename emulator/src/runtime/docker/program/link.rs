@@ -1,7 +1,6 @@
 //! The lasting way to a sandbox's program. It is attached once, and again whenever that is lost, for as long as the
 //! sandbox runs; open calls end with the attach that they came by.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -10,65 +9,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
 use super::TIMEOUT;
-use super::session::{Refused, Session};
-use crate::runtime::Inward;
-use crate::runtime::inward::Calls;
+use super::session::{Answer, Callee, Refused, Session, Word};
 
 /// Between two attaches that fail, at first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// What the kernel answered, message by message, or why it was not asked.
-pub(super) type Answer = Result<Vec<Vec<u8>>, String>;
-
-/// What the program is asked.
-#[derive(Debug)]
-pub(super) enum Word {
-    /// What `/etc/resolv.conf` was at its start.
-    Greet {
-        answer: oneshot::Sender<Result<Vec<u8>, String>>,
-    },
-    Do {
-        verb: &'static str,
-        arguments: String,
-        answer: oneshot::Sender<Answer>,
-    },
-    /// A word was not answered in time: the attach may be lost without an error.
-    Renew,
-}
-
-impl Word {
-    fn fail(self, reason: &str) {
-        // Its caller may have given up.
-        match self {
-            Self::Greet { answer } => drop(answer.send(Err(reason.to_owned()))),
-            Self::Do { answer, .. } => drop(answer.send(Err(reason.to_owned()))),
-            Self::Renew => {}
-        }
-    }
-}
-
-/// Where the calls of a sandbox go.
-#[derive(Debug)]
-pub(super) struct Callee {
-    pub(super) sandbox_id: String,
-    pub(super) calls: Arc<Calls>,
-}
-
-impl Callee {
-    /// The name of a place in lines.
-    pub(super) fn name(of: Inward) -> &'static str {
-        match of {
-            Inward::Metadata => "metadata",
-            Inward::Endpoint => "endpoint",
-            Inward::Dns => "dns",
-        }
-    }
-
-    pub(super) fn place(&self, name: &str) -> Option<Inward> {
-        Inward::ALL.into_iter().find(|inward| Self::name(*inward) == name)
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Link {

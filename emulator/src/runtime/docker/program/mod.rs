@@ -27,7 +27,8 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use self::line::{PROTOCOL, hex};
-use self::link::{Callee, Link};
+use self::link::Link;
+use self::session::Callee;
 use super::client::failed;
 use super::names;
 use super::netlink::{self, Batch, Interface};

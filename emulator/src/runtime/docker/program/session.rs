@@ -16,11 +16,63 @@ use uuid::Uuid;
 use super::super::client::{reason, status};
 use super::connection::{Incoming, Out, carry};
 use super::line::{Said, WINDOW};
-use super::link::{Answer, Callee, Word};
-use crate::runtime::Call;
+use crate::runtime::inward::Calls;
+use crate::runtime::{Call, Inward};
 
 /// Bytes of a connection that wait for its reader beyond the window.
 const BUFFER: usize = 16 * 1024;
+
+/// What the kernel answered, message by message, or why it was not asked.
+pub(super) type Answer = Result<Vec<Vec<u8>>, String>;
+
+/// What the program is asked.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// What `/etc/resolv.conf` was at its start.
+    Greet {
+        answer: oneshot::Sender<Result<Vec<u8>, String>>,
+    },
+    Do {
+        verb: &'static str,
+        arguments: String,
+        answer: oneshot::Sender<Answer>,
+    },
+    /// A word was not answered in time: the attach may be lost without an error.
+    Renew,
+}
+
+impl Word {
+    pub(super) fn fail(self, reason: &str) {
+        // Its caller may have given up.
+        match self {
+            Self::Greet { answer } => drop(answer.send(Err(reason.to_owned()))),
+            Self::Do { answer, .. } => drop(answer.send(Err(reason.to_owned()))),
+            Self::Renew => {}
+        }
+    }
+}
+
+/// Where the calls of a sandbox go.
+#[derive(Debug)]
+pub(super) struct Callee {
+    pub(super) sandbox_id: String,
+    pub(super) calls: Arc<Calls>,
+}
+
+impl Callee {
+    /// The name of a place in lines.
+    pub(super) fn name(of: Inward) -> &'static str {
+        match of {
+            Inward::Metadata => "metadata",
+            Inward::Endpoint => "endpoint",
+            Inward::Dns => "dns",
+        }
+    }
+
+    pub(super) fn place(&self, name: &str) -> Option<Inward> {
+        Inward::ALL.into_iter().find(|inward| Self::name(*inward) == name)
+    }
+}
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 

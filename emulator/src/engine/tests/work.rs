@@ -102,6 +102,24 @@ async fn a_container_that_starts_while_its_task_is_stopped_gets_its_signal() {
 }
 
 #[tokio::test]
+async fn what_a_container_wrote_is_stored_though_its_start_failed_in_the_next_process() {
+    let mut world = World::new().await;
+    world.faulty.on_call(|call, _| (call == Call::StartContainer).then_some(Fault::Hang));
+    let task = world.run(vec![logging(&[("SIMULATED_LINES", "3"), ("SIMULATED_EXIT_CODE", "0")])]).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while world.runtime.inventory().await.expect("an inventory").containers.is_empty() {
+        assert!(tokio::time::Instant::now() < deadline, "the container is not created");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    world.kill().await;
+    world.faulty.on_call(|call, _| (call == Call::StartContainer).then_some(Fault::ActThenFail));
+    world.start_again().await;
+    world.stopped(&task.arn).await;
+    let messages = world.messages("/app", &format!("app/app/{}", task.id)).await;
+    assert_eq!(messages, ["line 1", "line 2", "line 3"]);
+}
+
+#[tokio::test]
 async fn a_container_that_cannot_be_stopped_is_named_by_its_stopped_task_and_removed_all_the_same() {
     for fault in [Fault::Fail, Fault::Hang] {
         let world = Troubled::new().await;

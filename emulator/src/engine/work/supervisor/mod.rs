@@ -129,7 +129,8 @@ impl Supervisor {
         for index in 0..self.task.containers.len() {
             if let Some(container_id) = self.task.containers[index].container_id.clone() {
                 self.route(&container_id, index);
-                if !self.followers.contains_key(&index) {
+                // The log of one that has not started ends at once: followed now, it would count as read to its end.
+                if self.task.containers[index].has_started() && !self.followers.contains_key(&index) {
                     self.follow(index);
                 }
             }

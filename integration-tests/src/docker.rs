@@ -78,7 +78,8 @@ pub fn task_cgroups_of(instance: &str) -> BTreeSet<String> {
     names.filter_map(|name| Some(name.trim_end_matches(".slice").rsplit('-').next()?.to_owned())).collect()
 }
 
-/// A block of 256 addresses below `10.<second>.` that no network of this engine overlaps.
+/// A block of 256 addresses below `10.<second>.` in which no network of this engine begins. Larger networks around it are not
+/// seen.
 pub async fn free_block(second: u8) -> anyhow::Result<String> {
     // A network that is removed between the two calls is no failure.
     let taken = crate::wait::until("the networks are listed", crate::wait::seconds(30), async || {

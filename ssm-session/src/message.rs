@@ -234,7 +234,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// The first field, in the frame's order, that is wrong.
+    /// A field that is wrong. If several are, which one is not defined.
     pub fn decode(frame: &Bytes) -> Result<Self, Error> {
         let mut fields = Fields { frame, at: 0 };
         let header_length = u32::from_be_bytes(fields.take(Field::HeaderLength)?);

@@ -91,6 +91,8 @@ async fn clean_reports_what_cannot_be_removed_and_removes_the_rest() {
         let volume = volume_of(&world.options.instance_id).await;
         let stranger = stranger_with(&volume).await;
         let (whole, said) = cleaned(directory.path(), false).await;
+        let force = RemoveContainerOptionsBuilder::default().force(true).build();
+        docker().remove_container(&stranger, Some(force)).await.unwrap();
         assert!(!whole, "{said}");
         assert!(said.contains(&format!("left volume {volume}\n")), "{said}");
         assert!(said.contains(&format!("could not remove the volume {volume}: ")), "{said}");
@@ -98,8 +100,6 @@ async fn clean_reports_what_cannot_be_removed_and_removes_the_rest() {
         for kind in ["container", "network"] {
             assert!(said.contains(&format!("removed {kind} neargate-{short}-")), "{kind}: {said}");
         }
-        let force = RemoveContainerOptionsBuilder::default().force(true).build();
-        docker().remove_container(&stranger, Some(force)).await.unwrap();
         let (whole, said) = cleaned(directory.path(), false).await;
         assert!(whole && said.contains(&format!("removed volume {volume}\n")), "{said}");
     })
@@ -127,9 +127,17 @@ async fn stranger_with(volume: &str) -> String {
     docker().create_container(None, body).await.unwrap().id
 }
 
+async fn probes() -> Vec<String> {
+    let names = [("name", vec!["sandbox-probe".to_owned()])].into();
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&names).build();
+    let probes = docker().list_containers(Some(options)).await.unwrap();
+    probes.into_iter().filter_map(|probe| probe.id).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_finds_this_machine_fit_and_leaves_nothing() {
     with_world(|world| async move {
+        let before = probes().await;
         let mut out = Vec::new();
         let options = doctor::Options {
             docker_host: None,
@@ -149,11 +157,9 @@ async fn the_doctor_finds_this_machine_fit_and_leaves_nothing() {
         let most = open_files.split_whitespace().next().unwrap();
         let ulimits = said.lines().find(|line| line.contains("ulimits")).unwrap();
         assert!(ulimits.contains(&format!(" {most} ")), "{ulimits}, and a container got {most}");
-        let names = [("name", vec!["sandbox-probe".to_owned()])].into();
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&names).build();
-        let probes = docker().list_containers(Some(options)).await.unwrap();
-        // Another doctor may be at work; this one's probe is gone, and no other stays.
-        let ids: Vec<String> = probes.into_iter().filter_map(|probe| probe.id).collect();
+        // Another doctor may be at work; this one's probe is gone, and no other that came meanwhile stays.
+        let mut ids = probes().await;
+        ids.retain(|id| !before.contains(id));
         eventually("the probes of all doctors to go", async || {
             for id in &ids {
                 if docker().inspect_container(id, None).await.is_ok() {

@@ -258,6 +258,8 @@ pub struct Exit {
 pub struct Observed {
     pub container_id: String,
     pub task_id: String,
+    /// The sandbox that it was created in.
+    pub sandbox_id: String,
     pub name: String,
     pub state: State,
 }

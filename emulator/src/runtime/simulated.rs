@@ -144,11 +144,6 @@ impl Runtime {
         self.tell(Event::SandboxExited { sandbox_id: sandbox_id.to_owned() });
     }
 
-    /// The sandbox whose network namespace a container is bound to.
-    pub fn sandbox_of(&self, container_id: &str) -> Option<String> {
-        self.0.world.lock().containers.get(container_id).map(|container| container.sandbox_id.clone())
-    }
-
     /// Ends everything that runs, as a restart of the engine without live-restore does: containers exit with 137, no event
     /// says so, and readers of events have to look again.
     pub fn lose_everything_running(&self) {
@@ -514,6 +509,7 @@ impl Container {
         Observed {
             container_id: container_id.to_owned(),
             task_id: self.task_id.clone(),
+            sandbox_id: self.sandbox_id.clone(),
             name: self.name.clone(),
             state: self.state.clone(),
         }

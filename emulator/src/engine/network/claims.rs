@@ -161,7 +161,7 @@ impl Pool {
     /// Whether an address of the subnet will become free without any task: an idle sandbox is being made, or one is being
     /// removed.
     fn expects_relief(&self, subnet_id: &str) -> bool {
-        self.with(subnet_id, |ledger| ledger.idle() > 0).unwrap_or(false) || self.is_leaving(subnet_id)
+        self.with(subnet_id, |ledger| ledger.expects_relief()).unwrap_or(false) || self.is_leaving(subnet_id)
     }
 
     /// Commits a sandbox made by [`Pool::make_for`] in the transaction that keeps the state which `connect` makes of it.
@@ -203,7 +203,10 @@ impl Pool {
     pub(in crate::engine) fn abandon(&self, task: &Task) {
         let Some(sandbox_id) = task.attachment.sandbox_id.clone() else { return };
         self.0.filters.leave(&sandbox_id);
-        self.promise_anyway(&self.subnet_of(task));
+        let subnet_id = self.subnet_of(task);
+        self.promise_anyway(&subnet_id);
+        // Its address becomes free, which the task's next claim may wait for.
+        self.with(&subnet_id, Ledger::begin_removal);
         let pool = self.clone();
         self.0.under_way.spawn(async move {
             let id = sandbox_id.clone();
@@ -221,6 +224,7 @@ impl Pool {
                     "could not forget the sandbox {sandbox_id}, which its task has lost; the next full pass does"
                 ),
             }
+            pool.with(&subnet_id, Ledger::end_removal);
         });
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be removed.
+//! A sandbox that is to be removed, as [`super::removal`] keeps it.
 
 use super::subnet::Slot;
 use crate::store::sandboxes;

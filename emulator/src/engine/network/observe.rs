@@ -55,10 +55,12 @@ impl Pool {
         let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
         let running = inventory.sandboxes.iter().filter(|sandbox| sandbox.running);
         let running: HashSet<&str> = running.map(|sandbox| sandbox.sandbox_id.as_str()).collect();
-        for row in &rows {
+        // Side by side: one that resists holds up no other.
+        let running = &running;
+        let looks = rows.iter().map(|row| async move {
             match &row.state {
                 sandboxes::State::Idle => {
-                    if !self.runs(&running, &row.sandbox_id).await {
+                    if !self.runs(running, &row.sandbox_id).await {
                         self.withdraw_dead(&row.sandbox_id).await;
                     }
                 }
@@ -68,13 +70,20 @@ impl Pool {
                     }
                 }
             }
-        }
+        });
+        stream::iter(looks).for_each_concurrent(AT_ONCE, |look| look).await;
         let ids = inventory.sandboxes.iter().map(|sandbox| sandbox.sandbox_id.as_str());
         let strangers = ids.filter(|id| !known.contains(id) && !drafts.contains(*id));
         let removals = strangers.map(|sandbox_id| async move {
             info!(sandbox_id, "removing a sandbox that belongs to no task and not to the pool");
-            if let Err(error) = self.remove_now(sandbox_id).await {
-                warn!(sandbox_id, %error, "could not remove a leftover sandbox; the next full pass does");
+            match self.0.clock.timeout(LOOK, self.remove_now(sandbox_id)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    warn!(sandbox_id, %error, "could not remove a leftover sandbox; the next full pass does");
+                }
+                Err(elapsed) => {
+                    warn!(sandbox_id, %elapsed, "could not remove a leftover sandbox; the next full pass does");
+                }
             }
         });
         stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
@@ -111,11 +120,12 @@ impl Pool {
         true
     }
 
-    async fn withdraw_dead(&self, sandbox_id: &str) {
-        match self.withdraw(sandbox_id).await {
-            Ok(true) => info!(sandbox_id, "an idle sandbox did not run any more"),
-            Ok(false) => {}
-            Err(error) => warn!(
+    pub(super) async fn withdraw_dead(&self, sandbox_id: &str) {
+        match self.0.clock.timeout(LOOK, self.withdraw(sandbox_id)).await {
+            Ok(Ok(true)) => info!(sandbox_id, "an idle sandbox did not run any more"),
+            // Its removal goes on beside this.
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Err(error)) => warn!(
                 error = &error as &dyn std::error::Error,
                 "could not withdraw the idle sandbox {sandbox_id}, which does not run; the next full pass does"
             ),
@@ -137,10 +147,11 @@ impl Pool {
             Ok::<bool, store::Error>(row.is_some())
         });
         let sandbox_id = &row.sandbox_id;
-        match forgotten.await {
-            Ok(true) => info!(sandbox_id, "removed a sandbox that its task does not name"),
-            Ok(false) => {}
-            Err(error) => warn!(
+        match self.0.clock.timeout(LOOK, forgotten).await {
+            Ok(Ok(true)) => info!(sandbox_id, "removed a sandbox that its task does not name"),
+            // Its removal goes on beside this.
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Err(error)) => warn!(
                 error = &error as &dyn std::error::Error,
                 "could not look whose the sandbox {sandbox_id} is; the next full pass does"
             ),

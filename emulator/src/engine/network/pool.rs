@@ -55,6 +55,17 @@ pub(in crate::engine) enum Error {
     Store(#[source] store::Error),
 }
 
+impl Error {
+    /// Whether the same may succeed a moment later.
+    pub(in crate::engine) fn may_pass(&self) -> bool {
+        match self {
+            Self::Make(error) | Self::Remove(error) => error.may_pass(),
+            Self::Store(_) => true,
+            Self::SubnetFull(_) => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Pool(pub(super) Arc<Inner>);
 
@@ -196,12 +207,7 @@ impl Pool {
     async fn withdraw_exited(&self) {
         let mut exits = self.0.exits.lock().await;
         while let Some(sandbox_id) = exits.recv().await {
-            if let Err(error) = self.withdraw(&sandbox_id).await {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not withdraw the sandbox {sandbox_id}, which has exited; the next full pass does"
-                );
-            }
+            self.withdraw_dead(&sandbox_id).await;
         }
     }
 

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::leaving::Leaving;
 use super::pool::Pool;
-use super::subnet::Ledger;
+use super::subnet::{Ledger, Slot};
 use crate::runtime::Error;
 
 /// Removals at the same time.
@@ -23,6 +23,7 @@ const BOUND: Duration = Duration::from_secs(180);
 impl Pool {
     /// Removes the sandbox now; if that fails, it is retried by [`Pool::removals`].
     pub(super) async fn remove(&self, leaving: Leaving) -> Result<(), Error> {
+        self.with(&leaving.subnet_id, Ledger::begin_removal);
         let pool = self.clone();
         self.finish(async move { pool.attempt_removal(leaving).await }).await
     }
@@ -33,14 +34,16 @@ impl Pool {
         self.0.filters.removed(sandbox_id);
         match self.remove_now(sandbox_id).await {
             Ok(()) => {
-                self.with(subnet_id, |ledger| ledger.give_back(*slot));
-                self.0.refill.notify_one();
-                self.relieve();
+                self.with(subnet_id, Ledger::end_removal);
+                self.free_slot(subnet_id, *slot);
                 Ok(())
             }
             Err(error) => {
                 warn!(%sandbox_id, %error, "could not remove a sandbox, its address stays taken; retrying in {RETRY:?}");
+                let subnet_id = subnet_id.clone();
+                // Before the end of this attempt: who needs the address sees one or the other.
                 self.leave(leaving);
+                self.with(&subnet_id, Ledger::end_removal);
                 Err(error)
             }
         }
@@ -85,7 +88,11 @@ impl Pool {
 
     /// The task's sandbox is removed and its row deleted: the address is free again.
     pub(in crate::engine) fn give_back(&self, subnet_id: &str, address: std::net::Ipv4Addr) {
-        self.with(subnet_id, |ledger: &mut Ledger| ledger.give_back(Some(address)));
+        self.free_slot(subnet_id, Some(address));
+    }
+
+    fn free_slot(&self, subnet_id: &str, slot: Slot) {
+        self.with(subnet_id, |ledger| ledger.give_back(slot));
         self.0.refill.notify_one();
         self.relieve();
     }

@@ -17,6 +17,8 @@ pub(in crate::engine) struct Ledger {
     target: usize,
     /// Accepted tasks that have not claimed theirs.
     promised: usize,
+    /// Sandboxes whose removal is under way.
+    removing: usize,
 }
 
 /// What a sandbox takes up in a subnet: its address, unless the runtime has yet to assign one.
@@ -24,7 +26,7 @@ pub(in crate::engine) type Slot = Option<Ipv4Addr>;
 
 impl Ledger {
     pub(in crate::engine) fn new(addresses: Addresses, assigned_elsewhere: bool, target: usize) -> Self {
-        Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, target, promised: 0 }
+        Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, target, promised: 0, removing: 0 }
     }
 
     /// Counts a sandbox that an earlier process left.
@@ -100,8 +102,17 @@ impl Ledger {
         }
     }
 
-    pub(in crate::engine) fn idle(&self) -> usize {
-        self.idle
+    pub(in crate::engine) fn begin_removal(&mut self) {
+        self.removing += 1;
+    }
+
+    pub(in crate::engine) fn end_removal(&mut self) {
+        self.removing = self.removing.saturating_sub(1);
+    }
+
+    /// Whether an address becomes free without any task: an idle sandbox gives it up, or one is being removed.
+    pub(in crate::engine) fn expects_relief(&self) -> bool {
+        self.idle > 0 || self.removing > 0
     }
 
     /// An idle sandbox is claimed, withdrawn, or could not be made.

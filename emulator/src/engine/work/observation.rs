@@ -83,7 +83,11 @@ impl Observation {
 
     fn of_container(&self, task: &Task, index: usize, events: &mut Vec<Event>) {
         let container = &task.containers[index];
-        let observed = self.observed.iter().find(|observed| is(observed, container));
+        // One of a sandbox that the task has lost is not the task's any more.
+        let sandbox_id = task.attachment.sandbox_id.as_ref();
+        let is_own =
+            |observed: &&Observed| is(observed, container) && sandbox_id == Some(&observed.sandbox_id);
+        let observed = self.observed.iter().find(is_own);
         match (observed, &container.container_id) {
             // It was created, and the process died before that was committed.
             (Some(observed), None) => {
@@ -147,7 +151,13 @@ mod tests {
     }
 
     fn observed(state: State) -> Observed {
-        Observed { container_id: "id".into(), task_id: "task".into(), name: "app".into(), state }
+        Observed {
+            container_id: "id".into(),
+            task_id: "task".into(),
+            sandbox_id: "sandbox".into(),
+            name: "app".into(),
+            state,
+        }
     }
 
     #[test]

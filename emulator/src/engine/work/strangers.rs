@@ -4,6 +4,7 @@
 //! resists is logged, and met again by the next pass.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -14,6 +15,9 @@ use crate::runtime::{self, Inventory};
 
 /// Removals at a time.
 const AT_ONCE: usize = 8;
+
+/// How long a pass waits for a removal, which may be far longer on its way: the next pass meets what is left.
+const BOUND: Duration = Duration::from_secs(30);
 
 /// Removes the containers, then the shared parts, of tasks that are not live. What tasks whose rows cannot be read have on the
 /// runtime stays, so that a program that can read them finds it; a reset removes it.
@@ -26,9 +30,9 @@ pub(in crate::engine) async fn remove_of_tasks(context: &Context, inventory: &In
         live.chain(unreadable.filter_map(|arn| arn.rsplit('/').next().map(str::to_owned))).collect();
     let containers = inventory.containers.iter().filter(|container| !known.contains(&container.task_id));
     let containers = containers.map(|container| &container.container_id);
-    remove_all(containers.map(|id| ("container", id, runtime.remove_container(id)))).await;
+    remove_all(context, containers.map(|id| ("container", id, runtime.remove_container(id)))).await;
     let shared = inventory.tasks.iter().filter(|task_id| !known.contains(*task_id));
-    remove_all(shared.map(|id| ("shared part of the task", id, runtime.release_task(id)))).await;
+    remove_all(context, shared.map(|id| ("shared part of the task", id, runtime.release_task(id)))).await;
 }
 
 /// Removes the sandboxes that are not in `known`.
@@ -39,16 +43,20 @@ pub(in crate::engine) async fn remove_sandboxes(
 ) {
     let sandboxes = inventory.sandboxes.iter().map(|sandbox| &sandbox.sandbox_id);
     let sandboxes = sandboxes.filter(|sandbox_id| !known.contains(*sandbox_id));
-    remove_all(sandboxes.map(|id| ("sandbox", id, context.runtime.remove_sandbox(id)))).await;
+    remove_all(context, sandboxes.map(|id| ("sandbox", id, context.runtime.remove_sandbox(id)))).await;
 }
 
 type Removal<'r> = (&'static str, &'r String, BoxFuture<'r, Result<(), runtime::Error>>);
 
-async fn remove_all<'r>(removals: impl Iterator<Item = Removal<'r>>) {
+async fn remove_all<'r>(context: &Context, removals: impl Iterator<Item = Removal<'r>>) {
     let removals = removals.map(|(kind, id, removal)| async move {
-        if let Err(error) = removal.await {
-            warn!(%error, "could not remove the {kind} {id}, which belongs to no task; it is tried again with the next audit");
-        }
+        let removed = context.clock.timeout(BOUND, removal).await;
+        let error = match removed {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        warn!(%error, "could not remove the {kind} {id}, which belongs to no task; it is tried again with the next audit");
     });
     futures::stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
 }

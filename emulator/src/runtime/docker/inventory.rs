@@ -1,6 +1,7 @@
 //! What of this instance is on the engine, and the end of all of it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::ListContainersOptionsBuilder;
@@ -8,18 +9,20 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
 use super::client::failed;
-use super::names::{CONTAINER, SANDBOX, is_id};
-use crate::runtime::{Error, Inventory, ObservedSandbox};
+use super::names::{CONTAINER, SANDBOX, TASK, is_id};
+use crate::runtime::{Error, Inventory, Observed, ObservedSandbox, State};
 
 /// Requests at once: the engine works on each with a thread of its own.
 const AT_ONCE: usize = 8;
 
+/// How long one container may take to be looked at.
+const LOOK: Duration = Duration::from_secs(20);
+
 impl Inner {
     pub(super) async fn inventory(&self) -> Result<Inventory, Error> {
         let listed = self.list_containers().await?;
-        let ids: Vec<String> =
-            listed.iter().filter(|c| label(c, CONTAINER).is_some()).filter_map(id).collect();
-        let inspections = ids.into_iter().map(|id| async move { self.inspect_container(&id).await });
+        let of_tasks: Vec<Observed> = listed.iter().filter_map(of_task).collect();
+        let inspections = of_tasks.into_iter().map(|listed| self.look_at(listed));
         let containers: Vec<_> = stream::iter(inspections).buffer_unordered(AT_ONCE).try_collect().await?;
 
         let mut tasks: BTreeSet<String> = self.task_cgroups().await?.into_iter().collect();
@@ -36,6 +39,24 @@ impl Inner {
             sandboxes: listed.iter().filter_map(sandbox).collect(),
             tasks: tasks.into_iter().collect(),
         })
+    }
+
+    /// One container that the engine cannot show, or not in time, does not cost all the others: it is reported as created,
+    /// which is no news of it.
+    async fn look_at(&self, listed: Observed) -> Result<Option<Observed>, Error> {
+        let looked = self.clock.timeout(LOOK, self.inspect_container(&listed.container_id)).await;
+        let reason = match looked {
+            Ok(Ok(observed)) => return Ok(observed),
+            Ok(Err(error @ Error::Unreachable { .. })) => return Err(error),
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::warn!(
+            container = listed.container_id,
+            reason,
+            "could not look at a container; its state is not known"
+        );
+        Ok(Some(listed))
     }
 
     pub(crate) async fn remove_everything(&self) -> Result<(), Error> {
@@ -105,6 +126,17 @@ fn id(container: &ContainerSummary) -> Option<String> {
 
 fn label<'a>(container: &'a ContainerSummary, key: &str) -> Option<&'a String> {
     container.labels.as_ref().and_then(|labels: &HashMap<String, String>| labels.get(key))
+}
+
+/// A container of a task, of which only the labels are known yet.
+fn of_task(container: &ContainerSummary) -> Option<Observed> {
+    Some(Observed {
+        container_id: id(container)?,
+        task_id: label(container, TASK)?.clone(),
+        sandbox_id: label(container, SANDBOX)?.clone(),
+        name: label(container, CONTAINER)?.clone(),
+        state: State::Created,
+    })
 }
 
 /// A sandbox; `None` for a container that joined one, and for one whose label is no id.

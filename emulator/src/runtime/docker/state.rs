@@ -5,7 +5,7 @@ use bollard::models::{
 };
 
 use super::client::{failed, unless};
-use super::names::{CONTAINER, TASK};
+use super::names::{CONTAINER, SANDBOX, TASK};
 use super::oom;
 use super::{Inner, Trace};
 use crate::clock::Timestamp;
@@ -50,6 +50,7 @@ impl Inner {
         };
         Some(Observed {
             task_id: labels.get(TASK)?.clone(),
+            sandbox_id: labels.get(SANDBOX)?.clone(),
             name: labels.get(CONTAINER)?.clone(),
             container_id,
             state,

@@ -186,7 +186,10 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
                 container.stopped_at = Some(now);
                 container.reason = Some(reason.clone());
             }
-            stop(task, StopCode::TaskFailedToStart, reason, now);
+            // Of a task that runs, it is a container that could not be started again: it has ended, essential or not.
+            if task.started_at.is_none() {
+                stop(task, StopCode::TaskFailedToStart, reason, now);
+            }
         }
         Event::StopFailed { container, reason } => {
             let container = &mut task.containers[*container];

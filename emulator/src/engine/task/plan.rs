@@ -86,7 +86,11 @@ fn stop(task: &Task) -> Vec<Action> {
     }
     indices(task)
         .filter(|index| !task.containers[*index].is_stopped())
-        .filter(|index| !depends::has_live_dependents(task, *index))
+        // What was never created has no order to keep: in a circle of dependencies, which an older release took, each waits
+        // for the other.
+        .filter(|index| {
+            task.containers[*index].container_id.is_none() || !depends::has_live_dependents(task, *index)
+        })
         .map(Action::Stop)
         .collect()
 }

@@ -200,8 +200,7 @@ impl Work {
         let Some(sandbox_id) = &self.task.attachment.sandbox_id else {
             return failed(events, Some(container), error, reason);
         };
-        let runs = self.context.clock.timeout(LOOK, pool.sandbox_runs(sandbox_id)).await;
-        if runs.unwrap_or(true) {
+        if pool.sandbox_runs(sandbox_id).await {
             return failed(events, Some(container), error, reason);
         }
         if let Some(container_id) = created {

@@ -268,6 +268,24 @@ fn a_container_that_vanished_has_a_reason_and_no_exit_code() {
 }
 
 #[test]
+fn a_container_that_cannot_be_started_again_has_ended_and_its_task_did_not_fail_to_start() {
+    let policy = RestartPolicy { ignored_exit_codes: Vec::new(), restart_attempt_period: 60 };
+    for essential in [true, false] {
+        let restarted = ContainerSpec { restart_policy: Some(policy.clone()), essential, ..container("app") };
+        let mut drive = Drive::new(vec![restarted, container("other")]);
+        drive.settle();
+        let started = drive.task.containers[0].started_at.expect("it runs");
+        let exit = Exit { code: 1, oom_killed: false, at: started.plus(std::time::Duration::from_secs(61)) };
+        drive.event(Event::Exited { container: 0, exit });
+        assert_eq!(plan(&drive.task), [Action::Start(0)]);
+        drive.event(Event::StartFailed { container: Some(0), reason: "CannotStartContainerError: x".into() });
+        let app = &drive.task.containers[0];
+        assert_eq!((app.exit_code, app.reason.as_deref()), (None, Some("CannotStartContainerError: x")));
+        assert_eq!(drive.task.stop_code, essential.then_some(StopCode::EssentialContainerExited));
+    }
+}
+
+#[test]
 fn an_exit_that_is_reported_again_neither_ends_nor_counts_a_restarted_container() {
     let policy = RestartPolicy { ignored_exit_codes: Vec::new(), restart_attempt_period: 60 };
     let mut drive = Drive::new(vec![ContainerSpec { restart_policy: Some(policy), ..container("app") }]);

@@ -64,7 +64,8 @@ impl Supervisor {
             (Action::Release, _) => true,
             _ => action.container().is_some() && action.container() == other.container(),
         };
-        !self.in_flight.values().any(|(other, _)| busy(*other))
+        let is_useless = self.lost.is_some() && matches!(action, Action::Start(_));
+        !is_useless && !self.in_flight.values().any(|(other, _)| busy(*other))
     }
 
     /// A pull or a new sandbox may take minutes, and is of no use to a task that is to stop.
@@ -89,10 +90,7 @@ impl Supervisor {
         if let Action::Look(container) = action {
             self.looking.insert(container, self.task.containers[container].clone());
         }
-        let sandbox_id = self.task.attachment.sandbox_id.clone();
-        self.spawn(action, async move {
-            Done::Work { outcome: work.carry_out(action, followers).await, sandbox_id }
-        });
+        self.spawn(action, async move { Done::Work(work.carry_out(action, followers).await) });
     }
 
     fn spawn(&mut self, action: Action, work: impl Future<Output = Done> + Send + 'static) {

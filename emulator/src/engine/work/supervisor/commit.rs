@@ -92,12 +92,13 @@ impl Supervisor {
             debug!(version = after.version, status = ?after.last_status, "task");
         }
         let before = std::mem::replace(&mut self.task, Arc::new(after));
-        if before.attachment.sandbox_id.is_some()
-            && self.task.attachment.sandbox_id.is_none()
-            && let Some(pool) = self.context.pool_now()
-        {
+        if before.attachment.sandbox_id.is_some() && self.task.attachment.sandbox_id.is_none() {
+            // What is reported of its containers is no news any more.
+            self.forget_routes();
             // Without a pool the engine is being halted, and the next start finds the sandbox.
-            pool.abandon(&before);
+            if let Some(pool) = self.context.pool_now() {
+                pool.abandon(&before);
+            }
         }
         self.context.publish(&self.task);
         for index in 0..self.task.containers.len() {
@@ -152,7 +153,7 @@ impl Supervisor {
             }
         }
         // Also those of containers that were given up with a lost sandbox: the task does not name them any more.
-        self.context.routes.lock().retain(|_, route| !route.supervisor.same_channel(&self.sender));
+        self.forget_routes();
         self.take(after);
         true
     }

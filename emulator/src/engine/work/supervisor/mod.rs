@@ -46,11 +46,7 @@ enum Done {
     /// The engine is ready: there is a pool to claim from.
     Ready,
     Sandbox(Result<Draft, pool::Error>),
-    Work {
-        outcome: Outcome,
-        /// The task's sandbox as the action began.
-        sandbox_id: Option<String>,
-    },
+    Work(Outcome),
 }
 
 impl std::fmt::Debug for Done {
@@ -71,6 +67,8 @@ pub(in crate::engine) struct Supervisor {
     retries: Retries,
     /// Events of a container whose start is in flight: they are applied after the start.
     deferred: HashMap<usize, Vec<Event>>,
+    /// The loss of the task's sandbox, which is applied after the starts that are in flight.
+    lost: Option<Event>,
     /// Containers of which events may have been missed.
     looks: BTreeSet<usize>,
     /// As they were when a look at them began.
@@ -105,6 +103,7 @@ impl Supervisor {
             in_flight: HashMap::new(),
             retries: Retries::default(),
             deferred: HashMap::new(),
+            lost: None,
             looks: BTreeSet::new(),
             looking: HashMap::new(),
             followers: HashMap::new(),
@@ -174,6 +173,21 @@ impl Supervisor {
         self.context.routes.lock().insert(container_id.to_owned(), route);
     }
 
+    /// Takes no more events of the task's containers.
+    fn forget_routes(&self) {
+        self.context.routes.lock().retain(|_, route| !route.supervisor.same_channel(&self.sender));
+    }
+
+    /// Whether the task has no such container: it was created in a sandbox that is lost.
+    fn is_given_up(&self, container: usize) -> bool {
+        self.task.containers.get(container).is_some_and(|container| container.container_id.is_none())
+    }
+
+    /// Whether the start of a container is under way.
+    fn is_starting(&self) -> bool {
+        self.in_flight.values().any(|(action, _)| matches!(action, Action::Start(_)))
+    }
+
     fn hold_back_refill(&mut self) {
         let starts = self.task.started_at.is_none() && self.task.desired_status == Desired::Running;
         if !starts {
@@ -199,6 +213,7 @@ impl Supervisor {
                 Some(container) if self.is_in_flight(Action::Start(container)) => {
                     self.deferred.entry(container).or_default().push(event);
                 }
+                Some(container) if self.is_given_up(container) => {}
                 _ => self.happened(event).await,
             },
             Message::Observed(observation) => {
@@ -248,6 +263,11 @@ impl Supervisor {
 
     /// Something that the runtime reported.
     async fn happened(&mut self, event: Event) {
+        if matches!(event, Event::SandboxLost { .. }) && self.is_starting() {
+            // Whether anything ran in it decides what becomes of the task, and a start under way is about to say.
+            self.lost = Some(event);
+            return;
+        }
         let ended = match &event {
             Event::Exited { container, .. } => Some(*container),
             _ => None,

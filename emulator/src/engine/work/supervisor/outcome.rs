@@ -4,7 +4,7 @@ use tokio::task::{Id, JoinError};
 use tracing::{error, warn};
 
 use super::{Done, Released, Supervisor};
-use crate::engine::task::{Action, Event, plan, reason};
+use crate::engine::task::{Action, Desired, Event, plan, reason};
 use crate::engine::work::action::Outcome;
 
 impl Supervisor {
@@ -19,14 +19,13 @@ impl Supervisor {
             Ok(Done::Sandbox(Ok(draft))) => self.made = Some(draft),
             Ok(Done::Sandbox(Err(error))) => {
                 let reason = reason::cannot_provision(&error);
-                self.advance(vec![Event::StartFailed { container: None, reason }]).await;
+                if error.may_pass() && self.task.desired_status == Desired::Running {
+                    self.failed(action, reason).await;
+                } else {
+                    self.advance(vec![Event::StartFailed { container: None, reason }]).await;
+                }
             }
-            Ok(Done::Work { sandbox_id, .. })
-                if matches!(action, Action::Start(_)) && sandbox_id != self.task.attachment.sandbox_id =>
-            {
-                self.started_in_a_lost_sandbox(action);
-            }
-            Ok(Done::Work { outcome, .. }) => self.worked(action, outcome).await,
+            Ok(Done::Work(outcome)) => self.worked(action, outcome).await,
             Err(error) if error.is_panic() => {
                 error!(?action, %error, "carrying out an action panicked");
                 self.failed(action, format!("InternalError: {action:?} panicked")).await;
@@ -34,12 +33,23 @@ impl Supervisor {
             // A pull that was abandoned.
             Err(_) => {}
         }
+        if !self.is_starting()
+            && let Some(lost) = self.lost.take()
+        {
+            self.happened(lost).await;
+        }
     }
 
     async fn worked(&mut self, action: Action, outcome: Outcome) {
         match outcome {
             Outcome::Happened(events) => match action {
                 Action::Look(container) => self.looked(container, events).await,
+                // Another container may have started in it.
+                _ if self.is_starting() && events.iter().any(is_loss) => {
+                    self.lost = events.into_iter().find(is_loss);
+                    self.retries.failed(action, self.context.clock.now());
+                    self.tell_deferred(action).await;
+                }
                 _ => self.carried_out(action, events).await,
             },
             Outcome::Released => self.released = Some(Released { left: None }),
@@ -71,14 +81,6 @@ impl Supervisor {
             self.advance(vec![event]).await;
         }
         self.tell_deferred(action).await;
-    }
-
-    /// Whatever came of it, the container has no network. The next start, in the task's other sandbox, removes it first.
-    fn started_in_a_lost_sandbox(&mut self, action: Action) {
-        if let Some(container) = action.container() {
-            self.deferred.remove(&container);
-        }
-        self.retries.succeeded(action);
     }
 
     /// What was reported of a container while it was being started.
@@ -132,4 +134,8 @@ impl Supervisor {
         self.retries.succeeded(action);
         self.advance(vec![instead]).await;
     }
+}
+
+fn is_loss(event: &Event) -> bool {
+    matches!(event, Event::SandboxLost { .. })
 }

@@ -35,6 +35,13 @@ struct Columns {
     created_at: i64,
 }
 
+/// The columns of [`Columns`].
+macro_rules! columns {
+    () => {
+        "sandbox_id, subnet_id, address, mac_address, task_arn, created_at"
+    };
+}
+
 impl FromRow<'_, SqliteRow> for Row {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let Columns { sandbox_id, subnet_id, address, mac_address, task_arn, created_at } =
@@ -79,11 +86,12 @@ pub async fn claim(
     subnet_id: &str,
     task_arn: &str,
 ) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Row>(
+    sqlx::query_as::<_, Row>(concat!(
         "UPDATE sandboxes SET state = 'claimed', task_arn = ?2 WHERE sandbox_id = (
              SELECT sandbox_id FROM sandboxes WHERE subnet_id = ?1 AND state = 'idle' ORDER BY created_at LIMIT 1)
-         RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
-    )
+         RETURNING ",
+        columns!(),
+    ))
     .bind(subnet_id)
     .bind(task_arn)
     .fetch_optional(connection)
@@ -105,10 +113,11 @@ pub async fn replace(connection: &mut SqliteConnection, row: &Row) -> Result<(),
 
 /// Takes an idle sandbox out of the pool, so that it can be removed; `None` if it is not there, or a task has claimed it.
 pub async fn withdraw(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Row>(
+    sqlx::query_as::<_, Row>(concat!(
         "DELETE FROM sandboxes WHERE sandbox_id = ? AND state = 'idle'
-         RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
-    )
+         RETURNING ",
+        columns!(),
+    ))
     .bind(sandbox_id)
     .fetch_optional(connection)
     .await
@@ -116,10 +125,12 @@ pub async fn withdraw(connection: &mut SqliteConnection, sandbox_id: &str) -> Re
 }
 
 pub async fn get(executor: impl SqliteExecutor<'_>, sandbox_id: &str) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Row>(
-        "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
-         WHERE sandbox_id = ?",
-    )
+    sqlx::query_as::<_, Row>(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sandboxes
+         WHERE sandbox_id = ?"
+    ))
     .bind(sandbox_id)
     .fetch_optional(executor)
     .await
@@ -128,10 +139,12 @@ pub async fn get(executor: impl SqliteExecutor<'_>, sandbox_id: &str) -> Result<
 
 /// The sandboxes that no task has claimed, the oldest of each subnet first.
 pub async fn idle(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
-    sqlx::query_as::<_, Row>(
-        "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
-         WHERE state = 'idle' ORDER BY subnet_id, created_at",
-    )
+    sqlx::query_as::<_, Row>(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sandboxes
+         WHERE state = 'idle' ORDER BY subnet_id, created_at"
+    ))
     .fetch_all(executor)
     .await
     .map_err(Error::attempting("list the idle sandboxes"))
@@ -139,10 +152,12 @@ pub async fn idle(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> 
 
 /// Every sandbox, the oldest first.
 pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
-    sqlx::query_as::<_, Row>(
-        "SELECT sandbox_id, subnet_id, address, mac_address, task_arn, created_at FROM sandboxes
-         ORDER BY created_at, sandbox_id",
-    )
+    sqlx::query_as::<_, Row>(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sandboxes
+         ORDER BY created_at, sandbox_id"
+    ))
     .fetch_all(executor)
     .await
     .map_err(Error::attempting("load the sandboxes"))
@@ -150,10 +165,11 @@ pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Err
 
 /// Forgets the sandbox, whatever its state, and returns what was known of it.
 pub async fn delete(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
-    sqlx::query_as::<_, Row>(
+    sqlx::query_as::<_, Row>(concat!(
         "DELETE FROM sandboxes WHERE sandbox_id = ?
-         RETURNING sandbox_id, subnet_id, address, mac_address, task_arn, created_at",
-    )
+         RETURNING ",
+        columns!(),
+    ))
     .bind(sandbox_id)
     .fetch_optional(connection)
     .await

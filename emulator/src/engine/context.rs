@@ -137,11 +137,8 @@ impl Context {
 
     /// All that the runtime holds of this instance, in bounded time.
     pub(super) async fn inventory(&self) -> Result<Inventory, runtime::Error> {
-        let inventory = self.clock.timeout(INVENTORY, self.runtime.inventory()).await;
-        inventory.unwrap_or_else(|elapsed| {
-            let attempted = "list what the container engine runs".to_owned();
-            Err(runtime::Error::Failed { attempted, reason: elapsed.to_string() })
-        })
+        let attempted = || "list what the container engine runs".to_owned();
+        runtime::within(&self.clock, INVENTORY, attempted, self.runtime.inventory()).await
     }
 
     /// Leaves a task aside whose row cannot be read. It is logged once.

@@ -34,7 +34,7 @@ pub use self::network::{
     Allow, Block, Cidr, Filter, Network, NetworkSpec, Protocol, Resolver, Route, Sandbox, SandboxSpec, merged,
 };
 pub use self::session::{Exec, Input, Session, Size, Usage};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Elapsed, Timestamp};
 
 /// Runs sandboxes and containers of one Neargate instance. Every call may be repeated: what is there already is
 /// not an error, and neither is removing what is gone.
@@ -341,6 +341,21 @@ pub enum Error {
     /// The engine refused or failed; `reason` is its own message.
     #[error("{attempted}: {reason}")]
     Failed { attempted: String, reason: String },
+}
+
+/// What a call returns, unless `bound` passes first: then the error says that `attempted` was not answered, and the call is
+/// dropped.
+///
+/// # Errors
+/// The call's own, or [`Error::Failed`].
+pub(crate) async fn within<T>(
+    clock: &Clock,
+    bound: Duration,
+    attempted: impl FnOnce() -> String,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let late = |elapsed: Elapsed| Err(Error::Failed { attempted: attempted(), reason: elapsed.to_string() });
+    clock.timeout(bound, call).await.unwrap_or_else(late)
 }
 
 impl Error {

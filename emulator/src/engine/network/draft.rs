@@ -103,12 +103,9 @@ impl Pool {
             routes: subnet.map(|subnet| vpc.routes(subnet).to_vec()).unwrap_or_default(),
             filter: self.0.filters.at_first(security_groups),
         };
-        let created = self.0.clock.timeout(BOUND, self.0.runtime.create_sandbox(&spec)).await;
-        let created = created.unwrap_or_else(|elapsed| {
-            let attempted = format!("create the sandbox {}", spec.sandbox_id);
-            Err(runtime::Error::Failed { attempted, reason: elapsed.to_string() })
-        });
-        let sandbox = match created {
+        let attempted = || format!("create the sandbox {}", spec.sandbox_id);
+        let created = self.0.runtime.create_sandbox(&spec);
+        let sandbox = match runtime::within(&self.0.clock, BOUND, attempted, created).await {
             Ok(sandbox) => sandbox,
             Err(error) => {
                 draft.discard().await;

@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use super::wanted::{Progress, Wanted};
 use crate::clock::Clock;
 use crate::engine::vpc::Vpc;
-use crate::runtime::{Error, Filter, Runtime};
+use crate::runtime::{self, Error, Filter, Runtime};
 
 /// Attempts at the same time, in each of the two lanes.
 const AT_ONCE: usize = 8;
@@ -149,13 +149,9 @@ impl Filters {
         // Neither is ever closed, so a permit always comes.
         let _permit = self.lanes[usize::from(failed)].acquire().await;
         let Some(attempt) = self.wanted.lock().attempt(&sandbox_id) else { return };
+        let attempted = || format!("set the filter of the sandbox {sandbox_id}");
         let set = self.runtime.set_filter(&sandbox_id, &attempt.filter);
-        let result = self.clock.timeout(BOUND, set).await.unwrap_or_else(|elapsed| {
-            Err(Error::Failed {
-                attempted: format!("set the filter of the sandbox {sandbox_id}"),
-                reason: elapsed.to_string(),
-            })
-        });
+        let result = runtime::within(&self.clock, BOUND, attempted, set).await;
         let error = result.as_ref().err().map(ToString::to_string);
         let news = self.wanted.lock().attempted(&sandbox_id, attempt, result);
         self.progress.send_modify(|progress| *progress += 1);

@@ -16,13 +16,11 @@ use tracing::{info, warn};
 
 use super::leaving::Leaving;
 use super::pool::Pool;
+use super::removal::AT_ONCE;
 use crate::engine::record;
 use crate::engine::task::Task;
-use crate::runtime::Inventory;
+use crate::runtime::{self, Inventory};
 use crate::store::{self, SqliteConnection, sandboxes, tasks};
-
-/// Removals at the same time.
-const AT_ONCE: usize = 8;
 
 /// The bound of a look at one sandbox. An engine that answers needs milliseconds.
 const LOOK: Duration = Duration::from_secs(30);
@@ -76,14 +74,8 @@ impl Pool {
         let strangers = ids.filter(|id| !known.contains(id) && !drafts.contains(*id));
         let removals = strangers.map(|sandbox_id| async move {
             info!(sandbox_id, "removing a sandbox that belongs to no task and not to the pool");
-            match self.0.clock.timeout(LOOK, self.remove_now(sandbox_id)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    warn!(sandbox_id, %error, "could not remove a leftover sandbox; the next full pass does");
-                }
-                Err(elapsed) => {
-                    warn!(sandbox_id, %elapsed, "could not remove a leftover sandbox; the next full pass does");
-                }
+            if let Err(error) = self.remove_now(sandbox_id, LOOK).await {
+                warn!(sandbox_id, %error, "could not remove a leftover sandbox; the next full pass does");
             }
         });
         stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
@@ -110,14 +102,12 @@ impl Pool {
         if running.contains(sandbox_id) {
             return true;
         }
-        let looked = self.0.clock.timeout(LOOK, self.0.runtime.sandbox_runs(sandbox_id)).await;
-        let unknown = match looked {
-            Ok(Ok(runs)) => return runs,
-            Ok(Err(error)) => error.to_string(),
-            Err(elapsed) => elapsed.to_string(),
-        };
-        warn!(sandbox_id, error = unknown, "could not look at a sandbox; the next full pass does");
-        true
+        let attempted = || format!("look at the sandbox {sandbox_id}");
+        let looked = self.0.runtime.sandbox_runs(sandbox_id);
+        runtime::within(&self.0.clock, LOOK, attempted, looked).await.unwrap_or_else(|error| {
+            warn!(sandbox_id, %error, "could not look at a sandbox; the next full pass does");
+            true
+        })
     }
 
     pub(super) async fn withdraw_dead(&self, sandbox_id: &str) {

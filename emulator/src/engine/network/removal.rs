@@ -9,10 +9,10 @@ use tracing::warn;
 use super::leaving::Leaving;
 use super::pool::Pool;
 use super::subnet::{Ledger, Slot};
-use crate::runtime::Error;
+use crate::runtime::{self, Error};
 
 /// Removals at the same time.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Between two attempts at removals that failed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ impl Pool {
     async fn attempt_removal(&self, leaving: Leaving) -> Result<(), Error> {
         let Leaving { sandbox_id, subnet_id, slot } = &leaving;
         self.0.filters.removed(sandbox_id);
-        match self.remove_now(sandbox_id).await {
+        match self.remove_now(sandbox_id, BOUND).await {
             Ok(()) => {
                 self.with(subnet_id, Ledger::end_removal);
                 self.free_slot(subnet_id, *slot);
@@ -49,13 +49,11 @@ impl Pool {
         }
     }
 
-    /// One attempt at a removal, within a bound.
-    pub(super) async fn remove_now(&self, sandbox_id: &str) -> Result<(), Error> {
-        let removed = self.0.clock.timeout(BOUND, self.0.runtime.remove_sandbox(sandbox_id)).await;
-        removed.unwrap_or_else(|elapsed| {
-            let attempted = format!("remove the sandbox {sandbox_id}");
-            Err(Error::Failed { attempted, reason: elapsed.to_string() })
-        })
+    /// One attempt at a removal, within `bound`.
+    pub(super) async fn remove_now(&self, sandbox_id: &str, bound: Duration) -> Result<(), Error> {
+        let attempted = || format!("remove the sandbox {sandbox_id}");
+        let removed = self.0.runtime.remove_sandbox(sandbox_id);
+        runtime::within(&self.0.clock, bound, attempted, removed).await
     }
 
     /// Has the sandbox removed by [`Pool::removals`].

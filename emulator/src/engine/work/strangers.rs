@@ -50,13 +50,10 @@ type Removal<'r> = (&'static str, &'r String, BoxFuture<'r, Result<(), runtime::
 
 async fn remove_all<'r>(context: &Context, removals: impl Iterator<Item = Removal<'r>>) {
     let removals = removals.map(|(kind, id, removal)| async move {
-        let removed = context.clock.timeout(BOUND, removal).await;
-        let error = match removed {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(elapsed) => elapsed.to_string(),
-        };
-        warn!(%error, "could not remove the {kind} {id}, which belongs to no task; it is tried again with the next audit");
+        let attempted = || format!("remove the {kind} {id}");
+        if let Err(error) = runtime::within(&context.clock, BOUND, attempted, removal).await {
+            warn!(%error, "could not remove the {kind} {id}, which belongs to no task; it is tried again with the next audit");
+        }
     });
     futures::stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
 }

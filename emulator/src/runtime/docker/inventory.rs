@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::Inner;
 use super::client::failed;
 use super::names::{CONTAINER, SANDBOX, TASK, is_id};
-use crate::runtime::{Error, Inventory, Observed, ObservedSandbox, State};
+use crate::runtime::{Error, Inventory, Observed, ObservedSandbox, State, within};
 
 /// Requests at once: the engine works on each with a thread of its own.
 const AT_ONCE: usize = 8;
@@ -44,19 +44,15 @@ impl Inner {
     /// One container that the engine cannot show, or not in time, does not cost all the others: it is reported as created,
     /// which is no news of it.
     async fn look_at(&self, listed: Observed) -> Result<Option<Observed>, Error> {
-        let looked = self.clock.timeout(LOOK, self.inspect_container(&listed.container_id)).await;
-        let reason = match looked {
-            Ok(Ok(observed)) => return Ok(observed),
-            Ok(Err(error @ Error::Unreachable { .. })) => return Err(error),
-            Ok(Err(error)) => error.to_string(),
-            Err(elapsed) => elapsed.to_string(),
-        };
-        tracing::warn!(
-            container = listed.container_id,
-            reason,
-            "could not look at a container; its state is not known"
-        );
-        Ok(Some(listed))
+        let id = &listed.container_id;
+        let attempted = || format!("inspect the container {id}");
+        match within(&self.clock, LOOK, attempted, self.inspect_container(id)).await {
+            Err(error) if !matches!(error, Error::Unreachable { .. }) => {
+                tracing::warn!(container = id, %error, "could not look at a container; its state is not known");
+                Ok(Some(listed))
+            }
+            looked => looked,
+        }
     }
 
     pub(crate) async fn remove_everything(&self) -> Result<(), Error> {

@@ -18,8 +18,9 @@ mod made;
 mod script;
 #[cfg(test)]
 mod tests;
+mod world;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +36,8 @@ use tokio::sync::{broadcast, mpsc, watch};
 use uuid::Uuid;
 
 pub use self::made::Made;
-use self::made::Record;
 use self::script::Script;
+use self::world::{Container, HeldSandbox, World};
 use super::inward::Calls;
 use super::logs::Cursor;
 use super::{
@@ -67,35 +68,6 @@ struct Inner {
     events: broadcast::Sender<Event>,
     calls: Calls,
     world: Mutex<World>,
-}
-
-#[derive(Debug, Default)]
-struct World {
-    /// Networks that an engine may borrow.
-    lent: HashMap<String, Cidr>,
-    sandboxes: HashMap<String, HeldSandbox>,
-    tasks: HashSet<String>,
-    containers: HashMap<String, Container>,
-    made: Record,
-}
-
-#[derive(Debug)]
-struct HeldSandbox {
-    /// As it was made, with the filter that it has now.
-    spec: SandboxSpec,
-    running: bool,
-}
-
-#[derive(Debug)]
-struct Container {
-    task_id: String,
-    sandbox_id: String,
-    name: String,
-    script: Script,
-    state: State,
-    frames: Vec<Frame>,
-    /// Whether it has stopped: ends those who follow its log.
-    stopped: watch::Sender<bool>,
 }
 
 impl Runtime {
@@ -501,17 +473,5 @@ impl Input for Echo {
 
     async fn resize(&mut self, _: Size) -> Result<(), Error> {
         Ok(())
-    }
-}
-
-impl Container {
-    fn observed(&self, container_id: &str) -> Observed {
-        Observed {
-            container_id: container_id.to_owned(),
-            task_id: self.task_id.clone(),
-            sandbox_id: self.sandbox_id.clone(),
-            name: self.name.clone(),
-            state: self.state.clone(),
-        }
     }
 }

@@ -20,6 +20,7 @@ use crate::store::{Store, logs};
 mod chaos;
 mod faults;
 pub(super) mod network;
+mod passing;
 mod pool;
 mod records;
 mod work;

@@ -30,9 +30,7 @@ pub(crate) async fn a_daemon_that_dies_ends_twenty_tasks_and_the_next_ones_run(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
     live_restore(false).await?;
-    let fleet = Fleet::start(world, "dies").await?;
-    let arns = fleet.run(TASKS).await?;
-    fleet.reach(&arns, "RUNNING").await?;
+    let (fleet, arns) = Fleet::running(world, "dies", TASKS).await?;
     die_and_return().await?;
     for task in fleet.reach(&arns, "STOPPED").await? {
         let container = &task.containers()[0];
@@ -51,9 +49,7 @@ pub(crate) async fn a_daemon_with_live_restore_that_dies_costs_none_of_twenty_ta
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
     live_restore(true).await?;
-    let fleet = Fleet::start(world, "restored").await?;
-    let arns = fleet.run(TASKS).await?;
-    fleet.reach(&arns, "RUNNING").await?;
+    let (fleet, arns) = Fleet::running(world, "restored", TASKS).await?;
     let before = containers_of(&arns[0]).await?;
     let lines = fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await?.len();
     die_and_return().await?;
@@ -76,9 +72,7 @@ pub(crate) async fn a_daemon_with_live_restore_that_dies_costs_none_of_twenty_ta
 pub(crate) async fn a_daemon_that_hangs_for_a_minute_holds_up_no_stop_and_ends_no_task(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
-    let fleet = Fleet::start(world, "hangs").await?;
-    let arns = fleet.run(TASKS).await?;
-    fleet.reach(&arns, "RUNNING").await?;
+    let (fleet, arns) = Fleet::running(world, "hangs", TASKS).await?;
     let (stopped, running) = arns.split_at(5);
     systemctl(&["kill", "--signal=STOP", "docker"]).await?;
     let hung = async {

@@ -39,9 +39,7 @@ impl Drop for Full {
 pub(crate) async fn a_full_disk_under_the_engine_holds_up_no_stop_and_is_survived(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
-    let fleet = Fleet::start(world, "full").await?;
-    let arns = fleet.run(6).await?;
-    fleet.reach(&arns, "RUNNING").await?;
+    let (fleet, arns) = Fleet::running(world, "full", 6).await?;
     let full = Full::now().await?;
     let (stopped, running) = arns.split_at(3);
     fleet.stop(stopped).await?;

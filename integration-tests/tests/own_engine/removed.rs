@@ -11,9 +11,7 @@ use crate::world::{Fleet, PATIENCE, World, containers_of, idle_sandboxes};
 pub(crate) async fn a_task_whose_container_is_removed_stops_and_says_so(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
-    let fleet = Fleet::start(world, "container").await?;
-    let arns = fleet.run(1).await?;
-    fleet.reach(&arns, "RUNNING").await?;
+    let (fleet, arns) = Fleet::running(world, "container", 1).await?;
     let containers = containers_of(&arns[0]).await?;
     docker::docker(&["rm", "--force", containers.first().context("the task has no container")?]).await?;
     let tasks = fleet.reach(&arns, "STOPPED").await?;
@@ -30,9 +28,7 @@ pub(crate) async fn a_task_whose_container_is_removed_stops_and_says_so(
 pub(crate) async fn a_task_whose_sandbox_is_removed_stops_and_says_so(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
-    let fleet = Fleet::start(world, "sandbox").await?;
-    let arns = fleet.run(1).await?;
-    fleet.reach(&arns, "RUNNING").await?;
+    let (fleet, arns) = Fleet::running(world, "sandbox", 1).await?;
     let containers = containers_of(&arns[0]).await?;
     let container = docker::inspect(containers.first().context("the task has no container")?).await?;
     let mode = container.pointer("/HostConfig/NetworkMode").and_then(serde_json::Value::as_str);

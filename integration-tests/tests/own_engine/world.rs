@@ -57,6 +57,18 @@ impl Fleet {
         Ok(Self { emulator, aws, definition })
     }
 
+    /// An emulator with `count` running tasks, and their ARNs.
+    pub(crate) async fn running(
+        world: &World,
+        name: &str,
+        count: i32,
+    ) -> anyhow::Result<(Self, Vec<String>)> {
+        let fleet = Self::start(world, name).await?;
+        let arns = fleet.run(count).await?;
+        fleet.reach(&arns, "RUNNING").await?;
+        Ok((fleet, arns))
+    }
+
     /// RunTask of `count` tasks that write a line a second until they are stopped; answers their ARNs.
     pub(crate) async fn run(&self, count: i32) -> anyhow::Result<Vec<String>> {
         let mut arns = Vec::new();

@@ -13,14 +13,7 @@ use crate::store::{Body, tasks};
 /// On a clock on which a minute passes in two seconds.
 async fn hurried() -> World {
     let clock = Clock::manual(Timestamp(1_000_000_000));
-    let hand = clock.clone();
-    // Ends with the test's runtime.
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            hand.advance(Duration::from_millis(150));
-        }
-    });
+    passing::pass(&clock, Duration::from_millis(5), Duration::from_millis(150));
     World::at(clock, vpc::Choice::Builtin { strict: false }, |_| {}).await
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 
 use super::network::{SERVER, described, given, in_group};
+use super::passing::pass;
 use super::{World, container, order_of, template};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::network::pool::Pool;
@@ -17,21 +18,10 @@ use crate::runtime::faulty::{self, Call, Fault};
 use crate::runtime::{Inventory, Runtime as _, SandboxSpec};
 use crate::store::sandboxes;
 
-/// Lets time pass, a hundred times faster than the machine's. Ends with the test's runtime.
-fn pass(clock: &Clock) {
-    let time = clock.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            time.advance(Duration::from_millis(100));
-        }
-    });
-}
-
 /// A world on a runtime that can be made to fail. Its retries and time-outs take milliseconds.
 async fn troubled(vpc: vpc::Choice) -> (World, faulty::Runtime) {
     let clock = Clock::manual(Timestamp(1_000_000));
-    pass(&clock);
+    pass(&clock, Duration::from_millis(1), Duration::from_millis(100));
     let world = World::at(clock, vpc, |_| {}).await;
     let faulty = world.faulty.clone();
     (world, faulty)

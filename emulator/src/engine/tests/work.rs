@@ -3,45 +3,30 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio_util::task::AbortOnDropHandle;
-
 use super::*;
 use crate::runtime::faulty::{Call, Fault};
 use crate::store::Body;
 
-/// Per millisecond of the test's: minutes of retries pass in moments.
-const STEP: Duration = Duration::from_millis(200);
-
 /// A world whose time passes by itself.
-struct Troubled {
-    world: World,
-    _time: AbortOnDropHandle<()>,
-}
+struct Troubled(World);
 
 impl Deref for Troubled {
     type Target = World;
 
     fn deref(&self) -> &World {
-        &self.world
+        &self.0
     }
 }
 
 impl Troubled {
     async fn new() -> Self {
         let clock = Clock::manual(Timestamp(1_700_000_000_000));
-        let passing = clock.clone();
-        let time = AbortOnDropHandle::new(tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                passing.advance(STEP);
-            }
-        }));
-        let world = World::at(clock, vpc::Choice::Builtin { strict: false }, |_| {}).await;
-        Self { world, _time: time }
+        passing::pass(&clock, Duration::from_millis(1), Duration::from_millis(200));
+        Self(World::at(clock, vpc::Choice::Builtin { strict: false }, |_| {}).await)
     }
 
     async fn run(&self, spec: ContainerSpec) -> Arc<Task> {
-        self.world.run(vec![spec]).await
+        self.0.run(vec![spec]).await
     }
 
     async fn stop(&self, arn: &str) {
@@ -193,8 +178,8 @@ async fn an_exit_while_the_engine_starts_is_seen() {
         }
         None
     });
-    world.world.kill().await;
-    world.world.start_again().await;
+    world.0.kill().await;
+    world.0.start_again().await;
     assert_eq!(world.stopped(&task.arn).await.containers[0].exit_code, Some(9));
 }
 
@@ -244,8 +229,8 @@ async fn a_cursor_that_cannot_be_read_back_doubles_no_line() {
         })
     });
     spoil.await.expect("written");
-    world.world.kill().await;
-    world.world.start_again().await;
+    world.0.kill().await;
+    world.0.start_again().await;
     world.stop(&task.arn).await;
     world.stopped(&task.arn).await;
     let messages = world.messages("/app", &stream).await;

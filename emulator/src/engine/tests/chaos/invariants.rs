@@ -228,11 +228,11 @@ async fn lines(
     let written: Vec<String> =
         (0..truth.starts).flat_map(|_| (1..=truth.lines).map(|line| format!("line {line}"))).collect();
     let whole = stored == written;
-    let (given_up, told): (Vec<&String>, Vec<&String>) =
+    let (given_up, stored): (Vec<&String>, Vec<&String>) =
         stored.iter().partition(|line| line.starts_with("neargate: the rest of this output"));
     let excused = accepted.emptied || !given_up.is_empty();
-    let part =
-        told.len() <= written.len() && told.iter().zip(&written).all(|(told, written)| *told == written);
+    let part = stored.len() <= written.len()
+        && stored.iter().zip(&written).all(|(stored, written)| *stored == written);
     if whole || (excused && part) {
         return Vec::new();
     }

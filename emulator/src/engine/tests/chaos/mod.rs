@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use self::plan::Plan;
-use self::world::{Outcome, Story, Time, World};
+use self::world::{Outcome, Time, Trace, World};
 use crate::store::Store;
 
 /// Worlds at the same time: most of a world's time is waiting for the store.
@@ -57,9 +57,9 @@ fn whatever_goes_wrong_everything_reaches_its_end_and_nothing_is_left() {
                     if seed >= first + worlds {
                         break;
                     }
-                    let (outcome, story) = play(seed, empty.path());
+                    let (outcome, trace) = play(seed, empty.path());
                     if worlds == 1 && !outcome.wrong.is_empty() {
-                        println!("{}", story.told());
+                        println!("{}", trace.lines());
                     }
                     faults.fetch_add(outcome.faults, Ordering::Relaxed);
                     wrong.lock().extend(outcome.wrong.into_iter().map(|what| format!("seed {seed}: {what}")));
@@ -71,13 +71,13 @@ fn whatever_goes_wrong_everything_reaches_its_end_and_nothing_is_left() {
     println!("{worlds} worlds, {faults} faults, {:.1} s", began.elapsed().as_secs_f64());
     assert!(
         wrong.is_empty(),
-        "{} things are wrong. The story of one world: NEARGATE_CHAOS_WORLDS=1 NEARGATE_CHAOS_SEED=… cargo test --workspace --lib -- chaos\n{}",
+        "{} things are wrong. The trace of one world: NEARGATE_CHAOS_WORLDS=1 NEARGATE_CHAOS_SEED=… cargo test --workspace --lib -- chaos\n{}",
         wrong.len(),
         wrong.join("\n")
     );
 }
 
-/// A data directory that each world begins with a copy of: to make the tables anew takes longer than many a world.
+/// A data directory that each world begins with a copy of: making its tables takes longer than most worlds.
 fn empty_store() -> TempDir {
     let dir = TempDir::new().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -88,19 +88,19 @@ fn empty_store() -> TempDir {
 }
 
 /// A world, on this thread, and what happened in it.
-fn play(seed: u64, empty: &Path) -> (Outcome, Story) {
+fn play(seed: u64, empty: &Path) -> (Outcome, Trace) {
     let time = Arc::new(Time::new());
-    let (passes, story) = (Arc::clone(&time), Story::of(&time));
+    let (passes, trace) = (Arc::clone(&time), Trace::of(&time));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(move || passes.pass())
         .build();
-    let world = World::play(Plan::of(seed), empty, time, story.clone());
+    let world = World::play(Plan::of(seed), empty, time, trace.clone());
     let played = runtime.expect("a runtime of tokio").block_on(AssertUnwindSafe(world).catch_unwind());
     let outcome = played.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<&str>().map(ToString::to_string);
         let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         Outcome { faults: 0, wrong: vec![format!("it panicked: {said}")] }
     });
-    (outcome, story)
+    (outcome, trace)
 }

@@ -82,7 +82,7 @@ pub(super) struct World {
     dir: TempDir,
     time: Arc<Time>,
     runs: Vec<Run>,
-    story: Story,
+    trace: Trace,
 }
 
 /// A RunTask, to be repeated.
@@ -103,34 +103,34 @@ pub(super) struct Accepted {
 
 /// What happens, with the world's time.
 #[derive(Clone)]
-pub(super) struct Story {
+pub(super) struct Trace {
     clock: Clock,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
-impl Story {
+impl Trace {
     pub(super) fn of(time: &Time) -> Self {
         Self { clock: time.clock.clone(), lines: Arc::default() }
     }
 
     /// Line by line.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn lines(&self) -> String {
         self.lines.lock().join("\n")
     }
 
-    fn tell(&self, what: impl std::fmt::Display) {
+    fn record(&self, what: impl std::fmt::Display) {
         let millis = self.clock.now().since(BEGIN).as_millis();
         self.lines.lock().push(format!("{:>4}.{:03} {what}", millis / 1000, millis % 1000));
     }
 }
 
 impl World {
-    pub(super) async fn play(plan: Plan, empty: &Path, time: Arc<Time>, story: Story) -> Outcome {
+    pub(super) async fn play(plan: Plan, empty: &Path, time: Arc<Time>, trace: Trace) -> Outcome {
         let clock = time.clock.clone();
         let runtime = simulated::Runtime::new(clock.clone());
         runtime.record_made();
         let faulty = faulty::Runtime::new(Arc::new(runtime.clone()), clock.clone());
-        let faults = trouble(&faulty, &plan, &story);
+        let faults = trouble(&faulty, &plan, &trace);
 
         let dir = TempDir::new().expect("a temporary directory");
         std::fs::copy(empty.join("neargate.db"), dir.path().join("neargate.db"))
@@ -146,14 +146,14 @@ impl World {
             dir,
             time,
             runs: Vec::new(),
-            story,
+            trace,
         };
         for (pause, step) in plan.steps {
             world.clock.sleep(pause).await;
-            world.story.tell(&step);
+            world.trace.record(&step);
             world.step(step).await;
         }
-        world.story.tell("calm");
+        world.trace.record("calm");
         world.faulty.calm();
         world.end().await;
         let faults = usize::try_from(faults.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
@@ -174,10 +174,10 @@ impl World {
         let wrong = invariants::of_ended(self).await;
         self.wrong.extend(wrong);
         for task in self.engine.all_tasks() {
-            self.story.tell(format_args!("{task:?}"));
+            self.trace.record(format_args!("{task:?}"));
         }
         for made in self.runtime.made() {
-            self.story.tell(format_args!("{made:?}"));
+            self.trace.record(format_args!("{made:?}"));
         }
         self.clock.advance(FORGOTTEN);
         self.settle("a day later", invariants::remembered).await;
@@ -318,10 +318,10 @@ impl World {
 }
 
 /// Puts the runtime in trouble. Counts what goes wrong.
-fn trouble(runtime: &faulty::Runtime, plan: &Plan, story: &Story) -> Arc<AtomicU64> {
+fn trouble(runtime: &faulty::Runtime, plan: &Plan, trace: &Trace) -> Arc<AtomicU64> {
     let faults = Arc::new(AtomicU64::new(0));
     let (counts, planned) = (Mutex::new(HashMap::new()), plan.clone());
-    let (count, told) = (Arc::clone(&faults), story.clone());
+    let (count, calls) = (Arc::clone(&faults), trace.clone());
     runtime.on_call(move |call, subject| {
         let nth = {
             let mut counts = counts.lock();
@@ -331,15 +331,15 @@ fn trouble(runtime: &faulty::Runtime, plan: &Plan, story: &Story) -> Arc<AtomicU
         };
         planned.fault(call, nth).inspect(|fault| {
             count.fetch_add(1, Ordering::Relaxed);
-            told.tell(format_args!("{call:?} of {subject:?}: {fault:?}"));
+            calls.record(format_args!("{call:?} of {subject:?}: {fault:?}"));
         })
     });
     let (events, planned) = (AtomicU64::new(0), plan.clone());
-    let (count, told) = (Arc::clone(&faults), story.clone());
+    let (count, fates) = (Arc::clone(&faults), trace.clone());
     runtime.on_event(move |event| {
         planned.fate(event, events.fetch_add(1, Ordering::Relaxed)).inspect(|fate| {
             count.fetch_add(1, Ordering::Relaxed);
-            told.tell(format_args!("{event:?}: {fate:?}"));
+            fates.record(format_args!("{event:?}: {fate:?}"));
         })
     });
     faults

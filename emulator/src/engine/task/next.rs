@@ -77,6 +77,23 @@ pub enum Event {
     Tick,
 }
 
+impl Event {
+    /// The container that it is about, by its index; `None` if it is about the task.
+    pub fn container(&self) -> Option<usize> {
+        match self {
+            Self::Pulled { container, .. }
+            | Self::Created { container, .. }
+            | Self::Started { container, .. }
+            | Self::Health { container, .. }
+            | Self::Exited { container, .. }
+            | Self::StopFailed { container, .. }
+            | Self::Gone { container } => Some(*container),
+            Self::StartFailed { container, .. } => *container,
+            _ => None,
+        }
+    }
+}
+
 /// The sandbox that a task got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -117,7 +134,7 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
     if task.is_stopped() && !matches!(event, Event::Tagged(_) | Event::Tick | Event::Stop { .. }) {
         return Err(illegal(task));
     }
-    if let Some(index) = container_of(event)
+    if let Some(index) = event.container()
         && index >= task.containers.len()
     {
         return Err(illegal(task));
@@ -257,20 +274,6 @@ fn sandbox_lost(task: &mut Task, sandbox_id: &str, now: Timestamp) {
     attachment.mac_address = None;
     attachment.private_dns_name = None;
     attachment.private_ipv4_address = None;
-}
-
-fn container_of(event: &Event) -> Option<usize> {
-    match event {
-        Event::Pulled { container, .. }
-        | Event::Created { container, .. }
-        | Event::Started { container, .. }
-        | Event::Health { container, .. }
-        | Event::Exited { container, .. }
-        | Event::StopFailed { container, .. }
-        | Event::Gone { container } => Some(*container),
-        Event::StartFailed { container, .. } => *container,
-        _ => None,
-    }
 }
 
 /// The first cause of a stop stands; later ones change nothing.

@@ -209,7 +209,7 @@ impl Supervisor {
 
     async fn handle(&mut self, message: Message) {
         match message {
-            Message::Happened(event) => match event_container(&event) {
+            Message::Happened(event) => match event.container() {
                 Some(container) if self.is_in_flight(Action::Start(container)) => {
                     self.deferred.entry(container).or_default().push(event);
                 }
@@ -289,14 +289,4 @@ impl Supervisor {
 /// Usually a full disk: the task waits where it is.
 fn store_trouble(attempted: &str, error: &store::Error) {
     warn!(error = error as &dyn std::error::Error, "could not {attempted}; retrying");
-}
-
-fn event_container(event: &Event) -> Option<usize> {
-    match event {
-        Event::Started { container, .. }
-        | Event::Health { container, .. }
-        | Event::Exited { container, .. }
-        | Event::Gone { container } => Some(*container),
-        _ => None,
-    }
 }

@@ -55,13 +55,13 @@ impl Probe {
     /// Whether the sandbox's image loads and runs, and how many open files what runs may have.
     async fn sandbox(&self) -> Vec<Check> {
         const SUBJECT: &str = "sandbox";
-        let mend = "look into the engine's own log (journalctl -u docker)";
+        let fix = "look into the engine's own log (journalctl -u docker)";
         match self.inner.probe_sandbox().await {
             Ok(sandbox::Probe { ceiling, guarded }) => {
                 let found = format!("{} loads and runs", sandbox_image::reference());
                 vec![Check::ok(SUBJECT, found), raw_sockets(&guarded), open_files(&ceiling)]
             }
-            Err(error) => vec![Check::fail(SUBJECT, error.to_string(), mend)],
+            Err(error) => vec![Check::fail(SUBJECT, error.to_string(), fix)],
         }
     }
 
@@ -75,14 +75,14 @@ impl Probe {
 fn unreachable(error: &Error) -> Check {
     let found = error.to_string();
     let said = found.to_lowercase();
-    let mend = if said.contains("permission denied") {
+    let fix = if said.contains("permission denied") {
         "run it as root, or join the group that may use the engine: sudo usermod -aG docker $USER, and log in again"
     } else if said.contains("no socket") || said.contains("no such file") {
         "install and start Docker (on Debian: sudo apt install docker.io), or name another engine by --docker-host"
     } else {
         "start it (sudo systemctl start docker), or name another engine by --docker-host"
     };
-    Check::fail("engine", found, mend)
+    Check::fail("engine", found, fix)
 }
 
 fn version(facts: &Facts, host: &str) -> Check {
@@ -122,8 +122,8 @@ fn limits(facts: &Facts, limits: &Limits) -> Check {
 /// What the engine's kernel can't limit at all.
 fn kernel(facts: &Facts) -> Vec<Check> {
     const SUBJECT: &str = "kernel";
-    let mend = "boot it with the parameters cgroup_enable=memory swapaccount=1";
-    let missing = |what: &str| Check::warn(SUBJECT, format!("it can't limit {what}"), mend);
+    let fix = "boot it with the parameters cgroup_enable=memory swapaccount=1";
+    let missing = |what: &str| Check::warn(SUBJECT, format!("it can't limit {what}"), fix);
     [("memory", facts.limits_memory), ("swap", facts.limits_swap), ("cpu by quota", facts.limits_cpu)]
         .into_iter()
         .filter(|(_, able)| !able)
@@ -232,13 +232,13 @@ mod tests {
 
     #[test]
     fn each_way_not_to_reach_it_has_its_own_remedy() {
-        let mend = |reason: &str| {
+        let fix = |reason: &str| {
             let error = Error::Unreachable { host: "unix:///x".to_owned(), reason: reason.to_owned() };
-            unreachable(&error).mend.unwrap()
+            unreachable(&error).fix.unwrap()
         };
-        assert!(mend("client error: Permission denied (os error 13)").contains("usermod"));
-        assert!(mend("there is no socket /x").contains("apt install"));
-        assert!(mend("Connection refused").contains("systemctl start"));
+        assert!(fix("client error: Permission denied (os error 13)").contains("usermod"));
+        assert!(fix("there is no socket /x").contains("apt install"));
+        assert!(fix("Connection refused").contains("systemctl start"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `neargate doctor`: what works here and how to mend what does not, a line a check.
+//! `neargate doctor`: what works here and how to fix what does not, a line a check.
 //!
 //! ```text
 //! ok    engine    Docker 20.10.24 at unix:///var/run/docker.sock
@@ -56,20 +56,20 @@ struct Check {
     subject: &'static str,
     found: String,
     /// What a person can do about it.
-    mend: Option<String>,
+    fix: Option<String>,
 }
 
 impl Check {
     fn ok(subject: &'static str, found: impl Into<String>) -> Self {
-        Self { status: Status::Ok, subject, found: found.into(), mend: None }
+        Self { status: Status::Ok, subject, found: found.into(), fix: None }
     }
 
-    fn warn(subject: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { status: Status::Warn, subject, found: found.into(), mend: Some(mend.into()) }
+    fn warn(subject: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { status: Status::Warn, subject, found: found.into(), fix: Some(fix.into()) }
     }
 
-    fn fail(subject: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { status: Status::Fail, subject, found: found.into(), mend: Some(mend.into()) }
+    fn fail(subject: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { status: Status::Fail, subject, found: found.into(), fix: Some(fix.into()) }
     }
 }
 
@@ -81,8 +81,8 @@ impl std::fmt::Display for Check {
             Status::Fail => "fail",
         };
         writeln!(f, "{status:<5} {:<10} {}", self.subject, self.found)?;
-        match &self.mend {
-            Some(mend) => writeln!(f, "{:<5} {:<10} {mend}", "", "→ mend:"),
+        match &self.fix {
+            Some(fix) => writeln!(f, "{:<5} {:<10} {fix}", "", "→ fix:"),
             None => Ok(()),
         }
     }
@@ -93,9 +93,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_is_a_line_and_what_mends_it_another() {
+    fn a_check_is_a_line_and_its_fix_another() {
         assert_eq!(Check::ok("port", "is free").to_string(), "ok    port       is free\n");
         let check = Check::fail("port", "is taken", "take another");
-        assert_eq!(check.to_string(), "fail  port       is taken\n      → mend:    take another\n");
+        assert_eq!(check.to_string(), "fail  port       is taken\n      → fix:     take another\n");
     }
 }

@@ -100,15 +100,20 @@ pub async fn claim(
 }
 
 /// Adds a sandbox to which the runtime has just given its address: a row that has the same one is of a sandbox that is
-/// gone, and is deleted.
-pub async fn replace(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sandboxes WHERE subnet_id = ? AND address = ?")
-        .bind(&row.subnet_id)
-        .bind(&row.address)
-        .execute(&mut *connection)
-        .await
-        .map_err(Error::attempting("vacate an address"))?;
-    insert(connection, row).await
+/// gone. It is deleted and returned.
+pub async fn replace(connection: &mut SqliteConnection, row: &Row) -> Result<Option<Row>, Error> {
+    let gone = sqlx::query_as::<_, Row>(concat!(
+        "DELETE FROM sandboxes WHERE subnet_id = ? AND address = ?
+         RETURNING ",
+        columns!(),
+    ))
+    .bind(&row.subnet_id)
+    .bind(&row.address)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(Error::attempting("vacate an address"))?;
+    insert(connection, row).await?;
+    Ok(gone)
 }
 
 /// Takes an idle sandbox out of the pool, so that it can be removed; `None` if it is not there, or a task has claimed it.

@@ -181,14 +181,16 @@ impl Pool {
             .store
             .write(move |connection| {
                 Box::pin(async move {
-                    sandboxes::replace(connection, &row).await?;
+                    let gone = sandboxes::replace(connection, &row).await?;
                     let after = connect(claim_of(&row, &region)?).map_err(corrupt("a claim"))?;
                     ledger::put(connection, &ledger::Entry::of(&after)).await?;
-                    Ok(after)
+                    Ok((gone, after))
                 })
             })
             .await?;
+        let (gone, kept) = kept;
         draft.keep();
+        self.strike(gone.as_ref());
         self.keep_promise(&subnet_id);
         self.join(&kept);
         Ok(kept)

@@ -26,7 +26,7 @@ pub(in crate::engine) struct Draft {
 
 impl Draft {
     /// The row that is to stand for it.
-    pub(super) fn row(&self) -> &sandboxes::Row {
+    pub(in crate::engine) fn row(&self) -> &sandboxes::Row {
         &self.row
     }
 

@@ -4,7 +4,7 @@ use super::subnet::Slot;
 use crate::store::sandboxes;
 
 /// A sandbox that is no longer in the pool and no task's, and holds its slot until it is removed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::engine) struct Leaving {
     pub(super) sandbox_id: String,
     pub(super) subnet_id: String,

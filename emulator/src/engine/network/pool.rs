@@ -89,8 +89,8 @@ pub(super) struct Inner {
     /// What must not stop halfway, even if nothing waits for it any more.
     pub(super) under_way: TaskTracker,
     pub(super) refill: Notify,
-    /// Sandboxes to remove whose removal has not succeeded yet.
-    pub(super) leaving: Mutex<Vec<Leaving>>,
+    /// Sandboxes whose removal is to be retried until it succeeds, by their ids.
+    pub(super) leaving: Mutex<HashMap<String, Leaving>>,
     pub(super) removal: Notify,
     /// Counts the times that a subnet's numbers changed in favour of a task without an address: an idle sandbox came to
     /// be, an address was given back.
@@ -197,10 +197,18 @@ impl Pool {
             .store
             .write(move |connection| Box::pin(async move { sandboxes::replace(connection, &row).await }))
             .await;
-        kept.map_err(Error::Store)?;
+        let gone = kept.map_err(Error::Store)?;
         draft.keep();
+        self.strike(gone.as_ref());
         self.relieve();
         Ok(())
+    }
+
+    /// The row of a sandbox that is gone was deleted: the runtime has given its address to another one.
+    pub(super) fn strike(&self, gone: Option<&sandboxes::Row>) {
+        if let Some(row) = gone.filter(|row| row.state == sandboxes::State::Idle) {
+            self.with(&row.subnet_id, Ledger::one_idle_less);
+        }
     }
 
     /// Withdraws idle sandboxes that exited.

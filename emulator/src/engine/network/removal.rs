@@ -1,9 +1,11 @@
 //! The removal of sandboxes: retried until the runtime has done it, because only then the address is free.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::leaving::Leaving;
@@ -25,28 +27,28 @@ impl Pool {
     pub(super) async fn remove(&self, leaving: Leaving) -> Result<(), Error> {
         self.with(&leaving.subnet_id, Ledger::begin_removal);
         let pool = self.clone();
-        self.finish(async move { pool.attempt_removal(leaving).await }).await
+        self.finish(async move {
+            let subnet_id = leaving.subnet_id.clone();
+            let removed = pool.attempt_removal(&leaving).await;
+            if removed.is_err() {
+                // Before the end of this attempt: who needs the address sees one or the other.
+                pool.leave(leaving);
+            }
+            pool.with(&subnet_id, Ledger::end_removal);
+            removed
+        })
+        .await
     }
 
     /// Not to be dropped halfway: the slot would stay taken.
-    async fn attempt_removal(&self, leaving: Leaving) -> Result<(), Error> {
-        let Leaving { sandbox_id, subnet_id, slot } = &leaving;
+    async fn attempt_removal(&self, leaving: &Leaving) -> Result<(), Error> {
+        let Leaving { sandbox_id, subnet_id, slot } = leaving;
         self.0.filters.removed(sandbox_id);
-        match self.remove_now(sandbox_id, BOUND).await {
-            Ok(()) => {
-                self.with(subnet_id, Ledger::end_removal);
-                self.free_slot(subnet_id, *slot);
-                Ok(())
-            }
-            Err(error) => {
-                warn!(%sandbox_id, %error, "could not remove a sandbox, its address stays taken; retrying in {RETRY:?}");
-                let subnet_id = subnet_id.clone();
-                // Before the end of this attempt: who needs the address sees one or the other.
-                self.leave(leaving);
-                self.with(&subnet_id, Ledger::end_removal);
-                Err(error)
-            }
-        }
+        self.remove_now(sandbox_id, BOUND).await.inspect_err(|error| {
+            warn!(%sandbox_id, %error, "could not remove a sandbox, its address stays taken; retrying in {RETRY:?}");
+        })?;
+        self.free_slot(subnet_id, *slot);
+        Ok(())
     }
 
     /// One attempt at a removal, within `bound`.
@@ -58,30 +60,55 @@ impl Pool {
 
     /// Has the sandbox removed by [`Pool::removals`].
     pub(super) fn leave(&self, leaving: Leaving) {
-        self.0.leaving.lock().push(leaving);
+        self.0.leaving.lock().insert(leaving.sandbox_id.clone(), leaving);
         self.0.removal.notify_one();
     }
 
     /// Whether an address of the subnet waits for a removal.
     pub(super) fn is_leaving(&self, subnet_id: &str) -> bool {
-        self.0.leaving.lock().iter().any(|leaving| leaving.subnet_id == subnet_id)
+        self.0.leaving.lock().values().any(|leaving| leaving.subnet_id == subnet_id)
     }
 
-    /// Removes what is leaving, for as long as it is polled.
+    /// Removes what is leaving, for as long as it is polled. Each sandbox waits for its own next attempt alone.
     pub(super) async fn removals(&self) {
+        let places = Semaphore::new(AT_ONCE);
+        let mut attempts = FuturesUnordered::new();
+        let mut attempted = HashSet::new();
         loop {
-            self.0.removal.notified().await;
-            let due = std::mem::take(&mut *self.0.leaving.lock());
-            let removals = due.into_iter().map(|leaving| self.remove(leaving));
-            let failed = stream::iter(removals)
-                .buffer_unordered(AT_ONCE)
-                .filter(|removed| std::future::ready(removed.is_err()))
-                .count()
-                .await;
-            if failed > 0 {
-                self.0.clock.sleep(RETRY).await;
+            for leaving in self.0.leaving.lock().values() {
+                if attempted.insert(leaving.sandbox_id.clone()) {
+                    attempts.push(self.remove_later(leaving.clone(), &places));
+                }
+            }
+            tokio::select! {
+                () = self.0.removal.notified() => {}
+                Some(sandbox_id) = attempts.next() => {
+                    attempted.remove(&sandbox_id);
+                }
             }
         }
+    }
+
+    /// One attempt, and the wait after it if it failed. Returns the sandbox's id.
+    async fn remove_later(&self, leaving: Leaving, places: &Semaphore) -> String {
+        let sandbox_id = leaving.sandbox_id.clone();
+        // The semaphore is never closed, so a permit always comes.
+        let place = places.acquire().await;
+        let pool = self.clone();
+        let removed = self
+            .finish(async move {
+                let removed = pool.attempt_removal(&leaving).await;
+                if removed.is_ok() {
+                    pool.0.leaving.lock().remove(&leaving.sandbox_id);
+                }
+                removed
+            })
+            .await;
+        drop(place);
+        if removed.is_err() {
+            self.0.clock.sleep(RETRY).await;
+        }
+        sandbox_id
     }
 
     /// The task's sandbox is removed and its row deleted: the address is free again.

@@ -372,6 +372,39 @@ async fn a_removal_that_fails_once_costs_no_address() {
 }
 
 #[tokio::test]
+async fn a_removal_that_hangs_delays_no_retry_of_another() {
+    let (world, faulty, subnet, task) = promised().await;
+    let pool = world.pool().await;
+    let hung = pool.make_for(&subnet, &task).await.expect("a free address");
+    let failed = pool.make_for(&subnet, &task).await.expect("a free address");
+    let (hangs, fails) = (hung.row().sandbox_id.clone(), failed.row().sandbox_id.clone());
+    let (attempts, fails_once) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+    let count = Arc::clone(&attempts);
+    let hanging = hangs.clone();
+    faulty.on_call(move |call, subject| match call {
+        Call::RemoveSandbox if subject == hangs => {
+            count.fetch_add(1, Ordering::SeqCst);
+            Some(Fault::Hang)
+        }
+        Call::RemoveSandbox if subject == fails => {
+            (fails_once.fetch_add(1, Ordering::SeqCst) == 0).then_some(Fault::Fail)
+        }
+        _ => None,
+    });
+    let other = failed.row().sandbox_id.clone();
+    drop((hung, failed));
+    eventually(async || {
+        let left = world.inventory().await.sandboxes;
+        let held = |id: &str| left.iter().any(|sandbox| sandbox.sandbox_id == id);
+        if held(&other) { Err(format!("{other} is not removed")) } else { Ok(assert!(held(&hanging))) }
+    })
+    .await;
+    assert_eq!(attempts.load(Ordering::SeqCst), 1, "the first attempt at the one that hangs has not ended");
+    faulty.calm();
+    all_come_back(&world, &subnet).await;
+}
+
+#[tokio::test]
 async fn while_no_removal_succeeds_a_full_subnet_says_so_and_recovers_afterwards() {
     let (world, faulty, subnet, task) = promised().await;
     let pool = world.pool().await;

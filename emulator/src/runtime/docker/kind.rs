@@ -28,7 +28,7 @@ const NETWORK: &str = "kind";
 /// Why there is nothing to derive from; each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0}; `neargate doctor` says how to mend it")]
+    #[error("{0}; `neargate doctor` says how to fix it")]
     Engine(#[source] runtime::Error),
     #[error(
         "the container engine at {host} is on another machine, and a kind network is reached on its own alone: run \

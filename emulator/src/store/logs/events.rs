@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn expiry_takes_whole_blocks_and_mends_the_sums() {
+    async fn expiry_takes_whole_blocks_and_corrects_the_sums() {
         const DAY: i64 = 86_400_000;
         let dir = tempfile::tempdir().unwrap();
         let (store, id) = store_with_stream(dir.path()).await;

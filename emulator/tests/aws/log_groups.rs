@@ -4,6 +4,8 @@ use aws_sdk_cloudwatchlogs::types::LogGroupClass;
 
 use crate::world::{NOW, World, refusal};
 
+const MISSING: &str = "ResourceNotFoundException: The specified log group does not exist.";
+
 #[tokio::test]
 async fn a_log_group_is_made_once_described_and_gone_after_delete() {
     let world = World::new().await;
@@ -28,17 +30,11 @@ async fn a_log_group_is_made_once_described_and_gone_after_delete() {
 
     let elsewhere = world.logs_of("us-west-2");
     assert!(elsewhere.describe_log_groups().send().await.unwrap().log_groups().is_empty());
-    assert_eq!(
-        refusal(elsewhere.delete_log_group().log_group_name("/ecs/web").send().await),
-        "ResourceNotFoundException: The specified log group does not exist."
-    );
+    assert_eq!(refusal(elsewhere.delete_log_group().log_group_name("/ecs/web").send().await), MISSING);
 
     world.logs.delete_log_group().log_group_name("/ecs/web").send().await.unwrap();
     assert!(world.logs.describe_log_groups().send().await.unwrap().log_groups().is_empty());
-    assert_eq!(
-        refusal(world.logs.delete_log_group().log_group_name("/ecs/web").send().await),
-        "ResourceNotFoundException: The specified log group does not exist."
-    );
+    assert_eq!(refusal(world.logs.delete_log_group().log_group_name("/ecs/web").send().await), MISSING);
     create().send().await.unwrap();
 }
 
@@ -116,6 +112,43 @@ async fn a_protected_group_is_not_deleted_until_it_is_no_longer() {
 }
 
 #[tokio::test]
+async fn of_a_deletion_and_a_protection_at_once_one_is_refused() {
+    let world = World::new().await;
+    for round in 0..20 {
+        let name = format!("g{round}");
+        world.logs.create_log_group().log_group_name(&name).send().await.unwrap();
+        let protect = world.logs.put_log_group_deletion_protection().log_group_identifier(&name);
+        let (protected, deleted) = tokio::join!(
+            protect.deletion_protection_enabled(true).send(),
+            world.logs.delete_log_group().log_group_name(&name).send(),
+        );
+        match (protected, deleted) {
+            (Ok(_), refused @ Err(_)) => {
+                let refused = refusal(refused);
+                assert!(refused.starts_with("ValidationException: "), "{refused}");
+            }
+            (refused @ Err(_), Ok(_)) => assert_eq!(refusal(refused), MISSING),
+            both => panic!("{round}: {both:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_is_not_there_has_no_retention_and_no_protection() {
+    let world = World::with_stream().await;
+    for name in ["groups", "grou"] {
+        let put = world.logs.put_retention_policy().log_group_name(name).retention_in_days(7);
+        assert_eq!(refusal(put.send().await), MISSING);
+        let delete = world.logs.delete_retention_policy().log_group_name(name);
+        assert_eq!(refusal(delete.send().await), MISSING);
+        let protect = world.logs.put_log_group_deletion_protection().log_group_identifier(name);
+        assert_eq!(refusal(protect.deletion_protection_enabled(true).send().await), MISSING);
+    }
+    let elsewhere = world.logs_of("us-west-2").delete_retention_policy().log_group_name("group");
+    assert_eq!(refusal(elsewhere.send().await), MISSING);
+}
+
+#[tokio::test]
 async fn retention_is_one_of_awss_numbers_of_days() {
     let world = World::with_stream().await;
     let put =
@@ -166,7 +199,7 @@ async fn tags_are_set_listed_and_removed_by_arn_and_by_name() {
     let too_many = world.logs.tag_resource().resource_arn(arn).set_tags(Some(many)).send().await;
     assert!(too_many.unwrap_err().as_service_error().unwrap().is_too_many_tags_exception());
     let missing = world.logs.list_tags_for_resource().resource_arn(format!("{arn}2")).send().await;
-    assert_eq!(refusal(missing), "ResourceNotFoundException: The specified log group does not exist.");
+    assert_eq!(refusal(missing), MISSING);
 }
 
 #[tokio::test]

@@ -213,14 +213,21 @@ impl Operation for PutLogGroupDeletionProtection {
         let PutLogGroupDeletionProtectionRequest { deletion_protection_enabled, log_group_identifier } =
             input;
         let name = group_name::of_identifier(context, &log_group_identifier.unwrap_or_default())?;
-        let group = group_name::find(context, &name).await?.id;
+        let (account, region) = (context.account().to_owned(), context.region.clone());
         let is_protected = deletion_protection_enabled.unwrap_or_default();
-        context
+        let found = context
             .store()
             .write(move |connection| {
-                Box::pin(async move { logs::set_protection(connection, group, is_protected).await })
+                // Found and set in one transaction: a group that is deleted meanwhile is not answered as protected.
+                Box::pin(async move {
+                    let found = logs::group(&mut *connection, &account, &region, &name).await?;
+                    if let Some(group) = &found {
+                        logs::set_protection(connection, group.id, is_protected).await?;
+                    }
+                    Ok(found)
+                })
             })
             .await?;
-        Ok(())
+        found.map(|_| ()).ok_or_else(error::group_missing)
     }
 }

@@ -1,6 +1,6 @@
 //! How long a log group keeps its events: PutRetentionPolicy, DeleteRetentionPolicy.
 
-use super::group_name;
+use super::error;
 use crate::api::model::logs::{DeleteRetentionPolicyRequest, PutRetentionPolicyRequest};
 use crate::api::{Context, Error, Operation, Rule};
 use crate::store::logs;
@@ -47,11 +47,20 @@ impl Operation for DeleteRetentionPolicy {
 }
 
 async fn set(context: &Context, name: Option<String>, days: Option<i32>) -> Result<(), Error> {
-    let group = group_name::find(context, &name.unwrap_or_default()).await?.id;
-    let days = days.map(i64::from);
-    context
+    let (account, region) = (context.account().to_owned(), context.region.clone());
+    let (name, days) = (name.unwrap_or_default(), days.map(i64::from));
+    let found = context
         .store()
-        .write(move |connection| Box::pin(async move { logs::set_retention(connection, group, days).await }))
+        .write(move |connection| {
+            // Found and set in one transaction: a group that is deleted meanwhile is not answered as set.
+            Box::pin(async move {
+                let found = logs::group(&mut *connection, &account, &region, &name).await?;
+                if let Some(group) = &found {
+                    logs::set_retention(connection, group.id, days).await?;
+                }
+                Ok(found)
+            })
+        })
         .await?;
-    Ok(())
+    found.map(|_| ()).ok_or_else(error::group_missing)
 }

@@ -20,6 +20,7 @@ pub mod fargate;
 pub mod kubelet;
 pub mod node;
 pub mod nodes;
+mod open_files;
 pub mod options;
 pub mod pods;
 pub mod probes;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock, cluster_dns,
     fargate::{self, Health, logs::CloudWatch},
-    kubelet, node,
+    kubelet, node, open_files,
     options::Options,
     pods::Controller,
     probes::Prober,
@@ -71,6 +71,7 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// Connects to the cluster and to AWS. The cluster must answer; AWS need not yet.
     pub async fn connect(options: Options) -> Result<Self, Error> {
+        open_files::raise();
         let config = match &options.kubeconfig {
             Some(path) => {
                 let read = Kubeconfig::read_from(path).map_err(|error| Error::Kubeconfig(error.into()))?;

@@ -1,7 +1,10 @@
 //! One connection: who is at its other end, and when it is closed.
 //!
 //! A peer that connects and sends nothing, or only the preface of HTTP/2, would hold a place and an open file without end.
+//! So would one that does not take its answer. A request whose answer is still to come counts against nobody, however
+//! long that takes: only what is there for the client to take does.
 
+use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +27,8 @@ use crate::clock::Clock;
 /// A connection without a first request is closed after so long.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
 
-/// A connection on which nothing runs any more is closed after so long. AWS's clients open another one by themselves.
+/// A connection on which nothing runs any more is closed after so long, and so is one whose client takes nothing of any
+/// of its answers. AWS's clients open another one by themselves.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// A request whose headers have not arrived after so long ends its connection.
@@ -45,10 +49,14 @@ impl Connections {
         let Self { router, clock, ending } = self;
         let (running, activity) = watch::channel(Activity::default());
         let service = service_fn(move |mut request: http::Request<Incoming>| {
-            let running = Running::begin(&running);
+            let mut running = Running::begin(&running);
             request.extensions_mut().insert(caller.clone());
             let response = router.clone().oneshot(request.map(Body::new));
-            async move { response.await.map(|response| response.map(|body| Counted { body, _running: running })) }
+            async move {
+                let response = response.await?;
+                running.offer(true);
+                Ok::<_, Infallible>(response.map(|body| Counted { body, running }))
+            }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
@@ -61,7 +69,7 @@ impl Connections {
                 connection.await
             }
             () = idle(activity, &clock) => {
-                tracing::debug!("closed an idle connection");
+                tracing::debug!("closed a connection that was idle, or whose answers were not taken");
                 Ok(())
             }
         };
@@ -75,13 +83,15 @@ impl Connections {
 #[derive(Clone, Copy, Debug, Default)]
 struct Activity {
     running: usize,
+    /// Of those that run, the ones that wait for the client alone: it takes nothing of their answers.
+    offered: usize,
     has_begun: bool,
 }
 
-/// Returns once a connection has been without a request for too long.
+/// Returns once a connection has been without a request, or with none that waits for the server, for too long.
 async fn idle(mut activity: watch::Receiver<Activity>, clock: &Clock) {
     loop {
-        let Activity { running, has_begun } = *activity.borrow_and_update();
+        let Activity { running, offered, has_begun } = *activity.borrow_and_update();
         let limit = if has_begun { IDLE } else { FIRST_REQUEST };
         tokio::select! {
             changed = activity.changed() => {
@@ -89,14 +99,18 @@ async fn idle(mut activity: watch::Receiver<Activity>, clock: &Clock) {
                     return;
                 }
             }
-            () = clock.sleep(limit), if running == 0 => return,
+            () = clock.sleep(limit), if running == offered => return,
         }
     }
 }
 
 /// A request that runs, until the last byte of its answer.
 #[derive(Debug)]
-struct Running(watch::Sender<Activity>);
+struct Running {
+    activity: watch::Sender<Activity>,
+    /// Whether its answer waits for the client.
+    is_offered: bool,
+}
 
 impl Running {
     fn begin(activity: &watch::Sender<Activity>) -> Self {
@@ -104,20 +118,32 @@ impl Running {
             activity.running += 1;
             activity.has_begun = true;
         });
-        Self(activity.clone())
+        Self { activity: activity.clone(), is_offered: false }
+    }
+
+    /// Something of the answer is there for the client to take, or no longer. Each piece begins its time anew.
+    fn offer(&mut self, is_offered: bool) {
+        if !is_offered && !self.is_offered {
+            return;
+        }
+        let was_offered = std::mem::replace(&mut self.is_offered, is_offered);
+        self.activity.send_modify(|activity| {
+            activity.offered = activity.offered - usize::from(was_offered) + usize::from(is_offered);
+        });
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.send_modify(|activity| activity.running -= 1);
+        self.offer(false);
+        self.activity.send_modify(|activity| activity.running -= 1);
     }
 }
 
 /// An answer's body, during which its request still runs.
 struct Counted {
     body: Body,
-    _running: Running,
+    running: Running,
 }
 
 impl hyper::body::Body for Counted {
@@ -128,7 +154,10 @@ impl hyper::body::Body for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        // It is polled again only where there is room for more, and in the end it is the client that makes room.
+        self.running.offer(polled.is_ready());
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -144,7 +173,9 @@ impl hyper::body::Body for Counted {
 mod tests {
     use axum::extract::Extension;
     use axum::routing::get;
+    use futures::stream;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::clock::Timestamp;
@@ -152,16 +183,38 @@ mod tests {
     /// How long anything here may take.
     const DEADLINE: Duration = Duration::from_secs(30);
 
+    /// Bytes of each piece of an endless answer.
+    const PIECE: usize = 64 << 10;
+
     fn connect(clock: &Clock, caller: Caller) -> DuplexStream {
+        serve(clock, caller).0
+    }
+
+    /// A client, and the task that serves it.
+    fn serve(clock: &Clock, caller: Caller) -> (DuplexStream, JoinHandle<()>) {
         let who = |Extension(caller): Extension<Caller>| async move { format!("{caller:?}") };
+        let endless = || async {
+            Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b'x'; PIECE]))))
+        };
+        let silent = || async { Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()) };
         let connections = Connections {
-            router: Router::new().route("/who", get(who)),
+            router: Router::new()
+                .route("/who", get(who))
+                .route("/endless", get(endless))
+                .route("/silent", get(silent))
+                .route("/never", get(std::future::pending::<()>)),
             clock: clock.clone(),
             ending: CancellationToken::new(),
         };
         let (client, server) = tokio::io::duplex(4096);
-        tokio::spawn(connections.serve(server, caller));
-        client
+        (client, tokio::spawn(connections.serve(server, caller)))
+    }
+
+    /// Lets the server do all that it can.
+    async fn settle() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn ask(client: &mut DuplexStream) -> String {
@@ -208,6 +261,40 @@ mod tests {
             clock.advance(FIRST_REQUEST);
         }
         assert!(moves_until_closed(&clock, &mut client).await > 3);
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_answer_is_not_taken_is_closed() {
+        let clock = Clock::manual(Timestamp(0));
+        let (mut client, served) = serve(&clock, Caller::Host);
+        client.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        for _ in 0..5 {
+            // Each time the client takes more than is kept for it.
+            let mut taken = vec![0; 16 * PIECE];
+            tokio::time::timeout(DEADLINE, client.read_exact(&mut taken)).await.unwrap().unwrap();
+            settle().await;
+            clock.advance(IDLE - Duration::from_secs(1));
+            settle().await;
+            assert!(!served.is_finished(), "it was taken from in time");
+        }
+        clock.advance(Duration::from_secs(1));
+        tokio::time::timeout(DEADLINE, served).await.expect("it stays open").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_for_the_server_takes_as_long_as_it_takes() {
+        for path in ["silent", "never"] {
+            let clock = Clock::manual(Timestamp(0));
+            let (mut client, served) = serve(&clock, Caller::Host);
+            let request = format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            for _ in 0..5 {
+                settle().await;
+                clock.advance(IDLE);
+            }
+            settle().await;
+            assert!(!served.is_finished(), "{path}");
+        }
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 import concurrent.futures
 
 import harness
-from harness import LOG_GROUP, SUBNETS, network, until
+from harness import LOG_GROUP, REGION, SUBNETS, network, until
 
 
 class Lifecycle(harness.TestCase):
@@ -233,6 +233,17 @@ class Containers(harness.TestCase):
         arn = self.run_task(self.shell("main", "env | grep -c ^ECS_ ; true"))
         self.stopped(arn)
         self.assertEqual(self.lines("main", arn), ["0"])
+
+    def test_every_container_is_told_its_platform_and_its_region(self):
+        script = 'echo "$AWS_EXECUTION_ENV $AWS_REGION $AWS_DEFAULT_REGION"'
+        own = {"environment": [{"name": "AWS_REGION", "value": "mars-north-1"}]}
+        arn = self.run_task(
+            self.shell("main", script, dependsOn=[{"containerName": "side", "condition": "COMPLETE"}]),
+            self.shell("side", script, essential=False, **own),
+        )
+        self.stopped(arn)
+        self.assertEqual(self.lines("main", arn), [f"AWS_ECS_FARGATE {REGION} {REGION}"])
+        self.assertEqual(self.lines("side", arn), [f"AWS_ECS_FARGATE mars-north-1 {REGION}"])
 
 
 class Logs(harness.TestCase):

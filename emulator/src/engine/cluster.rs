@@ -261,3 +261,49 @@ mod first {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_version_2_is_read_and_written_as_it_was() {
+        let golden = serde_json::json!({
+            "arn": "arn:aws:ecs:us-east-1:000000000000:cluster/mine", "account": "000000000000",
+            "region": "us-east-1", "name": "mine", "status": "INACTIVE",
+            "settings": [{"name": "containerInsights", "value": "enabled"}],
+            "capacity_providers": ["FARGATE", "FARGATE_SPOT"],
+            "default_capacity_provider_strategy": [{"capacity_provider": "FARGATE_SPOT", "base": 1, "weight": 4}],
+            "configuration": {"executeCommandConfiguration": {"logging": "DEFAULT"}},
+            "service_connect_namespace": "ns", "tags": [{"key": "team", "value": "blue"}],
+        });
+        let stored = table::Row {
+            arn: "arn:aws:ecs:us-east-1:000000000000:cluster/mine".into(),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            name: "mine".into(),
+            status: "INACTIVE".into(),
+            body: Body { version: 2, json: golden.to_string() },
+        };
+        let cluster = read(&stored).expect("it is read");
+        let expected = Cluster {
+            arn: "arn:aws:ecs:us-east-1:000000000000:cluster/mine".into(),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            name: "mine".into(),
+            status: Status::Inactive,
+            settings: vec![Setting { name: "containerInsights".into(), value: "enabled".into() }],
+            capacity_providers: vec!["FARGATE".into(), "FARGATE_SPOT".into()],
+            default_capacity_provider_strategy: vec![StrategyItem {
+                capacity_provider: "FARGATE_SPOT".into(),
+                base: 1,
+                weight: 4,
+            }],
+            configuration: Some(golden["configuration"].clone()),
+            service_connect_namespace: Some("ns".into()),
+            tags: vec![Tag { key: "team".into(), value: "blue".into() }],
+        };
+        assert_eq!(cluster, expected);
+        assert_eq!(serde_json::to_value(&cluster).expect("it serialises"), golden);
+    }
+}

@@ -265,3 +265,49 @@ mod first {
         value.as_f64().map(|seconds| Timestamp((seconds * 1000.0).round() as i64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_version_2_is_read_and_written_as_it_was() {
+        let golden = serde_json::json!({
+            "arn": "arn:aws:ecs:us-east-1:000000000000:task-definition/app:7", "account": "000000000000",
+            "region": "us-east-1", "family": "app", "revision": 7, "status": "DELETE_IN_PROGRESS",
+            "registered_at": 1_795_730_860_691_i64, "registered_by": "arn:aws:iam::000000000000:root",
+            "deregistered_at": 1_795_730_861_000_i64, "delete_requested_at": 1_795_730_862_000_i64,
+            "tags": [{"key": "team", "value": "blue"}],
+            "document": {
+                "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+                "containerDefinitions": [{"name": "app", "image": "nginx", "essential": true}],
+            },
+        });
+        let stored = table::Row {
+            arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/app:7".into(),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            family: "app".into(),
+            revision: 7,
+            status: "DELETE_IN_PROGRESS".into(),
+            body: Body { version: 2, json: golden.to_string() },
+        };
+        let definition = read(&stored).expect("it is read");
+        let expected = Definition {
+            arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/app:7".into(),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            family: "app".into(),
+            revision: 7,
+            status: Status::DeleteInProgress,
+            registered_at: Some(Timestamp(1_795_730_860_691)),
+            registered_by: Some("arn:aws:iam::000000000000:root".into()),
+            deregistered_at: Some(Timestamp(1_795_730_861_000)),
+            delete_requested_at: Some(Timestamp(1_795_730_862_000)),
+            tags: vec![Tag { key: "team".into(), value: "blue".into() }],
+            document: golden["document"].as_object().expect("an object").clone(),
+        };
+        assert_eq!(definition, expected);
+        assert_eq!(serde_json::to_value(&definition).expect("it serialises"), golden);
+    }
+}

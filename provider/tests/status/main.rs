@@ -1,18 +1,18 @@
 //! Task to pod status, row by row: what ECS says, and what the pod then shows.
 
+mod probes;
+mod properties;
+
 use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock};
 
-use aws_sdk_ecs::types::{
-    Attachment, Container, HealthStatus, KeyValuePair, Task, TaskStopCode, builders::TaskBuilder,
-};
+use aws_sdk_ecs::types::{Attachment, Container, KeyValuePair, Task, TaskStopCode, builders::TaskBuilder};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use neargate_provider::nodes::Node;
 use neargate_provider::pods::decide::{self, Decision, Question, Readiness, Seen, Sight, Then};
 use neargate_provider::translate::init;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 static NODE: LazyLock<Node> =
@@ -440,47 +440,6 @@ fn a_spot_interruption_says_why_in_a_condition() {
 }
 
 #[test]
-fn a_health_check_is_the_exec_readiness_probe_after_its_delay() {
-    let mut pod = pod("Always", &["app"]);
-    let containers = &mut pod.spec.as_mut().expect("a spec").containers;
-    containers[0].readiness_probe = serde_json::from_value(json!({
-        "exec": { "command": ["true"] }, "initialDelaySeconds": 30,
-    }))
-    .expect("a probe");
-    let with = |health: HealthStatus| {
-        let mut container = container("app", None, None);
-        container.health_status = Some(health);
-        sight(running().containers(container).build())
-    };
-    let ready = |health, after: i64| {
-        let decision = decide_at(&pod, &with(health), STARTED + after);
-        (summary(&decision.status.expect("a status")).contains("ready=True"), decision.then)
-    };
-    assert!(!ready(HealthStatus::UnknownValue, 60).0);
-    assert!(!ready(HealthStatus::Unhealthy, 60).0);
-    let (early, then) = ready(HealthStatus::Healthy, 10);
-    assert!(
-        !early && then == Then::Wait(Some(std::time::Duration::from_secs(20))),
-        "looked at again when it is over"
-    );
-    assert!(ready(HealthStatus::Healthy, 30).0);
-    assert!(matches!(ready(HealthStatus::Unhealthy, 60).1, Then::Wait(_)), "readiness kills nothing");
-}
-
-#[test]
-fn an_unhealthy_container_is_stopped_for_its_exec_liveness_probe() {
-    let mut pod = pod("Always", &["app"]);
-    pod.spec.as_mut().expect("a spec").containers[0].liveness_probe =
-        serde_json::from_value(json!({ "exec": { "command": ["true"] } })).expect("a probe");
-    let mut unhealthy = container("app", None, None);
-    unhealthy.health_status = Some(HealthStatus::Unhealthy);
-    let decision = decide_at(&pod, &sight(running().containers(unhealthy).build()), STARTED + 60);
-    assert!(matches!(decision.then, Then::Stop { .. }), "ECS does not stop it: {:?}", decision.then);
-    let reasons: Vec<_> = decision.events.iter().map(|event| event.reason).collect();
-    assert_eq!(reasons, ["Unhealthy", "Killing"]);
-}
-
-#[test]
 fn a_deadline_stops_the_task_and_fails_the_pod_under_every_policy() {
     let mut pod = pod("Always", &["app"]);
     pod.spec.as_mut().expect("a spec").active_deadline_seconds = Some(60);
@@ -515,69 +474,4 @@ fn readiness_gates_and_others_conditions_are_kept() {
         serde_json::from_value(json!([{ "type": "lb.example.com/attached", "status": "True" }]))
             .expect("conditions");
     assert_eq!(ready(&pod), (text("True"), text("True"), text("True")));
-}
-
-fn any_task() -> impl Strategy<Value = Task> {
-    let last = prop::sample::select(vec![
-        "PROVISIONING",
-        "PENDING",
-        "ACTIVATING",
-        "RUNNING",
-        "DEACTIVATING",
-        "STOPPING",
-        "DEPROVISIONING",
-        "STOPPED",
-        "DELETED",
-        "NEW",
-    ]);
-    let code = prop::option::of(prop::sample::select(vec![0, 1, 137, 143]));
-    let stop = prop::option::of(prop::sample::select(vec![
-        TaskStopCode::EssentialContainerExited,
-        TaskStopCode::TaskFailedToStart,
-        TaskStopCode::UserInitiated,
-        TaskStopCode::SpotInterruption,
-    ]));
-    (last, code, stop, any::<bool>(), any::<bool>()).prop_map(|(last, code, stop, started, ended)| {
-        task(last)
-            .set_stop_code(stop)
-            .set_started_at(started.then(|| DateTime::from_secs(STARTED)))
-            .set_stopped_at(ended.then(|| DateTime::from_secs(ENDED)))
-            .containers(container("app", code, None))
-            .build()
-    })
-}
-
-proptest! {
-    /// A status that is written is read back by the next decision: it must say the same of the same task, or the pod would be
-    /// written for ever.
-    #[test]
-    fn a_status_is_stable(task in any_task(), policy in prop::sample::select(vec!["Always", "OnFailure", "Never"]), late in 0i64..1000) {
-        let mut pod = pod(policy, &["app"]);
-        let sight = sight(task);
-        let first = decide_at(&pod, &sight, ENDED + late);
-        prop_assume!(!matches!(first.then, Then::Run { .. }));
-        pod.status = first.status.or(pod.status);
-        let second = decide_at(&pod, &sight, ENDED + late);
-        pod.status = second.status.or(pod.status);
-        let third = decide_at(&pod, &sight, ENDED + late);
-        if let Some(third) = third.status {
-            prop_assert_eq!(Some(third), pod.status);
-        }
-    }
-
-    /// Never ready while its task is not RUNNING and wanted so; never Failed nor Succeeded under Always for an end of its own.
-    #[test]
-    fn a_status_never_lies(task in any_task()) {
-        let decision = decide_at(&pod("Always", &["app"]), &sight(task.clone()), ENDED + 1);
-        if let Some(status) = decision.status {
-            let line = summary(&status);
-            if line.contains("ready=True") {
-                prop_assert_eq!(task.last_status(), Some("RUNNING"));
-                prop_assert_eq!(task.desired_status(), Some("RUNNING"));
-            }
-            if line.starts_with("Failed") || line.starts_with("Succeeded") {
-                prop_assert_eq!(task.stop_code(), Some(&TaskStopCode::SpotInterruption));
-            }
-        }
-    }
 }

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::engine::changes::{Change, Reader};
-use crate::engine::task::{PortMapping, Protocol, Status, Task};
+use crate::engine::task::{PortMapping, Status, Task, Transport};
 
 /// After an accept that failed (too many open files), before the next.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ const DATAGRAM: usize = 65_536;
 pub struct Binding {
     pub container_port: u16,
     pub host: SocketAddr,
-    pub protocol: Protocol,
+    pub protocol: Transport,
 }
 
 /// The open ports of all tasks.
@@ -96,11 +96,11 @@ impl Ports {
             let PortMapping { container_port, protocol } = *mapping;
             let to = SocketAddr::from((address, container_port));
             let bound = match protocol {
-                Protocol::Tcp => listen(container_port).map(|(listener, host)| {
+                Transport::Tcp => listen(container_port).map(|(listener, host)| {
                     open.forwarders.spawn(forward_streams(listener, to, self.clock.clone()));
                     host
                 }),
-                Protocol::Udp => receive(container_port).map(|(socket, host)| {
+                Transport::Udp => receive(container_port).map(|(socket, host)| {
                     open.forwarders.spawn(forward_datagrams(socket, to, self.clock.clone()));
                     host
                 }),

@@ -23,4 +23,4 @@ pub use model::{
 };
 pub use next::{Claim, Event, Illegal, next};
 pub use plan::{Action, deadline, plan};
-pub use spec::{AwsLogs, Condition, ContainerSpec, Dependency, PortMapping, Protocol, RestartPolicy, Spec};
+pub use spec::{AwsLogs, Condition, ContainerSpec, Dependency, PortMapping, RestartPolicy, Spec, Transport};

@@ -43,13 +43,13 @@ pub struct ContainerSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortMapping {
     pub container_port: u16,
-    pub protocol: Protocol,
+    pub protocol: Transport,
 }
 
 /// `protocol` of a port mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Protocol {
+pub enum Transport {
     Tcp,
     Udp,
 }

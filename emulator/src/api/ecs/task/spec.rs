@@ -10,7 +10,7 @@ use crate::api::model::ecs::{
     LogConfiguration, LogDriver, PidMode, TaskDefinition, TransportProtocol, Ulimit,
 };
 use crate::engine::task::{
-    AwsLogs, Condition, ContainerSpec, Dependency, PortMapping, Protocol, RestartPolicy, Spec,
+    AwsLogs, Condition, ContainerSpec, Dependency, PortMapping, RestartPolicy, Spec, Transport,
 };
 use crate::runtime;
 
@@ -92,8 +92,8 @@ fn container(definition: &ContainerDefinition, region: &str) -> ContainerSpec {
 fn port_mapping(mapping: &model::PortMapping) -> Option<PortMapping> {
     let container_port = u16::try_from(mapping.container_port?).ok().filter(|port| *port > 0)?;
     let protocol = match mapping.protocol {
-        Some(TransportProtocol::Udp) => Protocol::Udp,
-        _ => Protocol::Tcp,
+        Some(TransportProtocol::Udp) => Transport::Udp,
+        _ => Transport::Tcp,
     };
     Some(PortMapping { container_port, protocol })
 }
@@ -257,8 +257,8 @@ mod tests {
                 multiline_pattern: Some(r"\d{4}".to_owned()),
             }),
             port_mappings: vec![
-                PortMapping { container_port: 80, protocol: Protocol::Tcp },
-                PortMapping { container_port: 53, protocol: Protocol::Udp },
+                PortMapping { container_port: 80, protocol: Transport::Tcp },
+                PortMapping { container_port: 53, protocol: Transport::Udp },
             ],
         };
         assert_eq!(

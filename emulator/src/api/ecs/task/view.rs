@@ -7,7 +7,7 @@ use crate::api::model::ecs::{
     NetworkBinding, NetworkInterface, Tag, Task, TaskEphemeralStorage, TaskStopCode, TransportProtocol,
 };
 use crate::engine::Binding;
-use crate::engine::task::{self as model, Health, Protocol};
+use crate::engine::task::{self as model, Health, Transport};
 
 /// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks where they are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,8 @@ pub(super) fn bound(mut task: Task, bindings: &[(usize, Binding)]) -> Task {
             container_port: Some(i32::from(binding.container_port)),
             host_port: Some(i32::from(binding.host.port())),
             protocol: Some(match binding.protocol {
-                Protocol::Tcp => TransportProtocol::Tcp,
-                Protocol::Udp => TransportProtocol::Udp,
+                Transport::Tcp => TransportProtocol::Tcp,
+                Transport::Udp => TransportProtocol::Udp,
             }),
             ..NetworkBinding::default()
         });

@@ -396,7 +396,11 @@ async fn a_removal_that_hangs_delays_no_retry_of_another() {
     eventually(async || {
         let left = world.inventory().await.sandboxes;
         let held = |id: &str| left.iter().any(|sandbox| sandbox.sandbox_id == id);
-        if held(&other) { Err(format!("{other} is not removed")) } else { Ok(assert!(held(&hanging))) }
+        if held(&other) {
+            return Err(format!("{other} is not removed"));
+        }
+        assert!(held(&hanging));
+        Ok(())
     })
     .await;
     assert_eq!(attempts.load(Ordering::SeqCst), 1, "the first attempt at the one that hangs has not ended");

@@ -33,6 +33,14 @@ pub enum Error {
         /// What was seen, in one line.
         message: String,
     },
+    /// The caller may not do this: no pod's fault, unless a policy denies it for some tasks alone.
+    #[error("calling ECS {operation}: {message}")]
+    Denied {
+        /// The operation.
+        operation: &'static str,
+        /// What was seen, in one line.
+        message: String,
+    },
     /// AWS refused this one request.
     #[error("ECS {operation} was refused: {code}: {message}")]
     Refused {
@@ -208,7 +216,9 @@ impl Client {
     {
         let result = answer.map_err(|error| sort(operation, &error));
         self.health().record(match &result {
-            Err(Error::Trouble { message, .. }) => Outcome::Trouble(format!("{operation}: {message}")),
+            Err(Error::Trouble { message, .. } | Error::Denied { message, .. }) => {
+                Outcome::Trouble(format!("{operation}: {message}"))
+            }
             _ => Outcome::Answered,
         });
         result
@@ -228,8 +238,12 @@ where
             message: error.message().unwrap_or_default().to_owned(),
         },
         Some(code) => {
-            let message = error.message().unwrap_or_default();
-            Error::Trouble { operation, message: format!("{code}: {message}") }
+            let message = format!("{code}: {}", error.message().unwrap_or_default());
+            if code == "AccessDeniedException" {
+                Error::Denied { operation, message }
+            } else {
+                Error::Trouble { operation, message }
+            }
         }
         None => Error::Trouble { operation, message: chain(error) },
     }

@@ -192,7 +192,9 @@ fn not_read(stream: Stream, position: &Position, error: ecs::Error) -> Result<Op
         {
             Err(Error::Token { stream })
         }
-        ecs::Error::Trouble { .. } => Err(Error::Unavailable { stream, source: error }),
+        ecs::Error::Trouble { .. } | ecs::Error::Denied { .. } => {
+            Err(Error::Unavailable { stream, source: error })
+        }
         _ => Err(Error::Refused { stream, source: error }),
     }
 }

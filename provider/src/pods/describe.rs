@@ -16,26 +16,39 @@ pub(super) struct Answer {
 }
 
 /// Asks for the tasks in packs of [`MOST_IDS`]. A pack that ECS refuses is halved until the culprits are alone: one costs about
-/// fourteen requests, once.
+/// fourteen requests, once. So is one that it denies, since a policy may deny it some tasks alone; those are left out.
+///
+/// # Errors
+/// ECS is in trouble, or denies every task.
 pub(super) async fn tasks(ecs: &dyn Ecs, arns: &[String]) -> Result<Answer, Error> {
     let mut answer = Answer::default();
+    let (mut answers, mut denied) = (false, None);
     let mut packs: Vec<&[String]> = arns.chunks(MOST_IDS).rev().collect();
     while let Some(pack) = packs.pop() {
         match (ecs.describe_tasks(pack).await, pack) {
             (Ok(Described { tasks, missing }), _) => {
                 answer.tasks.extend(tasks);
                 answer.missing.extend(missing);
+                answers = true;
             }
             (Err(error @ Error::Refused { .. }), [arn]) => {
                 tracing::warn!(%error, task = arn, "ECS refuses to describe a task; going on without it");
                 answer.refused.push(arn.clone());
+                answers = true;
             }
-            (Err(Error::Refused { .. }), pack) => {
+            (Err(error @ Error::Denied { .. }), [arn]) => {
+                tracing::warn!(%error, task = arn, "ECS denies a task to this provider; going on without it");
+                denied = Some(error);
+            }
+            (Err(Error::Refused { .. } | Error::Denied { .. }), pack) => {
                 let (first, second) = pack.split_at(pack.len() / 2);
                 packs.extend([second, first]);
             }
             (Err(error), _) => return Err(error),
         }
     }
-    Ok(answer)
+    match denied {
+        Some(error) if !answers => Err(error),
+        _ => Ok(answer),
+    }
 }

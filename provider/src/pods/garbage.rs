@@ -147,6 +147,7 @@ impl Collector {
         });
         let strangers: Vec<String> =
             listed.iter().filter(|arn| !known.contains(arn.as_str())).cloned().collect();
+        let mut trouble = None;
         for task in describe::tasks(self.ecs.as_ref(), &strangers).await?.tasks {
             match self.judge(&task, &pods) {
                 Verdict::Leave => {}
@@ -158,14 +159,17 @@ impl Collector {
                 Verdict::Stop(why) => {
                     tracing::info!(task = task::arn(&task), why, "stopping a task");
                     match self.ecs.stop_task(task::arn(&task), why).await {
-                        Err(error @ Error::Trouble { .. }) => return Err(error),
+                        // The next sweep tries it again; the others are stopped now.
+                        Err(error @ (Error::Trouble { .. } | Error::Denied { .. })) => {
+                            trouble.get_or_insert(error);
+                        }
                         Err(error) => tracing::warn!(%error, "a task could not be stopped"),
                         Ok(_) => {}
                     }
                 }
             }
         }
-        Ok(())
+        trouble.map_or(Ok(()), Err)
     }
 
     fn judge(&self, task: &Task, pods: &HashMap<String, Arc<Pod>>) -> Verdict {

@@ -33,6 +33,7 @@ struct State {
     /// How far ECS's clock is ahead.
     ahead: Duration,
     refusal: Option<Error>,
+    denied: Option<String>,
     lose_reply: bool,
     /// How long RunTask's reply takes, once the task is made.
     reply_after: Duration,
@@ -80,6 +81,11 @@ impl Fake {
     /// RunTask is refused with this error until it is taken back.
     pub(crate) fn refuse(&self, error: Option<Error>) {
         self.state.lock().refusal = error;
+    }
+
+    /// From now on a policy denies whoever asks for this task.
+    pub(crate) fn deny(&self, arn: &str) {
+        self.state.lock().denied = Some(arn.to_owned());
     }
 
     /// The next RunTask makes its task, and its reply is lost.
@@ -360,6 +366,10 @@ impl Ecs for Fake {
             });
         }
         let state = self.state.lock();
+        if arns.iter().any(|arn| state.denied.as_ref() == Some(arn)) {
+            let message = "AccessDeniedException: an explicit deny in an identity-based policy".to_owned();
+            return Err(Error::Denied { operation: "DescribeTasks", message });
+        }
         let (known, missing): (Vec<_>, Vec<_>) =
             arns.iter().cloned().partition(|arn| state.tasks.contains_key(arn));
         Ok(Described { tasks: known.iter().map(|arn| state.tasks[arn].clone()).collect(), missing })

@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(60);
 /// What the error of the attempt's RunTask means for the pod.
 pub(in crate::pods) fn of(facts: &Facts<'_>, attempt: u32, error: &ecs::Error, seen: &mut Seen) -> Outcome {
     match error {
-        ecs::Error::Trouble { .. } => Outcome::Trouble,
+        ecs::Error::Trouble { .. } | ecs::Error::Denied { .. } => Outcome::Trouble,
         // A token that was used with another request: the task was looked for, and it is gone or another's.
         ecs::Error::Spent | ecs::Error::Conflict { .. } => {
             let since = seen.spent(attempt, facts.now);

@@ -54,6 +54,9 @@ const EVENTS: usize = if cfg!(test) { 4096 } else { 65_536 };
 /// Bytes of a call under way.
 const CALL: usize = 64 * 1024;
 
+/// The least time that a timestamp tells.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Exit codes of a stop: 128 and the signal.
 const TERMINATED: i64 = 143;
 const KILLED: i64 = 137;
@@ -82,15 +85,17 @@ impl Runtime {
 
     /// Ends a running container, as if its process had.
     pub fn exit(&self, container_id: &str, code: i64, oom_killed: bool) {
-        let exit = Exit { code, oom_killed, at: self.0.clock.now() };
-        {
+        let now = self.0.clock.now();
+        let exit = {
             let mut world = self.0.world.lock();
             let Some(container) = world.containers.get_mut(container_id) else { return };
             let State::Running { since, .. } = container.state else { return };
+            let exit = Exit { code, oom_killed, at: if now.plus(MOMENT) == since { since } else { now } };
             container.state = State::Exited { started_at: Some(since), exit };
             container.stopped.send_replace(true);
             world.made.change(container_id, |made| made.exit_code = Some(exit.code));
-        }
+            exit
+        };
         self.tell(Event::Exited { container_id: container_id.to_owned(), exit });
     }
 
@@ -319,8 +324,8 @@ impl super::Runtime for Runtime {
     }
 
     async fn start_container(&self, container_id: &str) -> Result<(), Error> {
-        let since = self.0.clock.now();
-        let script = {
+        let now = self.0.clock.now();
+        let (script, since) = {
             let mut world = self.0.world.lock();
             let World { containers, sandboxes, .. } = &mut *world;
             let failed = |reason: &str| Error::Failed {
@@ -335,6 +340,9 @@ impl super::Runtime for Runtime {
                 return Err(failed("cannot join network of a non running container"));
             }
             let script = container.script.clone();
+            // Later than it has ended before, as on an engine, where a start takes a while.
+            let again = matches!(container.state, State::Exited { exit, .. } if exit.at == now);
+            let since = if again { now.plus(MOMENT) } else { now };
             container.state = State::Running { since, healthy: script.healthy };
             container.frames.extend(self.frames(script.lines));
             container.stopped.send_replace(false);
@@ -342,7 +350,7 @@ impl super::Runtime for Runtime {
                 made.starts += 1;
                 made.exit_code = None;
             });
-            script
+            (script, since)
         };
         self.tell(Event::Started { container_id: container_id.to_owned(), at: since });
         self.play(container_id, &script);

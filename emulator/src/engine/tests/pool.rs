@@ -15,7 +15,7 @@ use crate::engine::run::{Order, Template};
 use crate::engine::task::{StopCode, Task, reason};
 use crate::engine::vpc::{self, SECURITY_GROUP_ID, Vpc};
 use crate::runtime::faulty::{self, Call, Fault};
-use crate::runtime::{Inventory, Runtime as _, SandboxSpec};
+use crate::runtime::{Inventory, Runtime as _, SandboxSpec, State};
 use crate::store::sandboxes;
 
 /// A world on a runtime that can be made to fail. Its retries and time-outs take milliseconds.
@@ -201,6 +201,24 @@ async fn a_container_that_has_just_started_in_a_lost_sandbox_is_not_started_agai
     let task = world.stopped(&world.run(vec![container("app", &[])]).await.arn).await;
     assert_eq!(task.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
     assert_eq!((task.stop_code, task.attachment.replaced), (Some(StopCode::InfrastructureHealth), 0));
+    assert!(task.containers[0].started_at.is_some(), "{task:#?}");
+}
+
+#[tokio::test]
+async fn a_container_that_ran_before_its_sandbox_was_lost_is_not_made_again_though_its_start_failed() {
+    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
+    world.settled(2).await;
+    faulty.on_call(|call, _| (call == Call::StartContainer).then_some(Fault::ActThenHang));
+    let task = world.run(vec![container("app", &[])]).await;
+    let sandbox_id = eventually(async || match world.inventory().await.containers.as_slice() {
+        [one] if matches!(one.state, State::Running { .. }) => Ok(one.sandbox_id.clone()),
+        other => Err(format!("{other:#?}")),
+    })
+    .await;
+    // Its call runs into its bound a little later.
+    world.runtime.kill_sandbox(&sandbox_id);
+    let task = world.stopped(&task.arn).await;
+    assert_eq!(task.attachment.replaced, 0, "{task:#?}");
     assert!(task.containers[0].started_at.is_some(), "{task:#?}");
 }
 

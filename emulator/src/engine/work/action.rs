@@ -21,6 +21,9 @@ use crate::runtime::{self, ContainerSpec, State, TaskSpec};
 /// After this time a pull is reported before it is done.
 const LONG_PULL: Duration = Duration::from_millis(200);
 
+/// The least time that a timestamp tells.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Bounds of the runtime's calls. The runtime has its own for most requests to the engine: these are beyond them.
 const CALL: Duration = Duration::from_mins(3);
 const LOOK: Duration = Duration::from_secs(30);
@@ -179,7 +182,8 @@ impl Work {
         match observed.map(|observed| seen(container, known, observed.as_ref())) {
             Ok(seen) if !seen.is_empty() => events.extend(seen),
             _ => {
-                let at = known.stopped_at.map_or(before, |ended| ended.max(before));
+                // Later than the end before: an exit of that moment is the earlier one's, reported again.
+                let at = known.stopped_at.map_or(before, |ended| before.max(ended.plus(MOMENT)));
                 events.push(Event::Started { container, at });
             }
         }
@@ -253,9 +257,14 @@ impl Work {
 
     async fn release(&self, mut followers: HashMap<usize, Follower>) -> Outcome {
         let logs = (0..self.task.containers.len()).filter_map(|container| {
-            // An earlier process followed it; what it did not commit is still in the container's log.
-            let follow = || Some(Follower::spawn(&self.context, source(&self.task, container)?, None));
-            followers.remove(&container).or_else(follow)
+            let before = followers.remove(&container);
+            // Without a follower, an earlier process followed it: what it did not commit is still in the container's log. And a
+            // restart that failed may have run for a while, unseen.
+            let reads_on = before.is_none() || self.task.containers[container].restart_count > 0;
+            match source(&self.task, container).filter(|_| reads_on) {
+                Some(source) => Some(Follower::spawn(&self.context, source, before)),
+                None => before,
+            }
         });
         let logs: Vec<Follower> = logs.collect();
         futures::future::join_all(logs.into_iter().map(Follower::finished)).await;

@@ -90,10 +90,15 @@ fn empty_store() -> TempDir {
 /// A world, on this thread, and what happened in it.
 fn play(seed: u64, empty: &Path) -> (Outcome, Trace) {
     let time = Arc::new(Time::new());
-    let (passes, trace) = (Arc::clone(&time), Trace::of(&time));
+    // The runtime must not hold the time, which holds the store, whose tasks hold the runtime.
+    let (passes, trace) = (Arc::downgrade(&time), Trace::of(&time));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || passes.pass())
+        .on_thread_park(move || {
+            if let Some(time) = passes.upgrade() {
+                time.pass();
+            }
+        })
         .build();
     let world = World::play(Plan::of(seed), empty, time, trace.clone());
     let played = runtime.expect("a runtime of tokio").block_on(AssertUnwindSafe(world).catch_unwind());

@@ -44,13 +44,19 @@ impl Supervisor {
         match outcome {
             Outcome::Happened(events) => match action {
                 Action::Look(container) => self.looked(container, events).await,
-                // Another container may have started in it.
-                _ if self.is_starting() && events.iter().any(is_loss) => {
-                    self.lost = events.into_iter().find(is_loss);
-                    self.retries.failed(action, self.context.clock.now());
-                    self.tell_deferred(action).await;
+                _ => {
+                    let is_lost = events.iter().any(is_loss);
+                    if is_lost {
+                        self.tell_if_it_ran(action).await;
+                    }
+                    if is_lost && self.is_starting() {
+                        // Another container may have started in it.
+                        self.lost = events.into_iter().find(is_loss);
+                        self.retries.failed(action, self.context.clock.now());
+                    } else {
+                        self.carried_out(action, events).await;
+                    }
                 }
-                _ => self.carried_out(action, events).await,
             },
             Outcome::Released => self.released = Some(Released { left: None }),
             Outcome::Failed { events, reason } => {
@@ -88,6 +94,18 @@ impl Supervisor {
         let Action::Start(container) = action else { return };
         for event in self.deferred.remove(&container).unwrap_or_default() {
             self.happened(event).await;
+        }
+    }
+
+    /// A start has failed in a lost sandbox. If the container ran nevertheless, that decides what becomes of the task; else
+    /// what was reported of it is of a container that is given up.
+    async fn tell_if_it_ran(&mut self, action: Action) {
+        let Action::Start(container) = action else { return };
+        let deferred = self.deferred.remove(&container).unwrap_or_default();
+        if deferred.iter().any(|event| matches!(event, Event::Started { .. })) {
+            for event in deferred {
+                self.happened(event).await;
+            }
         }
     }
 

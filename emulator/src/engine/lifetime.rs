@@ -67,7 +67,11 @@ impl Engine {
         }
         if matches!(context.options.vpc, vpc::Choice::Given(_)) {
             // Its mistakes are reported at once: nothing later would fix them.
-            boot::vpc(&context).await.map_err(|error| Error::Vpc(error.into()))?;
+            match boot::vpc(&context).await {
+                Err(error) if !error.may_pass() => return Err(Error::Vpc(error.into())),
+                // What may pass is tried again until the engine is ready.
+                Ok(_) | Err(_) => {}
+            }
         }
         let engine = Self(Arc::new(Inner::new(context)));
         engine.set_going();

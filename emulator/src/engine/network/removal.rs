@@ -116,6 +116,20 @@ impl Pool {
         self.free_slot(subnet_id, Some(address));
     }
 
+    /// The task's row is deleted, but its sandbox may still be there: the address is free once it is removed.
+    pub(in crate::engine) fn give_back_later(
+        &self,
+        subnet_id: &str,
+        address: std::net::Ipv4Addr,
+        sandbox_id: &str,
+    ) {
+        self.leave(Leaving {
+            sandbox_id: sandbox_id.to_owned(),
+            subnet_id: subnet_id.to_owned(),
+            slot: Some(address),
+        });
+    }
+
     fn free_slot(&self, subnet_id: &str, slot: Slot) {
         self.with(subnet_id, |ledger| ledger.give_back(slot));
         self.0.refill.notify_one();

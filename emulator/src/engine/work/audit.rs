@@ -4,13 +4,19 @@
 //! sandbox that exited while it was idle, a container that was made after its caller had stopped waiting. It runs once after
 //! the start, after each gap in the events, and every minute.
 
+use std::time::Duration;
+
 use tracing::warn;
 
+use super::boot;
 use super::mailbox::Message;
 use super::observation::ByTask;
 use super::strangers;
 use crate::engine::context::Context;
 use crate::runtime;
+
+/// The bound of the look at the network.
+const NETWORK: Duration = Duration::from_secs(60);
 
 /// One audit. Nothing is done while the engine is not ready: the start makes one of its own.
 pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Error> {
@@ -29,6 +35,14 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
         }
     }
     strangers::remove_of_tasks(context, &inventory).await;
+    let network = async { boot::keep_network(context, &pool.vpc()).await };
+    let kept = context.clock.timeout(NETWORK, network).await.unwrap_or_else(|elapsed| Err(elapsed.into()));
+    if let Err(error) = kept {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "could not look after the VPC's network, without which no task starts; the next audit does"
+        );
+    }
     if let Err(error) = pool.observe(&inventory).await {
         warn!(
             error = &error as &dyn std::error::Error,

@@ -26,14 +26,12 @@ pub(in crate::engine) enum Error {
         "it is described with the block {described}, and tasks of this data directory hold its network {network} with {real}: stop them, or take another data directory"
     )]
     OtherBlock { network: String, described: Cidr, real: Cidr },
-    #[error("could not remove an idle sandbox of a subnet that is no more")]
-    Sandbox(#[source] runtime::Error),
     #[error("could not list what the container engine runs")]
     Inventory(#[source] runtime::Error),
     #[error("could not read the store")]
     Store(#[source] store::Error),
     #[error("the container engine did not answer in time")]
-    Unanswered(#[source] Elapsed),
+    Unanswered(#[from] Elapsed),
 }
 
 /// The pool to go on with, and what the runtime holds of the tasks of an earlier process.
@@ -104,14 +102,8 @@ pub(in crate::engine) async fn vpc(context: &Context) -> Result<(Vpc, String), E
         vpc::Choice::Given(vpc) => {
             // First, because a network can't be given another block while something is on it.
             give_up_elsewhere(context, vpc).await?;
-            let spec = match &vpc.network {
-                vpc::Network::Own => {
-                    NetworkSpec::Own { vpc_id: vpc.vpc_id.clone(), candidates: vec![vpc.cidr] }
-                }
-                vpc::Network::Borrowed { name } => NetworkSpec::Borrowed { name: name.clone() },
-            };
-            let Network { name, cidr } =
-                context.runtime.ensure_network(&spec).await.map_err(Error::Network)?;
+            let ensured = context.runtime.ensure_network(&network_spec(vpc)).await;
+            let Network { name, cidr } = ensured.map_err(Error::Network)?;
             if cidr != vpc.cidr {
                 return Err(Error::OtherBlock { network: name, described: vpc.cidr, real: cidr });
             }
@@ -145,11 +137,43 @@ async fn give_up_elsewhere(context: &Context, vpc: &Vpc) -> Result<(), Error> {
             subnets.any(|subnet| subnet.cidr.block().contains(&address))
         })
     };
-    for row in rows.into_iter().filter(|row| row.state == sandboxes::State::Idle && !here(row)) {
-        context.runtime.remove_sandbox(&row.sandbox_id).await.map_err(Error::Sandbox)?;
-        forget(context, vec![row.sandbox_id]).await?;
+    let elsewhere = |row: &sandboxes::Row| row.state == sandboxes::State::Idle && !here(row);
+    let elsewhere: Vec<String> = rows.into_iter().filter(elsewhere).map(|row| row.sandbox_id).collect();
+    // No task is to claim one of them. One that resists belongs to nobody from now on: the audit removes it.
+    forget(context, elsewhere.clone()).await?;
+    strangers::remove_these(context, &elsewhere).await;
+    Ok(())
+}
+
+impl Error {
+    /// Whether the same may succeed a moment later.
+    pub(in crate::engine) fn may_pass(&self) -> bool {
+        match self {
+            Self::Network(error) | Self::Inventory(error) => error.may_pass(),
+            Self::Unanswered(_) => true,
+            Self::OtherBlock { .. } | Self::Store(_) => false,
+        }
+    }
+}
+
+/// Makes the network again if it has gone: with no sandbox on it, somebody's `docker network prune` takes it.
+///
+/// # Errors
+/// It could not be made, or not with the VPC's block.
+pub(in crate::engine) async fn keep_network(context: &Context, vpc: &Vpc) -> Result<(), Error> {
+    let Network { name, cidr } =
+        context.runtime.ensure_network(&network_spec(vpc)).await.map_err(Error::Network)?;
+    if cidr != vpc.cidr {
+        return Err(Error::OtherBlock { network: name, described: vpc.cidr, real: cidr });
     }
     Ok(())
+}
+
+fn network_spec(vpc: &Vpc) -> NetworkSpec {
+    match &vpc.network {
+        vpc::Network::Own => NetworkSpec::Own { vpc_id: vpc.vpc_id.clone(), candidates: vec![vpc.cidr] },
+        vpc::Network::Borrowed { name } => NetworkSpec::Borrowed { name: name.clone() },
+    }
 }
 
 async fn forget(context: &Context, sandbox_ids: Vec<String>) -> Result<(), Error> {

@@ -13,6 +13,9 @@ use tracing::warn;
 use crate::engine::context::Context;
 use crate::runtime::{self, Inventory};
 
+/// How long all removals of a kind may take together: what is left is for the next pass.
+const TOGETHER: Duration = Duration::from_mins(1);
+
 /// Removals at a time.
 const AT_ONCE: usize = 8;
 
@@ -46,6 +49,12 @@ pub(in crate::engine) async fn remove_sandboxes(
     remove_all(context, sandboxes.map(|id| ("sandbox", id, context.runtime.remove_sandbox(id)))).await;
 }
 
+/// Removes these sandboxes.
+pub(in crate::engine) async fn remove_these(context: &Context, sandbox_ids: &[String]) {
+    let runtime = &context.runtime;
+    remove_all(context, sandbox_ids.iter().map(|id| ("sandbox", id, runtime.remove_sandbox(id)))).await;
+}
+
 type Removal<'r> = (&'static str, &'r String, BoxFuture<'r, Result<(), runtime::Error>>);
 
 async fn remove_all<'r>(context: &Context, removals: impl Iterator<Item = Removal<'r>>) {
@@ -55,5 +64,8 @@ async fn remove_all<'r>(context: &Context, removals: impl Iterator<Item = Remova
             warn!(%error, "could not remove the {kind} {id}, which belongs to no task; it is tried again with the next audit");
         }
     });
-    futures::stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
+    let all = futures::stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal);
+    if context.clock.timeout(TOGETHER, all).await.is_err() {
+        warn!("what belongs to no task is removed too slowly; the next audit goes on with it");
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as DockerMount, MountType,
+    MountVolumeOptions,
 };
 
 use super::limits::{CPU_PERIOD, Limits, bytes, cpu_quota, processes};
@@ -16,10 +17,14 @@ const NANOSECONDS: i64 = 1_000_000_000;
 /// CPU units of a container that reserves none (amazon-ecs-agent's least).
 const LEAST_CPU: u32 = 2;
 
-/// CPU shares of a unit below the task's cgroup, where shares have meaning among siblings alone: as many as keep the
-/// largest task, 16,384 units, within the kernel's 262,144. With one for one a container that reserves nothing has
-/// so few that on a busy machine its start takes a quarter longer.
+/// CPU shares of a unit below the task's cgroup, where shares have meaning among siblings alone: as many as keep 16,384
+/// units within [`MOST_SHARES`]. With one for one a container that reserves nothing has so few that on a busy machine its
+/// start takes a quarter longer.
 const SHARES: i64 = 16;
+
+/// The kernel's most (`MAX_SHARES`), which runc holds a container to. Of the containers of one task one alone can reserve
+/// more than half of its 32,768 units, so that no two are cut to it.
+const MOST_SHARES: i64 = 262_144;
 
 pub(super) fn body(
     spec: &ContainerSpec,
@@ -96,7 +101,7 @@ fn host_config(spec: &ContainerSpec, instance: &Instance, limits: &Limits, ceili
 /// Among the containers of its task; where the task has no cgroup, among all of the engine's.
 fn shares(spec: &ContainerSpec, among_siblings: bool) -> i64 {
     match (among_siblings, spec.process.cpu) {
-        (true, cpu) => i64::from(cpu.max(LEAST_CPU)) * SHARES,
+        (true, cpu) => (i64::from(cpu.max(LEAST_CPU)) * SHARES).min(MOST_SHARES),
         (false, 0) => i64::from(spec.task_cpu),
         (false, cpu) => i64::from(cpu.max(LEAST_CPU)),
     }
@@ -137,6 +142,12 @@ fn docker_mount(mount: &Mount, instance: &Instance, task_id: &str) -> DockerMoun
         source: Some(instance.volume(task_id, &mount.volume)),
         target: Some(mount.path.clone()),
         read_only: Some(mount.read_only),
+        // A volume that nothing has mounted yet may be pruned by somebody else. The engine makes it again then, and without its
+        // labels the task's release would not find it.
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(instance.labels(&[(TASK, task_id)])),
+            ..MountVolumeOptions::default()
+        }),
         ..DockerMount::default()
     }
 }
@@ -198,6 +209,7 @@ mod tests {
         let shares = |cpu, among_siblings| shares(&with(|process| process.cpu = cpu), among_siblings);
         assert_eq!(shares(256, true), 128 * shares(0, true), "as ECS has it: 256 to 2");
         assert_eq!(shares(16_384, true), 262_144, "the kernel's most");
+        assert_eq!(shares(32_768, true), 262_144, "and not more for a task of 32 vCPU");
         assert_eq!((shares(0, false), shares(128, false)), (256, 128), "unreserved: the task's");
     }
 

@@ -142,7 +142,11 @@ fn sandbox(container: &ContainerSummary) -> Option<ObservedSandbox> {
         tracing::warn!(container = ?container.names, sandbox_id, "ignored a container whose label is no sandbox id");
         return None;
     }
-    let running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
+    // One that somebody has paused is there all the same.
+    let running = matches!(
+        container.state,
+        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED)
+    );
     Some(ObservedSandbox { sandbox_id: sandbox_id.clone(), running })
 }
 
@@ -162,7 +166,9 @@ mod tests {
             })
         };
         let seen = |running| Some(ObservedSandbox { sandbox_id: id.to_owned(), running });
-        assert_eq!(of(&[(SANDBOX, id)], ContainerSummaryStateEnum::RUNNING), seen(true));
+        for state in [ContainerSummaryStateEnum::RUNNING, ContainerSummaryStateEnum::PAUSED] {
+            assert_eq!(of(&[(SANDBOX, id)], state), seen(true), "{state:?}");
+        }
         for state in [ContainerSummaryStateEnum::CREATED, ContainerSummaryStateEnum::EXITED] {
             assert_eq!(of(&[(SANDBOX, id)], state), seen(false), "{state:?}");
         }

@@ -44,7 +44,11 @@ impl Inner {
             Err(error) if status(&error) == Some(409) => error,
             Err(error) => return Err(error),
         };
-        let there = self.docker.inspect_container(name, None).await?;
+        let there = match self.docker.inspect_container(name, None).await {
+            // An earlier attempt still makes it: the name is taken, and nothing is there yet.
+            Err(error) if status(&error) == Some(404) => return Err(DockerError::RequestTimeoutError),
+            there => there?,
+        };
         let labels = there.config.and_then(|config| config.labels).unwrap_or_default();
         let wanted = body.labels.clone().unwrap_or_default();
         let agree = |key: &str| labels.get(key) == wanted.get(key);

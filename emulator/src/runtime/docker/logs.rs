@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
@@ -29,6 +30,9 @@ use crate::runtime::{Error, Frame, State, Stream};
 
 /// The engine's largest frame: it cuts a longer line into parts of this many bytes.
 const LARGEST_FRAME: usize = 16 * 1024;
+
+/// How often the clock is looked at while nothing comes.
+const GLANCE: Duration = Duration::from_secs(5);
 
 /// The stream of the engine's own messages (moby `pkg/stdcopy`, `Systemerr`), and the length of a frame's header.
 const ENGINE: u8 = 3;
@@ -47,6 +51,7 @@ pub(super) fn read(
         cursor: after.clone(),
         skip: 0,
         ready: VecDeque::new(),
+        seen_at: 0,
     };
     stream::unfold(reader, |mut reader| async { Some((reader.next().await?, reader)) }).boxed()
 }
@@ -69,6 +74,8 @@ struct Reader {
     /// Frames of this source that were delivered from an earlier one.
     skip: u64,
     ready: VecDeque<Frame>,
+    /// The second at which the clock was last looked at.
+    seen_at: i64,
 }
 
 impl Reader {
@@ -85,11 +92,21 @@ impl Reader {
             if self.phase == Phase::Ended {
                 return None;
             }
+            let clock = self.inner.clock.clone();
             let source = match &mut self.source {
                 Some(source) => source,
                 None => self.open(),
             };
-            match source.next().await {
+            let next = match clock.timeout(GLANCE, source.next()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    if self.clock_went_back() && self.phase == Phase::Following {
+                        self.source = None;
+                    }
+                    continue;
+                }
+            };
+            match next {
                 Some(Ok(output)) => match frames(output) {
                     Ok(frames) => self.ready = frames,
                     Err(reason) => return Some(Err(self.unreadable(reason))),
@@ -116,7 +133,8 @@ impl Reader {
     }
 
     fn open(&mut self) -> &mut BoxStream<'static, Result<LogOutput, DockerError>> {
-        let (since, skip) = self.cursor.resume(self.inner.clock.now().millis().div_euclid(1000));
+        self.seen_at = self.now();
+        let (since, skip) = self.cursor.resume(self.seen_at);
         self.skip = skip;
         let options = LogsOptions {
             follow: self.phase == Phase::Following,
@@ -128,6 +146,18 @@ impl Reader {
             tail: "all".to_owned(),
         };
         self.source.insert(self.inner.docker.logs(&self.container_id, Some(options)).boxed())
+    }
+
+    /// The second that the clock shows.
+    fn now(&self) -> i64 {
+        self.inner.clock.now().millis().div_euclid(1000)
+    }
+
+    /// Whether the clock shows less than before: then the engine keeps silent on frames that are stamped below the second
+    /// from which it was asked, until its clock has caught up.
+    fn clock_went_back(&mut self) -> bool {
+        let now = self.now();
+        now < std::mem::replace(&mut self.seen_at, now)
     }
 
     /// The answer has ended: what now?

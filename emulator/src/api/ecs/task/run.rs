@@ -291,8 +291,15 @@ fn no_role(input: &RunTaskRequest, merged: &Merged) -> Option<Error> {
 /// Refuses a task for ARM64 if the engine's containers are of another architecture: it would run as something else than
 /// was asked for.
 async fn runs_arm64(context: &Context) -> Result<(), Error> {
+    let unknown = |why: String| {
+        Error::new(
+            error::SERVER,
+            format!("neargate cannot tell whether tasks of the CPU architecture ARM64 run here: {why}."),
+        )
+    };
     let info = tokio::time::timeout(ENGINE_PATIENCE, context.engine().runtime().info()).await;
-    let engine = info.map_err(Error::failure)?.map_err(Error::failure)?;
+    let no_answer = |_| unknown(format!("no answer of the container engine within {ENGINE_PATIENCE:?}"));
+    let engine = info.map_err(no_answer)?.map_err(|error| unknown(error.to_string()))?;
     if engine.cpu_architecture == CPUArchitecture::Arm64.as_str() {
         return Ok(());
     }

@@ -30,9 +30,10 @@ const MULTILINE_WAIT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Attempts without progress at the log of a container that has ended: if the engine says that it cannot read it, and, if
-/// it does not answer, for so long.
+/// Attempts without progress at the log of a container that has ended, and for how long: if the engine says that it cannot
+/// read it, which may pass (its disk is full, it has no file left), and if it does not answer.
 const ATTEMPTS: u32 = 3;
+const UNREADABLE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long the engine may take for the next frame of a container that has ended, and to say what a container does.
@@ -174,8 +175,8 @@ impl Worker {
             let has_ended = *self.has_ended.borrow()
                 || matches!(observed, Some(Some(Observed { state: State::Exited { .. }, .. })));
             let answered = matches!(error, Error::Unreadable { .. });
-            let is_hopeless =
-                attempts.count >= ATTEMPTS && (answered || now.since(attempts.since) >= PATIENCE);
+            let patience = if answered { UNREADABLE } else { PATIENCE };
+            let is_hopeless = attempts.count >= ATTEMPTS && now.since(attempts.since) >= patience;
             if is_gone || has_ended && is_hopeless {
                 return self.give_up(assembler, &error.to_string()).await;
             }

@@ -112,7 +112,7 @@ impl Supervisor {
     /// Commits STOPPED together with forgetting the task's sandbox and cursors. Whether that is done.
     pub(super) async fn end(&mut self) -> bool {
         let Some(Released { left }) = self.released.clone() else { return false };
-        let now = self.context.clock.now();
+        let (now, has_left) = (self.context.clock.now(), left.is_some());
         let after = match next(&self.task, &Event::Released { left }, now) {
             Ok(after) => after,
             Err(illegal) => {
@@ -147,9 +147,12 @@ impl Supervisor {
         }
         if let Some(pool) = self.context.pool_now() {
             let subnet_id = pool.subnet_of(&after);
-            match after.attachment.private_ipv4_address {
-                Some(address) => pool.give_back(&subnet_id, address),
-                None => pool.release_promise(&subnet_id),
+            let attachment = &after.attachment;
+            match (attachment.private_ipv4_address, &attachment.sandbox_id) {
+                // Its sandbox may be one of the things that could not be removed, and hold the address.
+                (Some(address), Some(id)) if has_left => pool.give_back_later(&subnet_id, address, id),
+                (Some(address), _) => pool.give_back(&subnet_id, address),
+                (None, _) => pool.release_promise(&subnet_id),
             }
         }
         // Also those of containers that were given up with a lost sandbox: the task does not name them any more.

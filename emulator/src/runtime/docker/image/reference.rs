@@ -40,7 +40,8 @@ impl Reference {
             (None, None) => Version::Tag("latest".to_owned()),
         };
         let reference = Self { registry: registry.to_owned(), repository, version };
-        reference.is_valid().then_some(reference)
+        // Beside a digest the tag counts for nothing, but it has to be one.
+        (reference.is_valid() && tag.is_none_or(is_tag)).then_some(reference)
     }
 
     pub(super) fn registry(&self) -> &str {
@@ -64,14 +65,13 @@ impl Reference {
             part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
                 && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
         };
-        let is_tag = |tag: &str| {
-            tag.len() <= 128
-                && tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-                && tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        };
         let is_digest = |digest: &str| {
             digest.split_once(':').is_some_and(|(algorithm, hash)| {
-                !algorithm.is_empty() && hash.len() >= 32 && hash.chars().all(|c| c.is_ascii_hexdigit())
+                let is_word =
+                    |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric());
+                algorithm.split(['+', '.', '_', '-']).all(is_word)
+                    && hash.len() >= 32
+                    && hash.chars().all(|c| c.is_ascii_hexdigit())
             })
         };
         is_host(&self.registry)
@@ -90,6 +90,12 @@ impl fmt::Display for Reference {
             Version::Digest(digest) => write!(f, "{}/{}@{digest}", self.registry, self.repository),
         }
     }
+}
+
+fn is_tag(tag: &str) -> bool {
+    tag.len() <= 128
+        && tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 /// A host name or IPv4 address, with a port or not (distribution/reference `DomainRegexp`); an IPv6 address is in brackets.
@@ -152,5 +158,14 @@ mod tests {
         {
             assert_eq!(Reference::parse(text), None, "no registry has the name of {text:?}");
         }
+        let hash = "0123456789abcdef0123456789abcdef";
+        for text in [
+            format!("nginx@/../../containers/name/json?x:{hash}"),
+            format!("nginx@sha256+:{hash}"),
+            format!("nginx:a?b@sha256:{hash}"),
+        ] {
+            assert_eq!(Reference::parse(&text), None, "{text:?}");
+        }
+        assert!(Reference::parse(&format!("nginx:1@sha256+b64.x:{hash}")).is_some());
     }
 }

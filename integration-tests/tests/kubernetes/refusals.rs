@@ -113,11 +113,20 @@ pub(crate) async fn a_daemon_sets_pod_is_refused_in_one_event_and_no_other_is_ma
         })
         .await?;
         let events: Api<Event> = Api::namespaced(shared.cluster.client.clone(), namespace);
+        let warnings = async || {
+            let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let warns = |event: &Event| event.type_.as_deref() == Some("Warning");
+            Ok::<Vec<Event>, String>(list.items.into_iter().filter(warns).collect())
+        };
+        // The status is written first.
+        wait::until("an event says so", wait::seconds(60), async || match warnings().await?.as_slice() {
+            [] => Err("no event".to_owned()),
+            _ => Ok(()),
+        })
+        .await?;
         wait::throughout("it stays the only one, and is refused once", wait::seconds(5), async || {
             let all = pods.all().await.map_err(|error| harness::chain(&error))?;
-            let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-            let refusals: Vec<_> =
-                list.items.iter().filter(|event| event.type_.as_deref() == Some("Warning")).collect();
+            let refusals = warnings().await?;
             let same = all.len() == 1 && all[0]["metadata"]["uid"] == only["metadata"]["uid"];
             match refusals.as_slice() {
                 [once] if same && once.count.unwrap_or(1) <= 1 => Ok(()),

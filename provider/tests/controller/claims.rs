@@ -57,7 +57,8 @@ async fn a_task_that_a_policy_denies_holds_up_no_other_pod_and_its_own_can_be_de
         world.until_status(&format!("web-{n}"), "/phase", json!("Running")).await;
     }
     // ECS has never said what that task is: it is believed for five minutes.
-    world.until_passed(Duration::from_secs(330)).await;
+    world.until_passed(Duration::from_secs(200)).await;
+    world.until_passed(Duration::from_secs(130)).await;
     world.until_status("job", "/containerStatuses/0/state/waiting/reason", json!("UnsupportedPod")).await;
     world.kubernetes.ask_to_delete("job");
     world.until("the object is gone", |world| world.kubernetes.pod("job").is_none().then_some(())).await;

@@ -37,6 +37,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The instant one millisecond later.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// The instant `duration` earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
@@ -84,7 +90,7 @@ impl Hands {
     /// Moves on, and wakes those whose time has come.
     fn move_to(&mut self, now: Timestamp) {
         self.now = now;
-        let later = self.sleepers.split_off(&(now.plus(Duration::from_millis(1)), 0));
+        let later = self.sleepers.split_off(&(now.next(), 0));
         for (_, sleeper) in std::mem::replace(&mut self.sleepers, later) {
             // One that has been dropped needs no waking.
             let _ = sleeper.send(());

@@ -234,7 +234,7 @@ class Containers(harness.TestCase):
         self.stopped(arn)
         self.assertEqual(self.lines("main", arn), ["0"])
 
-    def test_every_container_is_told_its_platform_and_its_region(self):
+    def test_every_container_has_its_platform_and_its_region_in_its_environment(self):
         script = 'echo "$AWS_EXECUTION_ENV $AWS_REGION $AWS_DEFAULT_REGION"'
         own = {"environment": [{"name": "AWS_REGION", "value": "mars-north-1"}]}
         arn = self.run_task(

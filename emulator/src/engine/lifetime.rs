@@ -66,11 +66,12 @@ impl Engine {
             context.publish(&task);
         }
         if matches!(context.options.vpc, vpc::Choice::Given(_)) {
-            // Its mistakes are reported at once: nothing later would fix them.
-            match boot::vpc(&context).await {
-                Err(error) if !error.may_pass() => return Err(Error::Vpc(error.into())),
-                // What may pass is tried again until the engine is ready.
-                Ok(_) | Err(_) => {}
+            // Its mistakes are reported at once: nothing later would fix them. What may pass is tried again until the engine is
+            // ready.
+            if let Err(error) = boot::vpc(&context).await
+                && !error.may_pass()
+            {
+                return Err(Error::Vpc(error.into()));
             }
         }
         let engine = Self(Arc::new(Inner::new(context)));

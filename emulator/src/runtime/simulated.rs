@@ -54,9 +54,6 @@ const EVENTS: usize = if cfg!(test) { 4096 } else { 65_536 };
 /// Bytes of a call under way.
 const CALL: usize = 64 * 1024;
 
-/// The least time that a timestamp tells.
-const MOMENT: Duration = Duration::from_millis(1);
-
 /// Exit codes of a stop: 128 and the signal.
 const TERMINATED: i64 = 143;
 const KILLED: i64 = 137;
@@ -90,7 +87,7 @@ impl Runtime {
             let mut world = self.0.world.lock();
             let Some(container) = world.containers.get_mut(container_id) else { return };
             let State::Running { since, .. } = container.state else { return };
-            let exit = Exit { code, oom_killed, at: if now.plus(MOMENT) == since { since } else { now } };
+            let exit = Exit { code, oom_killed, at: if now.next() == since { since } else { now } };
             container.state = State::Exited { started_at: Some(since), exit };
             container.stopped.send_replace(true);
             world.made.change(container_id, |made| made.exit_code = Some(exit.code));
@@ -342,7 +339,7 @@ impl super::Runtime for Runtime {
             let script = container.script.clone();
             // Later than it has ended before, as on an engine, where a start takes a while.
             let again = matches!(container.state, State::Exited { exit, .. } if exit.at == now);
-            let since = if again { now.plus(MOMENT) } else { now };
+            let since = if again { now.next() } else { now };
             container.state = State::Running { since, healthy: script.healthy };
             container.frames.extend(self.frames(script.lines));
             container.stopped.send_replace(false);

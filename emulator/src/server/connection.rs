@@ -1,8 +1,8 @@
 //! One connection: who is at its other end, and when it is closed.
 //!
 //! A peer that connects and sends nothing, or only the preface of HTTP/2, would hold a place and an open file without end.
-//! So would one that does not take its answer. A request whose answer is still to come counts against nobody, however
-//! long that takes: only what is there for the client to take does.
+//! So would one that does not take its answer. A request that waits for the server has no limit here: only one whose answer
+//! waits for the client has.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -121,7 +121,7 @@ impl Running {
         Self { activity: activity.clone(), is_offered: false }
     }
 
-    /// Something of the answer is there for the client to take, or no longer. Each piece begins its time anew.
+    /// Something of the answer is there for the client to take, or no longer. With each piece the limit starts again.
     fn offer(&mut self, is_offered: bool) {
         if !is_offered && !self.is_offered {
             return;
@@ -135,8 +135,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.offer(false);
-        self.activity.send_modify(|activity| activity.running -= 1);
+        self.activity.send_modify(|activity| {
+            activity.running -= 1;
+            activity.offered -= usize::from(self.is_offered);
+        });
     }
 }
 

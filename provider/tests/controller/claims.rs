@@ -15,6 +15,18 @@ fn claiming(name: &str, arn: &str) -> Value {
     pod
 }
 
+/// Makes three other pods, and sees them run.
+async fn others_run(world: &World) {
+    for n in 0..3 {
+        world.kubernetes.create(pod(&format!("web-{n}"), "Always"), &format!("uid-{n}"));
+    }
+    for n in 0..3 {
+        let own = world.until_tasks(&format!("uid-{n}"), 1).await;
+        world.ecs.start(&own);
+        world.until_status(&format!("web-{n}"), "/phase", json!("Running")).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_id_that_ecs_refuses_holds_up_no_other_pod_and_its_own_can_be_deleted() {
     for arn in [
@@ -27,14 +39,7 @@ async fn an_id_that_ecs_refuses_holds_up_no_other_pod_and_its_own_can_be_deleted
     ] {
         let world = World::new();
         world.kubernetes.create(claiming("job", arn), "uid-job");
-        for n in 0..3 {
-            world.kubernetes.create(pod(&format!("web-{n}"), "Always"), &format!("uid-{n}"));
-        }
-        for n in 0..3 {
-            let own = world.until_tasks(&format!("uid-{n}"), 1).await;
-            world.ecs.start(&own);
-            world.until_status(&format!("web-{n}"), "/phase", json!("Running")).await;
-        }
+        others_run(&world).await;
         world.until_status("job", "/containerStatuses/0/state/waiting/reason", json!("UnsupportedPod")).await;
         world.kubernetes.ask_to_delete("job");
         world.until("the object is gone", |world| world.kubernetes.pod("job").is_none().then_some(())).await;
@@ -48,14 +53,7 @@ async fn a_task_that_a_policy_denies_holds_up_no_other_pod_and_its_own_can_be_de
     let denied = "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef";
     world.ecs.deny(denied);
     world.kubernetes.create(claiming("job", denied), "uid-job");
-    for n in 0..3 {
-        world.kubernetes.create(pod(&format!("web-{n}"), "Always"), &format!("uid-{n}"));
-    }
-    for n in 0..3 {
-        let own = world.until_tasks(&format!("uid-{n}"), 1).await;
-        world.ecs.start(&own);
-        world.until_status(&format!("web-{n}"), "/phase", json!("Running")).await;
-    }
+    others_run(&world).await;
     // ECS has never said what that task is: it is believed for five minutes.
     world.until_passed(Duration::from_secs(200)).await;
     world.until_passed(Duration::from_secs(130)).await;

@@ -83,7 +83,7 @@ impl Fake {
         self.state.lock().refusal = error;
     }
 
-    /// From now on a policy denies whoever asks for this task.
+    /// From now on a policy denies this task.
     pub(crate) fn deny(&self, arn: &str) {
         self.state.lock().denied = Some(arn.to_owned());
     }

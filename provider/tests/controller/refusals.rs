@@ -42,16 +42,16 @@ async fn thirty_reasons_are_told_in_as_many_events_as_they_take() {
     unsupported["spec"]["containers"] =
         json!([{ "name": "app", "image": "app:1" }, { "name": "second", "image": "app:1" }]);
     world.kubernetes.create(unsupported, "uid-web");
-    let told = |world: &World| -> String {
+    let notes = |world: &World| -> String {
         world.kubernetes.events("web").into_iter().map(|(_, note)| note + "\n").collect()
     };
-    world.until("every reason", |world| told(world).contains(&volume(29)).then_some(())).await;
+    world.until("every reason", |world| notes(world).contains(&volume(29)).then_some(())).await;
     world.until_settled(2).await;
-    let told = told(&world);
+    let notes = notes(&world);
     for n in 0..30 {
-        assert_eq!(told.matches(&volume(n)).count(), 1, "{n} in {told}");
+        assert_eq!(notes.matches(&volume(n)).count(), 1, "{n} in {notes}");
     }
-    assert!(told.lines().all(|note| note.starts_with("Pod not supported on Fargate: ")), "{told}");
+    assert!(notes.lines().all(|note| note.starts_with("Pod not supported on Fargate: ")), "{notes}");
 }
 
 #[tokio::test(start_paused = true)]

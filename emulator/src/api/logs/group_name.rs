@@ -1,8 +1,11 @@
 //! How a request names a log group: by its name, or by its ARN where an operation takes a `logGroupIdentifier`.
 
+use futures::future::BoxFuture;
+
 use super::error;
 use crate::api::{Context, Error};
 use crate::store::logs::{self, Group};
+use crate::store::{self, SqliteConnection};
 
 /// The ARN of a log group, without the `:*` behind it.
 pub(super) fn arn(context: &Context, name: &str) -> String {
@@ -14,6 +17,30 @@ pub(super) async fn find(context: &Context, name: &str) -> Result<Group, Error> 
     logs::group(context.store().readers(), context.account(), &context.region, name)
         .await?
         .ok_or_else(error::group_missing)
+}
+
+/// Finds the group of this name and changes it in one transaction: of two changes at once neither undoes the other, and a
+/// group that is deleted meanwhile is missing. Returns what `change` returns.
+pub(super) async fn update<T, F>(context: &Context, name: String, change: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection, Group) -> BoxFuture<'c, Result<T, store::Error>>
+        + Send
+        + 'static,
+{
+    let (account, region) = (context.account().to_owned(), context.region.clone());
+    let changed = context
+        .store()
+        .write(move |connection| {
+            Box::pin(async move {
+                match logs::group(&mut *connection, &account, &region, &name).await? {
+                    Some(group) => change(connection, group).await.map(Some),
+                    None => Ok(None),
+                }
+            })
+        })
+        .await?;
+    changed.ok_or_else(error::group_missing)
 }
 
 /// The name that an ARN of this account and region says; `:*` behind it is the same group.

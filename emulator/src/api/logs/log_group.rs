@@ -65,20 +65,16 @@ impl Operation for DeleteLogGroup {
 
     async fn handle(context: &Context, input: Self::Input) -> Result<(), Error> {
         let name = input.log_group_name.unwrap_or_default();
-        let (account, region) = (context.account().to_owned(), context.region.clone());
-        let found = context
-            .store()
-            .write(move |connection| {
-                Box::pin(async move {
-                    let found = logs::group(&mut *connection, &account, &region, &name).await?;
-                    if let Some(group) = found.as_ref().filter(|group| !group.is_protected) {
-                        logs::delete_group(connection, group.id).await?;
-                    }
-                    Ok(found)
-                })
+        let is_protected = group_name::update(context, name, |connection, group| {
+            Box::pin(async move {
+                if !group.is_protected {
+                    logs::delete_group(connection, group.id).await?;
+                }
+                Ok(group.is_protected)
             })
-            .await?;
-        if found.ok_or_else(error::group_missing)?.is_protected {
+        })
+        .await?;
+        if is_protected {
             return Err(Error::new(
                 codes::VALIDATION,
                 "The specified log group has deletion protection enabled.",
@@ -213,21 +209,10 @@ impl Operation for PutLogGroupDeletionProtection {
         let PutLogGroupDeletionProtectionRequest { deletion_protection_enabled, log_group_identifier } =
             input;
         let name = group_name::of_identifier(context, &log_group_identifier.unwrap_or_default())?;
-        let (account, region) = (context.account().to_owned(), context.region.clone());
         let is_protected = deletion_protection_enabled.unwrap_or_default();
-        let found = context
-            .store()
-            .write(move |connection| {
-                // Found and set in one transaction: a group that is deleted meanwhile is not answered as protected.
-                Box::pin(async move {
-                    let found = logs::group(&mut *connection, &account, &region, &name).await?;
-                    if let Some(group) = &found {
-                        logs::set_protection(connection, group.id, is_protected).await?;
-                    }
-                    Ok(found)
-                })
-            })
-            .await?;
-        found.map(|_| ()).ok_or_else(error::group_missing)
+        group_name::update(context, name, move |connection, group| {
+            Box::pin(logs::set_protection(connection, group.id, is_protected))
+        })
+        .await
     }
 }

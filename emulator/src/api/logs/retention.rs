@@ -1,6 +1,6 @@
 //! How long a log group keeps its events: PutRetentionPolicy, DeleteRetentionPolicy.
 
-use super::error;
+use super::group_name;
 use crate::api::model::logs::{DeleteRetentionPolicyRequest, PutRetentionPolicyRequest};
 use crate::api::{Context, Error, Operation, Rule};
 use crate::store::logs;
@@ -47,20 +47,9 @@ impl Operation for DeleteRetentionPolicy {
 }
 
 async fn set(context: &Context, name: Option<String>, days: Option<i32>) -> Result<(), Error> {
-    let (account, region) = (context.account().to_owned(), context.region.clone());
-    let (name, days) = (name.unwrap_or_default(), days.map(i64::from));
-    let found = context
-        .store()
-        .write(move |connection| {
-            // Found and set in one transaction: a group that is deleted meanwhile is not answered as set.
-            Box::pin(async move {
-                let found = logs::group(&mut *connection, &account, &region, &name).await?;
-                if let Some(group) = &found {
-                    logs::set_retention(connection, group.id, days).await?;
-                }
-                Ok(found)
-            })
-        })
-        .await?;
-    found.map(|_| ()).ok_or_else(error::group_missing)
+    let days = days.map(i64::from);
+    group_name::update(context, name.unwrap_or_default(), move |connection, group| {
+        Box::pin(logs::set_retention(connection, group.id, days))
+    })
+    .await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{error, group_name};
+use super::group_name;
 use crate::api::model::logs::{
     ListTagsForResourceRequest, ListTagsForResourceResponse, ListTagsLogGroupRequest,
     ListTagsLogGroupResponse, TagLogGroupRequest, TagResourceRequest, UntagLogGroupRequest,
@@ -109,40 +109,23 @@ impl Change {
     }
 }
 
-/// What came of a change.
-enum Changed {
-    Done,
-    GroupMissing,
-    TooMany,
-}
-
 async fn change(context: &Context, name: String, change: Change) -> Result<(), Error> {
-    let (account, region) = (context.account().to_owned(), context.region.clone());
     let arn = group_name::arn(context, &name);
-    let changed = context
-        .store()
-        .write(move |connection| {
-            // Read and written in one transaction: of two changes at once, neither undoes the other.
-            Box::pin(async move {
-                let Some(group) = logs::group(&mut *connection, &account, &region, &name).await? else {
-                    return Ok(Changed::GroupMissing);
-                };
-                let mut tags = group.tags;
-                change.apply(&mut tags);
-                if tags.len() > MOST {
-                    return Ok(Changed::TooMany);
-                }
+    let fits = group_name::update(context, name, move |connection, group| {
+        Box::pin(async move {
+            let mut tags = group.tags;
+            change.apply(&mut tags);
+            let fits = tags.len() <= MOST;
+            if fits {
                 logs::set_tags(connection, group.id, &tags).await?;
-                Ok(Changed::Done)
-            })
+            }
+            Ok(fits)
         })
-        .await?;
-    match changed {
-        Changed::Done => Ok(()),
-        Changed::GroupMissing => Err(error::group_missing()),
-        Changed::TooMany => {
-            let message = format!("The resource can have no more than {MOST} tags.");
-            Err(Error::new(codes::TOO_MANY_TAGS, message).with("resourceName", arn))
-        }
+    })
+    .await?;
+    if fits {
+        return Ok(());
     }
+    let message = format!("The resource can have no more than {MOST} tags.");
+    Err(Error::new(codes::TOO_MANY_TAGS, message).with("resourceName", arn))
 }

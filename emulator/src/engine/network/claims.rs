@@ -176,7 +176,7 @@ impl Pool {
     {
         let (row, region) = (draft.row().clone(), task.region.clone());
         let subnet_id = row.subnet_id.clone();
-        let kept = self
+        let (gone, kept) = self
             .0
             .store
             .write(move |connection| {
@@ -188,9 +188,8 @@ impl Pool {
                 })
             })
             .await?;
-        let (gone, kept) = kept;
         draft.keep();
-        self.strike(gone.as_ref());
+        gone.iter().for_each(|row| self.strike(row));
         self.keep_promise(&subnet_id);
         self.join(&kept);
         Ok(kept)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::leaving::Leaving;
 use super::pool::{Error, Pool};
-use super::subnet::{Ledger, Slot};
+use super::subnet::Slot;
 use crate::engine::vpc::private_dns_name;
 use crate::runtime::{self, Resolver, SandboxSpec};
 use crate::store::sandboxes;
@@ -44,9 +44,7 @@ impl Draft {
     /// Nothing remains of it in the pool's numbers but the slot.
     fn strike(&mut self) {
         self.kept = true;
-        if self.row.state == sandboxes::State::Idle {
-            self.pool.with(&self.row.subnet_id, Ledger::one_idle_less);
-        }
+        self.pool.strike(&self.row);
     }
 
     /// Removes it now, so that the slot is free for the next attempt.

@@ -199,14 +199,14 @@ impl Pool {
             .await;
         let gone = kept.map_err(Error::Store)?;
         draft.keep();
-        self.strike(gone.as_ref());
+        gone.iter().for_each(|row| self.strike(row));
         self.relieve();
         Ok(())
     }
 
-    /// The row of a sandbox that is gone was deleted: the runtime has given its address to another one.
-    pub(super) fn strike(&self, gone: Option<&sandboxes::Row>) {
-        if let Some(row) = gone.filter(|row| row.state == sandboxes::State::Idle) {
+    /// Counts the sandbox of this row as idle no more, if it was.
+    pub(super) fn strike(&self, row: &sandboxes::Row) {
+        if row.state == sandboxes::State::Idle {
             self.with(&row.subnet_id, Ledger::one_idle_less);
         }
     }

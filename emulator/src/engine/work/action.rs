@@ -21,9 +21,6 @@ use crate::runtime::{self, ContainerSpec, State, TaskSpec};
 /// After this time a pull is reported before it is done.
 const LONG_PULL: Duration = Duration::from_millis(200);
 
-/// The least time that a timestamp tells.
-const MOMENT: Duration = Duration::from_millis(1);
-
 /// Bounds of the runtime's calls. The runtime has its own for most requests to the engine: these are beyond them.
 const CALL: Duration = Duration::from_mins(3);
 const LOOK: Duration = Duration::from_secs(30);
@@ -183,7 +180,7 @@ impl Work {
             Ok(seen) if !seen.is_empty() => events.extend(seen),
             _ => {
                 // Later than the end before: an exit of that moment is the earlier one's, reported again.
-                let at = known.stopped_at.map_or(before, |ended| before.max(ended.plus(MOMENT)));
+                let at = known.stopped_at.map_or(before, |ended| before.max(ended.next()));
                 events.push(Event::Started { container, at });
             }
         }

@@ -15,7 +15,7 @@ use super::strangers;
 use crate::engine::context::Context;
 use crate::runtime;
 
-/// The bound of the look at the network.
+/// The bound of ensuring the network.
 const NETWORK: Duration = Duration::from_secs(60);
 
 /// One audit. Nothing is done while the engine is not ready: the start makes one of its own.
@@ -35,12 +35,13 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
         }
     }
     strangers::remove_of_tasks(context, &inventory).await;
-    let network = async { boot::keep_network(context, &pool.vpc()).await };
-    let kept = context.clock.timeout(NETWORK, network).await.unwrap_or_else(|elapsed| Err(elapsed.into()));
-    if let Err(error) = kept {
+    // `docker network prune` removes it while no sandbox is on it.
+    let vpc = pool.vpc();
+    let ensured = context.clock.timeout(NETWORK, boot::ensure_network(context, &vpc)).await;
+    if let Err(error) = ensured.unwrap_or_else(|elapsed| Err(elapsed.into())) {
         warn!(
             error = &error as &dyn std::error::Error,
-            "could not look after the VPC's network, without which no task starts; the next audit does"
+            "could not ensure the VPC's network, without which no task starts; the next audit tries it again"
         );
     }
     if let Err(error) = pool.observe(&inventory).await {

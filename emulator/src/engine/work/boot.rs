@@ -34,6 +34,17 @@ pub(in crate::engine) enum Error {
     Unanswered(#[from] Elapsed),
 }
 
+impl Error {
+    /// Whether the same may succeed a moment later.
+    pub(in crate::engine) fn may_pass(&self) -> bool {
+        match self {
+            Self::Network(error) | Self::Inventory(error) => error.may_pass(),
+            Self::Unanswered(_) => true,
+            Self::OtherBlock { .. } | Self::Store(_) => false,
+        }
+    }
+}
+
 /// The pool to go on with, and what the runtime holds of the tasks of an earlier process.
 pub(in crate::engine) struct Booted {
     pub(in crate::engine) pool: Pool,
@@ -102,11 +113,7 @@ pub(in crate::engine) async fn vpc(context: &Context) -> Result<(Vpc, String), E
         vpc::Choice::Given(vpc) => {
             // First, because a network can't be given another block while something is on it.
             give_up_elsewhere(context, vpc).await?;
-            let ensured = context.runtime.ensure_network(&network_spec(vpc)).await;
-            let Network { name, cidr } = ensured.map_err(Error::Network)?;
-            if cidr != vpc.cidr {
-                return Err(Error::OtherBlock { network: name, described: vpc.cidr, real: cidr });
-            }
+            let name = ensure_network(context, vpc).await?;
             Ok((Vpc::clone(vpc), name))
         }
     }
@@ -139,41 +146,26 @@ async fn give_up_elsewhere(context: &Context, vpc: &Vpc) -> Result<(), Error> {
     };
     let elsewhere = |row: &sandboxes::Row| row.state == sandboxes::State::Idle && !here(row);
     let elsewhere: Vec<String> = rows.into_iter().filter(elsewhere).map(|row| row.sandbox_id).collect();
-    // No task is to claim one of them. One that resists belongs to nobody from now on: the audit removes it.
+    // First, so that no task claims one of them. One that cannot be removed now is removed by the audit, as it has no row.
     forget(context, elsewhere.clone()).await?;
     strangers::remove_these(context, &elsewhere).await;
     Ok(())
 }
 
-impl Error {
-    /// Whether the same may succeed a moment later.
-    pub(in crate::engine) fn may_pass(&self) -> bool {
-        match self {
-            Self::Network(error) | Self::Inventory(error) => error.may_pass(),
-            Self::Unanswered(_) => true,
-            Self::OtherBlock { .. } | Self::Store(_) => false,
-        }
-    }
-}
-
-/// Makes the network again if it has gone: with no sandbox on it, somebody's `docker network prune` takes it.
+/// The name of the VPC's network, which is made if it is not there.
 ///
 /// # Errors
 /// It could not be made, or not with the VPC's block.
-pub(in crate::engine) async fn keep_network(context: &Context, vpc: &Vpc) -> Result<(), Error> {
-    let Network { name, cidr } =
-        context.runtime.ensure_network(&network_spec(vpc)).await.map_err(Error::Network)?;
+pub(in crate::engine) async fn ensure_network(context: &Context, vpc: &Vpc) -> Result<String, Error> {
+    let spec = match &vpc.network {
+        vpc::Network::Own => NetworkSpec::Own { vpc_id: vpc.vpc_id.clone(), candidates: vec![vpc.cidr] },
+        vpc::Network::Borrowed { name } => NetworkSpec::Borrowed { name: name.clone() },
+    };
+    let Network { name, cidr } = context.runtime.ensure_network(&spec).await.map_err(Error::Network)?;
     if cidr != vpc.cidr {
         return Err(Error::OtherBlock { network: name, described: vpc.cidr, real: cidr });
     }
-    Ok(())
-}
-
-fn network_spec(vpc: &Vpc) -> NetworkSpec {
-    match &vpc.network {
-        vpc::Network::Own => NetworkSpec::Own { vpc_id: vpc.vpc_id.clone(), candidates: vec![vpc.cidr] },
-        vpc::Network::Borrowed { name } => NetworkSpec::Borrowed { name: name.clone() },
-    }
+    Ok(name)
 }
 
 async fn forget(context: &Context, sandbox_ids: Vec<String>) -> Result<(), Error> {

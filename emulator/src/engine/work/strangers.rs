@@ -45,8 +45,8 @@ pub(in crate::engine) async fn remove_sandboxes(
     inventory: &Inventory,
 ) {
     let sandboxes = inventory.sandboxes.iter().map(|sandbox| &sandbox.sandbox_id);
-    let sandboxes = sandboxes.filter(|sandbox_id| !known.contains(*sandbox_id));
-    remove_all(context, sandboxes.map(|id| ("sandbox", id, context.runtime.remove_sandbox(id)))).await;
+    let unknown: Vec<String> = sandboxes.filter(|id| !known.contains(*id)).cloned().collect();
+    remove_these(context, &unknown).await;
 }
 
 /// Removes these sandboxes.

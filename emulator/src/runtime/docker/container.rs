@@ -142,8 +142,8 @@ fn docker_mount(mount: &Mount, instance: &Instance, task_id: &str) -> DockerMoun
         source: Some(instance.volume(task_id, &mount.volume)),
         target: Some(mount.path.clone()),
         read_only: Some(mount.read_only),
-        // A volume that nothing has mounted yet may be pruned by somebody else. The engine makes it again then, and without its
-        // labels the task's release would not find it.
+        // `docker volume prune` may remove a volume that nothing has mounted yet. The engine makes it again at the start, and
+        // without its labels the task's release would not find it.
         volume_options: Some(MountVolumeOptions {
             labels: Some(instance.labels(&[(TASK, task_id)])),
             ..MountVolumeOptions::default()

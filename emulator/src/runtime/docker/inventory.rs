@@ -142,7 +142,7 @@ fn sandbox(container: &ContainerSummary) -> Option<ObservedSandbox> {
         tracing::warn!(container = ?container.names, sandbox_id, "ignored a container whose label is no sandbox id");
         return None;
     }
-    // One that somebody has paused is there all the same.
+    // A paused one still holds the network namespace.
     let running = matches!(
         container.state,
         Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED)

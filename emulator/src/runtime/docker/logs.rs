@@ -97,14 +97,11 @@ impl Reader {
                 Some(source) => source,
                 None => self.open(),
             };
-            let next = match clock.timeout(GLANCE, source.next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    if self.clock_went_back() && self.phase == Phase::Following {
-                        self.source = None;
-                    }
-                    continue;
+            let Ok(next) = clock.timeout(GLANCE, source.next()).await else {
+                if self.clock_went_back() && self.phase == Phase::Following {
+                    self.source = None;
                 }
+                continue;
             };
             match next {
                 Some(Ok(output)) => match frames(output) {

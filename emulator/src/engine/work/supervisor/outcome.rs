@@ -101,12 +101,11 @@ impl Supervisor {
     /// what was reported of it is of a container that is given up.
     async fn tell_if_it_ran(&mut self, action: Action) {
         let Action::Start(container) = action else { return };
-        let deferred = self.deferred.remove(&container).unwrap_or_default();
-        if deferred.iter().any(|event| matches!(event, Event::Started { .. })) {
-            for event in deferred {
-                self.happened(event).await;
-            }
+        let is_start = |event: &Event| matches!(event, Event::Started { .. });
+        if !self.deferred.get(&container).is_some_and(|deferred| deferred.iter().any(is_start)) {
+            self.deferred.remove(&container);
         }
+        self.tell_deferred(action).await;
     }
 
     /// What was seen counts if nothing was done to the container and no event of it came meanwhile; else it is looked

@@ -6,6 +6,7 @@
 mod daemon;
 mod disk;
 mod kills;
+mod pruned;
 mod removed;
 mod world;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             daemon::a_daemon_that_dies_ends_twenty_tasks_and_the_next_ones_run,
             daemon::a_daemon_with_live_restore_that_dies_costs_none_of_twenty_tasks,
             daemon::a_daemon_that_hangs_for_a_minute_holds_up_no_stop_and_ends_no_task,
+            pruned::a_prune_of_everything_beside_running_tasks_costs_none_of_them,
             disk::a_full_disk_under_the_engine_holds_up_no_stop_and_is_survived,
         ],
     )

@@ -94,17 +94,10 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
 
 /// Removes all that can be of an instance, and returns why the rest could not be.
 async fn remove(host: &str, resident: &Resident) -> Vec<runtime::Error> {
-    let id = &resident.instance.id;
-    let mut failures = match Inner::connect(host, resident.instance.clone()).await {
+    match Inner::connect(host, resident.instance.clone()).await {
         Ok(inner) => inner.remove_all().await,
         Err(error) => vec![error],
-    };
-    let cgroups = limits::remove_left(id).await.map_err(|error| runtime::Error::Failed {
-        attempted: format!("remove the cgroups of the instance {id}"),
-        reason: error.to_string(),
-    });
-    failures.extend(cgroups.err());
-    failures
+    }
 }
 
 fn left_of(residents: Vec<Resident>, id: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A virtual machine with systemd, cgroup v2 and a Docker engine of its own, by software emulation, from Debian's packages alone:
-# for tests that kill and fill an engine. It is built once per content of this script (about three minutes) and then
-# starts from a snapshot of its memory in seconds.
+# for tests that kill and fill an engine. Its user `dev` is in group docker. It is built once per content of this script (about
+# three minutes) and then starts from a snapshot of its memory in seconds.
 #   vm.sh up            build it if it is not there, start it, print its ssh port
 #   vm.sh ssh COMMAND   run a command in it, as root
 #   vm.sh put FILE… DIR copy files into a folder of it
@@ -12,6 +12,8 @@ set -euo pipefail
 suite=trixie
 memory=3G
 packages=systemd,systemd-sysv,udev,dbus,iproute2,nftables,iptables,ca-certificates,docker.io,docker-cli,linux-image-cloud-amd64,openssh-server,procps,kmod,initramfs-tools,libgcc-s1,util-linux
+# For an engine that runs rootless.
+packages+=,dbus-user-session,libpam-systemd,rootlesskit,slirp4netns,uidmap
 folder=$cache/vm/$(content_hash "${BASH_SOURCE[0]}")
 # The newest one that runs, if any.
 state=$cache/vm/running
@@ -41,6 +43,7 @@ build() {
     as_root mmdebstrap --variant=minbase --mode=root --include=$packages \
         --customize-hook='printf "[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n" >"$1/etc/systemd/network/10-vm.network"' \
         --customize-hook='chroot "$1" systemctl enable systemd-networkd ssh docker' \
+        --customize-hook='chroot "$1" useradd --create-home --shell /bin/bash --groups docker dev' \
         --customize-hook='echo vm >"$1/etc/hostname"; echo "127.0.1.1 vm" >>"$1/etc/hosts"' \
         --customize-hook='echo "/dev/vda / ext4 defaults,noatime 0 1" >"$1/etc/fstab"' \
         --customize-hook="mkdir -p \"\$1/root/.ssh\"; cp '$folder.new/key.pub' \"\$1/root/.ssh/authorized_keys\"" \

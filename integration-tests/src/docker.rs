@@ -33,7 +33,7 @@ pub async fn held_by(instance: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(held)
 }
 
-/// A container of an instance: a task's, or a sandbox.
+/// A container of an instance: a task's, or a sandbox. A helper of the emulator's is none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Held {
     pub name: String,
@@ -47,7 +47,9 @@ pub struct Held {
 pub async fn containers_of(instance: &str) -> anyhow::Result<BTreeSet<Held>> {
     let filter = format!("label=neargate.instance={instance}");
     let format = "{{.Names}}\t{{.Label \"neargate.task\"}}\t{{.State}}";
-    let listed = docker(&["ps", "--all", "--filter", &filter, "--format", format]).await?;
+    let network = "label=neargate.sandbox";
+    let listed =
+        docker(&["ps", "--all", "--filter", &filter, "--filter", network, "--format", format]).await?;
     let held = listed.lines().map(|line| {
         let mut columns = line.split('\t').map(str::to_owned);
         let mut next = || columns.next().with_context(|| format!("docker ps printed {line:?}"));

@@ -1,6 +1,7 @@
 //! `neargate serve` as a real process, on a port of its own, that can be killed and started again on the same data.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,13 +18,15 @@ pub struct Options {
     pub ephemeral: bool,
     /// `:memory:` in place of a data folder.
     pub in_memory: bool,
+    /// The user that it runs as; this process's own if none is named. Another one takes root.
+    pub user: Option<String>,
     /// Further arguments of `neargate serve`.
     pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ephemeral: true, in_memory: false, arguments: Vec::new() }
+        Self { ephemeral: true, in_memory: false, user: None, arguments: Vec::new() }
     }
 }
 
@@ -42,10 +45,14 @@ pub struct Emulator {
 impl Emulator {
     /// Starts one on a free port and waits until it answers.
     pub async fn start(work: &Work, name: &str, options: Options) -> anyhow::Result<Self> {
+        let data = work.folder(&format!("data-{name}"))?;
+        if let Some(user) = &options.user {
+            work.hand_over(&data, user)?;
+        }
         let mut emulator = Self {
             name: name.to_owned(),
             options,
-            data: work.folder(&format!("data-{name}"))?,
+            data,
             log: work.log(name)?,
             listen: "127.0.0.1:0".to_owned(),
             instance: String::new(),
@@ -58,7 +65,7 @@ impl Emulator {
     /// Starts it again on the same port and data, after [`Emulator::kill`] or [`Emulator::terminate`].
     pub async fn resume(&mut self) -> anyhow::Result<()> {
         let seen = std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len());
-        let mut command = process::command(process::binary("neargate")?, Orphaned::Terminated);
+        let mut command = self.command()?;
         let data = if self.options.in_memory { Path::new(":memory:") } else { &self.data };
         command.args(["serve", "--listen", &self.listen, "--data-dir"]).arg(data);
         if self.options.ephemeral {
@@ -77,6 +84,15 @@ impl Emulator {
         self.listen = listen;
         self.instance = self.healthy().await?;
         Ok(())
+    }
+
+    /// `neargate`, as its user.
+    fn command(&self) -> anyhow::Result<Command> {
+        let neargate = process::binary("neargate")?;
+        Ok(match &self.options.user {
+            None => process::command(neargate, Orphaned::Terminated),
+            Some(user) => process::command_of(user, neargate, Orphaned::Terminated),
+        })
     }
 
     /// Waits until it answers its health, and takes its instance id from there.
@@ -165,7 +181,7 @@ impl Emulator {
 
     /// `neargate clean` of what this instance left; it does nothing to one that runs.
     pub fn clean(&self) -> anyhow::Result<()> {
-        let mut command = std::process::Command::new(process::binary("neargate")?);
+        let mut command = self.command()?;
         let cleaned = command
             .arg("clean")
             .arg("--data-dir")

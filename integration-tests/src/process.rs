@@ -38,12 +38,22 @@ pub struct Process {
 /// A command of `program` that ends with this process.
 #[must_use]
 pub fn command(program: impl AsRef<OsStr>, orphaned: Orphaned) -> Command {
+    privileged(&[], program, orphaned)
+}
+
+/// The same as another user with all of that user's groups. It takes root.
+#[must_use]
+pub fn command_of(user: &str, program: impl AsRef<OsStr>, orphaned: Orphaned) -> Command {
+    privileged(&["--reuid", user, "--regid", user, "--init-groups"], program, orphaned)
+}
+
+fn privileged(who: &[&str], program: impl AsRef<OsStr>, orphaned: Orphaned) -> Command {
     let mut command = Command::new("setpriv");
     let signal = match orphaned {
         Orphaned::Killed => "KILL",
         Orphaned::Terminated => "TERM",
     };
-    command.args(["--pdeathsig", signal, "--"]).arg(program);
+    command.args(who).args(["--pdeathsig", signal, "--"]).arg(program);
     command
 }
 

@@ -31,10 +31,16 @@
 //! The version of the protocol is a label on the sandbox's container: `neargate.protocol`. A change that the emulator of
 //! another release would not understand is another number.
 //!
+//! With arguments it is something else: the helper by which an emulator that is not root holds the limits of tasks ([`bus`],
+//! [`cgroups`]). One program, because it is one image to load, and each of them is a page of std. The helper says `ready`
+//! first, or `failed REASON`.
+//!
 //! It links nothing beyond std, so that `emulator/build.rs` can compile it with plain rustc into one static file. It
 //! needs no signal handler: the runtime gives its container the stop signal SIGKILL, for PID 1 of a namespace ignores
 //! a SIGTERM that it does not handle, and here is nothing to put in order.
 
+mod bus;
+mod cgroups;
 mod connection;
 mod line;
 mod sys;
@@ -55,6 +61,31 @@ const CONNECTIONS: usize = 256;
 const ANSWER: usize = 512;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let helped = match arguments.as_slice() {
+        ["bus", socket] => bus::serve(socket),
+        ["cgroups", instance, hierarchies @ ..] => cgroups::serve(instance, hierarchies),
+        _ => hold(),
+    };
+    if let Err(error) = helped {
+        // Where it was ready already, nothing is attached any more.
+        let _ = say_line(&format!("failed {error}"));
+    }
+}
+
+/// What a helper says first.
+fn say_ready() -> Result<()> {
+    say_line("ready")
+}
+
+fn say_line(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush())
+}
+
+/// Holds the sandbox until it is killed.
+fn hold() -> ! {
     // Before any container of the task can write to it: it names the resolvers that the filter lets through.
     let resolv_conf = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     let mut sandbox = Sandbox { resolv_conf, ..Sandbox::default() };
@@ -258,8 +289,7 @@ impl Sandbox {
 
 /// Fails where nothing is attached: then nothing waits for it.
 fn say(session: &str, words: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(format!("{session} {words}\n").as_bytes()).and_then(|()| out.flush());
+    let _ = say_line(&format!("{session} {words}"));
 }
 
 /// Sends a batch of messages, and answers those that the kernel sends back.

@@ -48,7 +48,7 @@ impl Probe {
             directory.as_ref().and_then(|directory| crate::store::Lock::acquire(directory.path()).ok());
         let id = uuid::Uuid::new_v4().simple().to_string();
         let mut inner = Inner::connect(host, Instance::here(id, path)).await?;
-        inner.limits = inner.limits.claim();
+        inner.limits = inner.limits.claim().await;
         Ok(Self { inner, _lock: lock, _directory: directory })
     }
 
@@ -106,14 +106,19 @@ fn limits(facts: &Facts, limits: &Limits) -> Check {
         Limits::PerContainer { why } => Check::warn(
             SUBJECT,
             format!("held per container, so a task's containers may exceed its size together: {why}"),
-            "run neargate as root on the machine of an engine that does not run rootless",
+            "use an engine on this machine that does not run rootless; where that is so, run neargate as root",
         ),
         Limits::Cgroupfs(_) | Limits::Systemd(_) => Check::ok(
             SUBJECT,
             format!(
-                "a task's cpu and memory are held by {} (cgroup v{})",
+                "a task's cpu and memory are held by {} (cgroup v{}){}",
                 limits.name(),
-                facts.cgroup_version
+                facts.cgroup_version,
+                if limits.is_helped() {
+                    ", through a helper container, because you are not root"
+                } else {
+                    ""
+                }
             ),
         ),
     }

@@ -15,9 +15,18 @@ const TASKS: i32 = 20;
 const SETTINGS: &str = "/etc/docker/daemon.json";
 
 async fn live_restore(on: bool) -> anyhow::Result<()> {
-    std::fs::write(SETTINGS, format!("{{\"live-restore\": {on}}}\n")).context("writing daemon.json")?;
+    engine_with(&format!("{{\"live-restore\": {on}}}\n")).await
+}
+
+/// Starts the daemon again with these settings, and no others.
+pub(crate) async fn engine_with(settings: &str) -> anyhow::Result<()> {
+    std::fs::write(SETTINGS, settings).context("writing daemon.json")?;
     systemctl(&["restart", "docker"]).await?;
     engine_answers().await
+}
+
+pub(crate) async fn usual_engine() -> anyhow::Result<()> {
+    engine_with("{}\n").await
 }
 
 async fn die_and_return() -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 mod daemon;
 mod disk;
 mod kills;
+mod member;
 mod pruned;
 mod removed;
 mod world;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             daemon::a_daemon_with_live_restore_that_dies_costs_none_of_twenty_tasks,
             daemon::a_daemon_that_hangs_for_a_minute_holds_up_no_stop_and_ends_no_task,
             pruned::a_prune_of_everything_beside_running_tasks_costs_none_of_them,
+            member::a_member_of_group_docker_gets_the_limit_of_the_task,
             disk::a_full_disk_under_the_engine_holds_up_no_stop_and_is_survived,
         ],
     )

@@ -46,7 +46,10 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn start(world: &World, name: &str) -> anyhow::Result<Self> {
-        let options = Options { ephemeral: false, ..Options::default() };
+        Self::start_with(world, name, Options { ephemeral: false, ..Options::default() }).await
+    }
+
+    pub(crate) async fn start_with(world: &World, name: &str, options: Options) -> anyhow::Result<Self> {
         let emulator = Emulator::start(&world.work, name, options).await?;
         let aws = emulator.aws().await;
         aws.create_log_group(LOG_GROUP).await?;
@@ -170,7 +173,9 @@ impl Fleet {
 
     /// Ends the emulator, and removes what it left.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
-        self.emulator.terminate_within(PATIENCE).await?;
+        if self.emulator.pid().is_some() {
+            self.emulator.terminate_within(PATIENCE).await?;
+        }
         self.emulator.clean()?;
         let held = docker::held_by(self.emulator.instance()).await?;
         ensure!(held.is_empty(), "neargate clean left {held:?}");

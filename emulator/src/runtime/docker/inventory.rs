@@ -9,7 +9,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
 use super::client::failed;
-use super::names::{CONTAINER, SANDBOX, TASK, is_id};
+use super::limits::{self, Engine};
+use super::names::{CONTAINER, HELPER, SANDBOX, TASK, is_id};
 use crate::runtime::{Error, Inventory, Observed, ObservedSandbox, State, within};
 
 /// Requests at once: the engine works on each with a thread of its own.
@@ -63,20 +64,11 @@ impl Inner {
     /// could not be removed.
     pub(crate) async fn remove_all(&self) -> Vec<Error> {
         let mut failures = Vec::new();
+        let is_helper = |container: &ContainerSummary| label(container, HELPER).is_some();
+        let of_task = |container: &ContainerSummary| label(container, CONTAINER).is_some();
         // The containers before the sandboxes that they joined.
-        match self.list_containers().await {
-            Ok(listed) => {
-                let (of_tasks, others): (Vec<_>, Vec<_>) =
-                    listed.into_iter().partition(|container| label(container, CONTAINER).is_some());
-                for containers in [of_tasks, others] {
-                    let ids: Vec<String> = containers.iter().filter_map(id).collect();
-                    let removals = ids.into_iter().map(|id| async move { self.remove_container(&id).await });
-                    let removed: Vec<_> = stream::iter(removals).buffer_unordered(AT_ONCE).collect().await;
-                    failures.extend(removed.into_iter().filter_map(Result::err));
-                }
-            }
-            Err(error) => failures.push(error),
-        }
+        failures.extend(self.remove_containers(of_task).await);
+        failures.extend(self.remove_containers(|container| !is_helper(container)).await);
         failures.extend(self.remove_volumes(&[]).await);
         match self.task_cgroups().await {
             Ok(tasks) => {
@@ -86,13 +78,37 @@ impl Inner {
             }
             Err(error) => failures.push(error),
         }
-        let removed = self.limits.remove().await.map_err(|error| Error::Failed {
-            attempted: "remove the instance's cgroup".to_owned(),
-            reason: error.to_string(),
-        });
-        failures.extend(removed.err());
+        failures.extend(self.remove_cgroups().await.err());
+        // By it cgroups may have been removed.
+        failures.extend(self.remove_containers(is_helper).await);
         failures.extend(self.remove_networks().await);
         failures
+    }
+
+    /// Removes the containers that are `chosen`, and returns why others could not be removed.
+    async fn remove_containers(&self, chosen: impl Fn(&ContainerSummary) -> bool) -> Vec<Error> {
+        let listed = match self.list_containers().await {
+            Ok(listed) => listed,
+            Err(error) => return vec![error],
+        };
+        let ids: Vec<String> = listed.iter().filter(|container| chosen(container)).filter_map(id).collect();
+        let removals = ids.into_iter().map(|id| async move { self.remove_container(&id).await });
+        let removed: Vec<_> = stream::iter(removals).buffer_unordered(AT_ONCE).collect().await;
+        removed.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Removes what is above the cgroups of tasks, and what another driver has left.
+    async fn remove_cgroups(&self) -> Result<(), Error> {
+        let Self { docker, host, instance, facts, .. } = self;
+        let engine = Engine { docker: docker.clone(), host: host.clone(), instance: instance.clone() };
+        let removed = async {
+            self.limits.remove(&self.clock).await?;
+            limits::remove_left(facts, engine, &self.clock).await
+        };
+        removed.await.map_err(|error| Error::Failed {
+            attempted: format!("remove the cgroups of the instance {}", instance.id),
+            reason: error.to_string(),
+        })
     }
 
     pub(super) async fn release_cgroup(&self, task_id: &str) -> Result<(), Error> {

@@ -118,7 +118,7 @@ impl Runtime {
         let Options { docker_host, instance_id, data_dir } = options;
         let instance = Instance::here(instance_id, data_dir);
         let mut inner = Inner::connect(&client::host(docker_host.as_deref()), instance).await?;
-        inner.limits = inner.limits.claim();
+        inner.limits = inner.limits.claim().await;
         inner.facts.runs_this_build().map_err(|reason| Error::Failed {
             attempted: format!("use the container engine at {}", inner.host),
             reason,
@@ -144,7 +144,9 @@ impl Inner {
         let docker = client::connect(host).await?;
         let info = docker.info().await.map_err(failed(host, "read what the engine is"))?;
         let facts = Facts::of(&info, host);
-        let limits = Limits::choose(&facts, &instance);
+        let engine =
+            limits::Engine { docker: docker.clone(), host: host.to_owned(), instance: instance.clone() };
+        let limits = Limits::choose(&facts, engine);
         Ok(Self {
             docker,
             clock: Clock::system(),

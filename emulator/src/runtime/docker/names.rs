@@ -20,6 +20,8 @@ pub(crate) const CONTAINER: &str = "neargate.container";
 pub(crate) const SANDBOX: &str = "neargate.sandbox";
 /// What the sandbox's program speaks: `program::line::PROTOCOL` of the release that made it. On the sandbox.
 pub(crate) const PROTOCOL: &str = "neargate.protocol";
+/// What a helper is for; see `limits::helper`. On helpers.
+pub(crate) const HELPER: &str = "neargate.helper";
 /// The id of the VPC. On networks.
 pub(crate) const VPC: &str = "neargate.vpc";
 
@@ -75,6 +77,10 @@ impl Instance {
 
     pub(crate) fn sandbox(&self, sandbox_id: &str) -> String {
         format!("neargate-{}-sandbox-{sandbox_id}", self.short())
+    }
+
+    pub(crate) fn helper(&self, helper_id: &str) -> String {
+        format!("neargate-{}-helper-{}", self.short(), first(helper_id, 8))
     }
 
     pub(crate) fn container(&self, task_id: &str, name: &str) -> String {

@@ -32,17 +32,22 @@ impl Inner {
     /// Loads the image where the engine does not have it.
     pub(crate) async fn ensure_sandbox_image(&self) -> Result<(), Error> {
         let _one_at_a_time = self.sandbox_image.lock().await;
-        let attempted = || format!("load the image {}", reference());
-        let present = unless(self.docker.inspect_image(&reference()).await, &[404]);
-        if present.map_err(failed(&self.host, attempted()))?.is_some() {
-            return Ok(());
-        }
-        let archive =
-            archive().map_err(|error| Error::Failed { attempted: attempted(), reason: error.to_string() })?;
-        let steps = self.docker.import_image(ImportImageOptions::default(), body_full(archive), None);
-        steps.try_collect::<Vec<_>>().await.map_err(failed(&self.host, attempted()))?;
-        Ok(())
+        ensure(&self.docker, &self.host).await
     }
+}
+
+/// The same beside others that may be at it: each loads the same image.
+pub(super) async fn ensure(docker: &Docker, host: &str) -> Result<(), Error> {
+    let attempted = || format!("load the image {}", reference());
+    let present = unless(docker.inspect_image(&reference()).await, &[404]);
+    if present.map_err(failed(host, attempted()))?.is_some() {
+        return Ok(());
+    }
+    let archive =
+        archive().map_err(|error| Error::Failed { attempted: attempted(), reason: error.to_string() })?;
+    let steps = docker.import_image(ImportImageOptions::default(), body_full(archive), None);
+    steps.try_collect::<Vec<_>>().await.map_err(failed(host, attempted()))?;
+    Ok(())
 }
 
 /// The sandbox images of other versions that no container uses; removed unless `dry_run`. Answers their names.

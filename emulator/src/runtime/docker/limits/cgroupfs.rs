@@ -9,7 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{CPU_PERIOD, attempted, bytes, cpu_quota, processes};
+use super::helper::Engine;
+use super::writer::Writer;
+use super::{CPU_PERIOD, attempted, bytes, cpu_quota, processes, weight};
 use crate::clock::Clock;
 use crate::runtime::docker::names::is_id;
 
@@ -18,6 +20,7 @@ pub(crate) struct Tree {
     /// `/neargate/INSTANCE`, from the root of a hierarchy.
     root: PathBuf,
     layout: Layout,
+    writer: Writer,
 }
 
 #[derive(Clone, Debug)]
@@ -27,24 +30,33 @@ enum Layout {
 }
 
 impl Tree {
-    /// Finds the hierarchies.
-    pub(super) fn find(version: u8, instance: &str) -> io::Result<Self> {
+    /// Finds the hierarchies. Where they can't be written here, a helper of `engine` does it.
+    pub(super) fn find(version: u8, instance: &str, engine: Option<Engine>) -> io::Result<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")
             .map_err(attempted("cannot read /proc/self/mountinfo"))?;
         let layout = Layout::find(version, &mounts).ok_or_else(|| {
             io::Error::other(format!("no cgroup v{version} hierarchy with cpu and memory is mounted"))
         })?;
-        Ok(Self { root: Path::new("neargate").join(instance), layout })
+        Ok(Self::new(layout, instance, engine))
+    }
+
+    fn new(layout: Layout, instance: &str, engine: Option<Engine>) -> Self {
+        let writer = Writer::new(engine, layout.all());
+        Self { root: Path::new("neargate").join(instance), layout, writer }
+    }
+
+    pub(super) fn is_helped(&self) -> bool {
+        self.writer.is_helper()
     }
 
     /// Makes the instance's directory in the hierarchies that limit.
-    pub(super) fn claim(&self) -> io::Result<()> {
+    pub(super) async fn claim(&self) -> io::Result<()> {
         for mount in self.limiting() {
-            make(&mount.join(&self.root))?;
+            self.writer.make(&mount.join(&self.root)).await?;
         }
         match &self.layout {
             Layout::V1 { .. } => Ok(()),
-            Layout::V2 { mount } => delegate(mount, &self.root),
+            Layout::V2 { mount } => self.delegate(mount, &self.root).await,
         }
     }
 
@@ -52,10 +64,11 @@ impl Tree {
         format!("/{}", self.root.join(task_id).display())
     }
 
-    pub(super) fn prepare(&self, task_id: &str, cpu: u32, memory: u32) -> io::Result<()> {
+    pub(super) async fn prepare(&self, task_id: &str, cpu: u32, memory: u32) -> io::Result<()> {
         let task = self.root.join(task_id);
+        let writer = &self.writer;
         for mount in self.limiting() {
-            make(&mount.join(&task))?;
+            writer.make(&mount.join(&task)).await?;
         }
         let quota = cpu_quota(cpu).to_string();
         let memory = bytes(memory).to_string();
@@ -63,34 +76,34 @@ impl Tree {
         match &self.layout {
             Layout::V1 { cpu: cpu_mount, memory: memory_mount, pids, .. } => {
                 if let Some(pids) = pids {
-                    write(&pids.join(&task).join("pids.max"), &processes)?;
+                    writer.write(&pids.join(&task).join("pids.max"), &processes).await?;
                 }
                 let directory = cpu_mount.join(&task);
-                write(&directory.join("cpu.cfs_period_us"), &CPU_PERIOD.to_string())?;
-                write(&directory.join("cpu.cfs_quota_us"), &quota)?;
-                write(&directory.join("cpu.shares"), &cpu.max(2).to_string())?;
+                writer.write(&directory.join("cpu.cfs_period_us"), &CPU_PERIOD.to_string()).await?;
+                writer.write(&directory.join("cpu.cfs_quota_us"), &quota).await?;
+                writer.write(&directory.join("cpu.shares"), &cpu.max(2).to_string()).await?;
                 let directory = memory_mount.join(&task);
                 // The only way since Linux 5.11; before that a choice, which falls once children are there.
-                let _ = std::fs::write(directory.join("memory.use_hierarchy"), "1");
-                write(&directory.join("memory.limit_in_bytes"), &memory)?;
+                let _ = writer.write(&directory.join("memory.use_hierarchy"), "1").await;
+                writer.write(&directory.join("memory.limit_in_bytes"), &memory).await?;
                 let with_swap = directory.join("memory.memsw.limit_in_bytes");
                 if with_swap.exists() {
-                    write(&with_swap, &memory)?;
+                    writer.write(&with_swap, &memory).await?;
                 }
             }
             Layout::V2 { mount } => {
-                delegate(mount, &task)?;
+                self.delegate(mount, &task).await?;
                 let directory = mount.join(&task);
-                write(&directory.join("cpu.max"), &format!("{quota} {CPU_PERIOD}"))?;
-                write(&directory.join("cpu.weight"), &weight(cpu).to_string())?;
-                write(&directory.join("memory.max"), &memory)?;
+                writer.write(&directory.join("cpu.max"), &format!("{quota} {CPU_PERIOD}")).await?;
+                writer.write(&directory.join("cpu.weight"), &weight(cpu).to_string()).await?;
+                writer.write(&directory.join("memory.max"), &memory).await?;
                 let pids = directory.join("pids.max");
                 if pids.exists() {
-                    write(&pids, &processes)?;
+                    writer.write(&pids, &processes).await?;
                 }
                 let swap = directory.join("memory.swap.max");
                 if swap.exists() {
-                    write(&swap, "0")?;
+                    writer.write(&swap, "0").await?;
                 }
             }
         }
@@ -103,17 +116,38 @@ impl Tree {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         let task = self.root.join(task_id);
-        for mount in self.all() {
+        for mount in self.layout.all() {
             let directory = mount.join(&task);
             // The kernel takes a cgroup's last process off a moment after its parent has seen it end.
             let mut attempts = 0;
-            while let Err(error) = remove_tree(&directory) {
+            while let Err(error) = self.remove_tree(&directory).await {
                 attempts += 1;
                 if attempts == 20 {
-                    return Err(attempted(format!("cannot remove {}", directory.display()))(error));
+                    return Err(error);
                 }
                 clock.sleep(Duration::from_millis(25)).await;
             }
+        }
+        Ok(())
+    }
+
+    /// Removes a cgroup and the empty ones below it; done where it is gone.
+    async fn remove_tree(&self, directory: &Path) -> io::Result<()> {
+        for cgroup in tree_of(directory)?.iter().rev() {
+            self.writer.remove(cgroup).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the children of `path` and of every directory above it have limits of their own (cgroup v2). The one of
+    /// processes is left out where the machine does not delegate it.
+    async fn delegate(&self, mount: &Path, path: &Path) -> io::Result<()> {
+        let mut directory = mount.to_path_buf();
+        for part in std::iter::once(Path::new("")).chain(path.iter().map(Path::new)) {
+            directory.push(part);
+            let control = directory.join("cgroup.subtree_control");
+            self.writer.write(&control, "+cpu +memory").await?;
+            let _ = self.writer.write(&control, "+pids").await;
         }
         Ok(())
     }
@@ -123,13 +157,12 @@ impl Tree {
         children(&mount.join(&self.root))
     }
 
-    pub(super) fn remove(&self) -> io::Result<()> {
-        for mount in self.all() {
-            let directory = mount.join(&self.root);
-            ignore_absent(std::fs::remove_dir(&directory))
-                .map_err(attempted(format!("cannot remove {}", directory.display())))?;
+    pub(super) async fn remove(&self) -> io::Result<()> {
+        let there = |mount: &&PathBuf| mount.join(&self.root).exists();
+        for mount in self.layout.all().iter().filter(there) {
+            self.writer.remove(&mount.join(&self.root)).await?;
             // Holds other instances, or goes with the last one.
-            let _ = std::fs::remove_dir(mount.join("neargate"));
+            let _ = self.writer.remove(&mount.join("neargate")).await;
         }
         Ok(())
     }
@@ -142,13 +175,6 @@ impl Tree {
             Layout::V2 { mount } => vec![mount],
         }
         .into_iter()
-    }
-
-    fn all(&self) -> &[PathBuf] {
-        match &self.layout {
-            Layout::V1 { all, .. } => all,
-            Layout::V2 { mount } => std::slice::from_ref(mount),
-        }
     }
 }
 
@@ -176,18 +202,16 @@ pub(crate) fn has_processes(instance: &str) -> bool {
 }
 
 /// Removes the folders of an instance in every hierarchy, whichever driver the engine has now.
-pub(super) async fn remove_all(instance: &str) -> io::Result<()> {
+pub(super) async fn remove_all(instance: &str, engine: Option<&Engine>) -> io::Result<()> {
     let layout = |version| Layout::find(version, &std::fs::read_to_string("/proc/self/mountinfo").ok()?);
     for layout in [1, 2].into_iter().filter_map(layout) {
-        let tree = Tree { root: Path::new("neargate").join(instance), layout };
-        if tree.all().iter().any(|mount| mount.join(&tree.root).exists()) {
-            for mount in tree.all() {
-                for task in children(&mount.join(&tree.root))? {
-                    tree.release(&task, &Clock::system()).await?;
-                }
+        let tree = Tree::new(layout, instance, engine.cloned());
+        for mount in tree.layout.all() {
+            for task in children(&mount.join(&tree.root))? {
+                tree.release(&task, &Clock::system()).await?;
             }
-            tree.remove()?;
         }
+        tree.remove().await?;
     }
     Ok(())
 }
@@ -196,12 +220,7 @@ pub(super) async fn remove_all(instance: &str) -> io::Result<()> {
 fn mounts() -> BTreeSet<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let layouts = [1, 2].into_iter().filter_map(|version| Layout::find(version, &mounts));
-    layouts
-        .flat_map(|layout| match layout {
-            Layout::V1 { all, .. } => all,
-            Layout::V2 { mount } => vec![mount],
-        })
-        .collect()
+    layouts.flat_map(|layout| layout.all().to_vec()).collect()
 }
 
 /// The instance of a folder `ID` or a slice `neargate-ID.slice`. Others' folders are not looked at.
@@ -218,6 +237,13 @@ fn populated(directory: &Path) -> bool {
 }
 
 impl Layout {
+    fn all(&self) -> &[PathBuf] {
+        match self {
+            Self::V1 { all, .. } => all,
+            Self::V2 { mount } => std::slice::from_ref(mount),
+        }
+    }
+
     /// From `/proc/self/mountinfo` (proc(5)): the fifth field is the mount point; after the lone `-` come the file
     /// system's type, its source and its options, among which v1 names a hierarchy's controllers.
     fn find(version: u8, mountinfo: &str) -> Option<Self> {
@@ -251,38 +277,15 @@ impl Layout {
     }
 }
 
-/// The v2 weight of cpu units, as the OCI runtimes convert v1's shares (runc `ConvertCPUSharesToCgroupV2Value`).
-fn weight(cpu: u32) -> u32 {
-    1 + (cpu.clamp(2, 262_144) - 2) * 9_999 / 262_142
-}
-
-/// Lets the children of `path` and of every directory above it have limits of their own (cgroup v2). The one of processes
-/// is left out where the machine does not delegate it.
-fn delegate(mount: &Path, path: &Path) -> io::Result<()> {
-    let mut directory = mount.to_path_buf();
-    for part in std::iter::once(Path::new("")).chain(path.iter().map(Path::new)) {
-        directory.push(part);
-        let control = directory.join("cgroup.subtree_control");
-        write(&control, "+cpu +memory")?;
-        let _ = std::fs::write(&control, "+pids");
+/// A cgroup and those below it, each before its own; none where it is gone.
+fn tree_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::from_iter(directory.exists().then(|| directory.to_path_buf()));
+    let mut looked = 0;
+    while let Some(cgroup) = found.get(looked).cloned() {
+        found.extend(children(&cgroup)?.into_iter().map(|child| cgroup.join(child)));
+        looked += 1;
     }
-    Ok(())
-}
-
-fn make(directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory).map_err(attempted(format!("cannot make {}", directory.display())))
-}
-
-fn write(file: &Path, value: &str) -> io::Result<()> {
-    std::fs::write(file, value).map_err(attempted(format!("cannot write {value} to {}", file.display())))
-}
-
-/// Removes a cgroup and the empty ones below it; done where it is gone.
-fn remove_tree(directory: &Path) -> io::Result<()> {
-    for child in children(directory)? {
-        remove_tree(&directory.join(child))?;
-    }
-    ignore_absent(std::fs::remove_dir(directory))
+    Ok(found)
 }
 
 /// The cgroups below a cgroup; none where it is gone.
@@ -300,13 +303,6 @@ fn children(directory: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(names)
-}
-
-fn ignore_absent(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]
@@ -340,8 +336,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_id_of_a_task_is_no_directory_to_remove() {
         let mount = tempfile::tempdir().unwrap();
-        let tree =
-            Tree { root: PathBuf::from("neargate/i"), layout: Layout::V2 { mount: mount.path().into() } };
+        let tree = Tree::new(Layout::V2 { mount: mount.path().into() }, "i", None);
         let outside = mount.path().join("outside");
         std::fs::create_dir_all(&outside).unwrap();
         for label in ["../../outside", "/outside", "", "..", &"A".repeat(32), &"a".repeat(33)] {
@@ -361,13 +356,6 @@ mod tests {
             "35 25 0:31 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot";
         let Some(Layout::V2 { mount }) = Layout::find(2, line) else { panic!("no v2 layout") };
         assert_eq!(mount, Path::new("/sys/fs/cgroup"));
-    }
-
-    #[test]
-    fn weights_are_runcs() {
-        for (cpu, expected) in [(0, 1), (2, 1), (256, 10), (1024, 39), (16_384, 625)] {
-            assert_eq!(weight(cpu), expected, "{cpu} units");
-        }
     }
 
     #[test]

@@ -2,20 +2,25 @@
 //! above them. Which way there is follows from what the engine says of itself.
 //!
 //! ```text
-//! engine on this kernel, root, driver cgroupfs ─▶ a directory in every hierarchy   (cgroupfs)
-//! engine on this kernel, root, driver systemd  ─▶ a transient slice                (systemd)
-//! anything else                                ─▶ each container for itself        (no sum is enforced)
+//! engine on this kernel, driver cgroupfs ─▶ a directory in every hierarchy   (cgroupfs ─▶ writer)
+//! engine on this kernel, driver systemd  ─▶ a transient slice                (systemd ─▶ bus)
+//! anything else                          ─▶ each container for itself        (no sum is enforced)
 //! ```
+//!
+//! Either takes root: where this process is not, a [`helper`] container is asked to do it.
 
+mod bus;
 mod cgroupfs;
+mod helper;
 mod systemd;
+mod writer;
 
 use std::io;
 
 use super::facts::{Driver, Facts};
-use super::names::Instance;
 use crate::clock::Clock;
 pub(crate) use cgroupfs::{has_processes, instances as cgroup_instances};
+pub(crate) use helper::Engine;
 
 use cgroupfs::Tree;
 use systemd::Slices;
@@ -36,6 +41,11 @@ pub(super) fn processes(cpu: u32) -> i64 {
     i64::from(cpu.max(1024))
 }
 
+/// The cgroup v2 weight of cpu units, as the OCI runtimes convert v1's shares (runc `ConvertCPUSharesToCgroupV2Value`).
+fn weight(cpu: u32) -> u32 {
+    1 + (cpu.clamp(2, 262_144) - 2) * 9_999 / 262_142
+}
+
 /// Bytes of MiB.
 pub(super) fn bytes(mebibytes: u32) -> i64 {
     i64::from(mebibytes) * 1024 * 1024
@@ -50,36 +60,42 @@ pub(crate) enum Limits {
 
 impl Limits {
     /// Chooses by what the engine says. Changes nothing.
-    pub(crate) fn choose(facts: &Facts, instance: &Instance) -> Self {
+    pub(crate) fn choose(facts: &Facts, engine: Engine) -> Self {
         let per_container = |why: String| Self::PerContainer { why };
-        if !facts.local {
-            return per_container("the engine does not run on this machine's kernel".to_owned());
+        if let Err(why) = reaches_kernel(facts) {
+            return per_container(why.to_owned());
         }
-        if facts.rootless {
-            return per_container("the engine runs rootless".to_owned());
-        }
+        let instance = engine.instance.id.clone();
         match facts.cgroup_driver {
-            Driver::Cgroupfs => match Tree::find(facts.cgroup_version, &instance.id) {
+            Driver::Cgroupfs => match Tree::find(facts.cgroup_version, &instance, Some(engine)) {
                 Ok(tree) => Self::Cgroupfs(tree),
                 Err(error) => per_container(error.to_string()),
             },
-            Driver::Systemd => match Slices::open(&instance.id) {
-                Ok(slices) => Self::Systemd(slices),
-                Err(error) => per_container(error.to_string()),
-            },
+            Driver::Systemd => Self::Systemd(Slices::new(facts.cgroup_version, &instance, Some(engine))),
             Driver::None => per_container("the engine has no cgroup driver".to_owned()),
         }
     }
 
     /// Makes the instance's own cgroup, to see whether it may: where it can't, that is a reason to hold limits per
     /// container, not to fail later.
-    pub(crate) fn claim(self) -> Self {
-        match &self {
-            Self::Cgroupfs(tree) => match tree.claim() {
-                Ok(()) => self,
-                Err(error) => Self::PerContainer { why: error.to_string() },
-            },
-            Self::Systemd(_) | Self::PerContainer { .. } => self,
+    pub(crate) async fn claim(self) -> Self {
+        let claimed = match &self {
+            Self::Cgroupfs(tree) => tree.claim().await,
+            Self::Systemd(slices) => slices.claim().await,
+            Self::PerContainer { .. } => Ok(()),
+        };
+        match claimed {
+            Ok(()) => self,
+            Err(error) => Self::PerContainer { why: error.to_string() },
+        }
+    }
+
+    /// Whether a helper container does it, because this process may not.
+    pub(crate) fn is_helped(&self) -> bool {
+        match self {
+            Self::Cgroupfs(tree) => tree.is_helped(),
+            Self::Systemd(slices) => slices.is_helped(),
+            Self::PerContainer { .. } => false,
         }
     }
 
@@ -104,7 +120,7 @@ impl Limits {
     /// Makes the task's cgroup with its limits, or sets them where it is there. `cpu` in units, `memory` in MiB.
     pub(super) async fn prepare(&self, task_id: &str, cpu: u32, memory: u32) -> io::Result<()> {
         match self {
-            Self::Cgroupfs(tree) => tree.prepare(task_id, cpu, memory),
+            Self::Cgroupfs(tree) => tree.prepare(task_id, cpu, memory).await,
             Self::Systemd(slices) => slices.prepare(task_id, cpu, memory).await,
             Self::PerContainer { .. } => Ok(()),
         }
@@ -129,23 +145,30 @@ impl Limits {
     }
 
     /// Removes what is above the tasks' cgroups, where no task is left.
-    pub(super) async fn remove(&self) -> io::Result<()> {
+    pub(super) async fn remove(&self, clock: &Clock) -> io::Result<()> {
         match self {
-            Self::Cgroupfs(tree) => tree.remove(),
-            Self::Systemd(slices) => slices.remove().await,
+            Self::Cgroupfs(tree) => tree.remove().await,
+            Self::Systemd(slices) => slices.remove(clock).await,
             Self::PerContainer { .. } => Ok(()),
         }
     }
 }
 
 /// Removes what an instance left of cgroups and slices, whichever driver the engine has now.
-pub(crate) async fn remove_left(instance: &str) -> io::Result<()> {
-    cgroupfs::remove_all(instance).await?;
-    let slices = |path: &str| path.starts_with("/neargate.slice/");
-    if cgroup_instances().iter().any(|(id, path)| id == instance && slices(path)) {
-        systemd::remove_all(instance).await?;
+pub(super) async fn remove_left(facts: &Facts, engine: Engine, clock: &Clock) -> io::Result<()> {
+    let instance = engine.instance.id.clone();
+    let engine = reaches_kernel(facts).is_ok().then_some(engine);
+    cgroupfs::remove_all(&instance, engine.as_ref()).await?;
+    Slices::new(facts.cgroup_version, &instance, engine).remove(clock).await
+}
+
+/// Whether the engine's containers can be limited by this kernel's root; else why not.
+fn reaches_kernel(facts: &Facts) -> Result<(), &'static str> {
+    match facts {
+        Facts { local: false, .. } => Err("the engine does not run on this machine's kernel"),
+        Facts { rootless: true, .. } => Err("the engine runs rootless"),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Prefixes an I/O error with what was attempted on which path or unit.
@@ -156,6 +179,13 @@ fn attempted(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> io::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_runcs() {
+        for (cpu, expected) in [(0, 1), (2, 1), (256, 10), (512, 20), (1024, 39), (16_384, 625)] {
+            assert_eq!(weight(cpu), expected, "{cpu} units");
+        }
+    }
 
     #[test]
     fn a_quarter_vcpu_is_a_quarter_of_the_period() {

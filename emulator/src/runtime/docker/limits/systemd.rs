@@ -1,138 +1,175 @@
 //! The task's limits as a transient slice, for an engine whose cgroup driver is systemd.
 //!
-//! The slice is asked of systemd over D-Bus with `busctl`, which comes with systemd: it lives until it is stopped,
-//! and nothing is written to disk. Dashes in its name nest it: `neargate.slice/neargate-INSTANCE.slice/…`.
+//! The slice is asked of systemd over D-Bus: it lives until it is stopped, and nothing is written to disk. Dashes in its
+//! name nest it: `neargate.slice/neargate-INSTANCE.slice/…`.
 
 use std::io;
-use std::process::Stdio;
+use std::time::Duration;
 
-use tokio::process::Command;
+use zbus::{OwnedObjectPath, Variant};
 
-use super::{attempted, bytes, cpu_quota, processes};
+use super::bus::Manager;
+use super::helper::Engine;
+use super::{attempted, bytes, cgroup_instances, cpu_quota, processes, weight};
+use crate::clock::Clock;
+
+/// How often is looked whether systemd has stopped a slice, and how long between.
+const LOOKS: u32 = 40;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+
+/// A property of a unit and its value. All that a slice has here are of D-Bus's type `t`.
+type Property = (&'static str, u64);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Slices {
     /// `neargate-INSTANCE`.
     prefix: String,
+    cgroup_version: u8,
+    manager: Manager,
 }
 
 impl Slices {
-    /// Fails where systemd would refuse us: it lets only root make system slices without asking a person.
-    pub(super) fn open(instance: &str) -> io::Result<Self> {
-        if !is_root(&std::fs::read_to_string("/proc/self/status")?) {
-            return Err(io::Error::other("only root may make systemd slices"));
-        }
-        Ok(Self { prefix: format!("neargate-{instance}") })
+    /// Through a helper of `engine`, where there is one and systemd would refuse us.
+    pub(super) fn new(cgroup_version: u8, instance: &str, engine: Option<Engine>) -> Self {
+        Self { prefix: format!("neargate-{instance}"), cgroup_version, manager: Manager::new(engine) }
+    }
+
+    pub(super) fn is_helped(&self) -> bool {
+        self.manager.is_helped()
     }
 
     pub(super) fn name(&self, task_id: &str) -> String {
         format!("{}-{task_id}.slice", self.prefix)
     }
 
+    /// Makes the instance's slice.
+    pub(super) async fn claim(&self) -> io::Result<()> {
+        match self.start(&self.own(), &[]).await {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            started => started,
+        }
+    }
+
     pub(super) async fn prepare(&self, task_id: &str, cpu: u32, memory: u32) -> io::Result<()> {
         let unit = self.name(task_id);
-        // systemd counts the quota in microseconds of CPU a second.
-        let quota = (cpu_quota(cpu) * 10).to_string();
-        let memory = bytes(memory).to_string();
-        let processes = processes(cpu).to_string();
-        let limits = [
-            ["CPUQuotaPerSecUSec", "t", &quota],
-            ["MemoryMax", "t", &memory],
-            ["MemorySwapMax", "t", "0"],
-            ["TasksMax", "t", &processes],
-        ];
-        let (count, limits) = (limits.len().to_string(), limits.concat());
-        let mut make = vec!["StartTransientUnit", "ssa(sv)a(sa(sv))", &unit, "fail", &count];
-        make.extend(&limits);
-        make.push("0");
-        let Err(error) = manager(&make).await else { return Ok(()) };
-        // There already: an earlier attempt of ours made it. Else setting its limits fails as well.
-        let mut set = vec!["SetUnitProperties", "sba(sv)", &unit, "true", &count];
-        set.extend(&limits);
-        manager(&set).await.map_err(|_| attempted(format!("cannot make {unit}"))(error))
+        let limits = properties(self.cgroup_version, cpu, memory);
+        match self.start(&unit, &limits).await {
+            // An earlier attempt of ours made it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let set = (unit.as_str(), true, variants(&limits));
+                let set = self.manager.call("SetUnitProperties", &set).await;
+                set.map(drop).map_err(attempted(format!("cannot set the limits of {unit}")))
+            }
+            started => started,
+        }
     }
 
     pub(super) async fn release(&self, task_id: &str) -> io::Result<()> {
-        stop(&self.name(task_id)).await
+        self.stop(&self.name(task_id)).await
     }
 
     pub(super) async fn tasks(&self) -> io::Result<Vec<String>> {
-        let pattern = format!("{}-*.slice", self.prefix);
-        let arguments = ["list-units", "--type=slice", "--all", "--plain", "--no-legend", &pattern];
-        Ok(task_ids(&run("systemctl", &arguments).await?, &self.prefix))
-    }
-
-    /// Removes the instance's slice with all in it, and the one above it if it was the last.
-    pub(super) async fn remove(&self) -> io::Result<()> {
-        stop(&format!("{}.slice", self.prefix)).await?;
-        remove_parent().await
-    }
-}
-
-/// Removes the slices of an instance, whichever driver the engine has now.
-pub(super) async fn remove_all(instance: &str) -> io::Result<()> {
-    Slices { prefix: format!("neargate-{instance}") }.remove().await
-}
-
-/// Stops `neargate.slice` if no slice is in it: systemd keeps an empty one without end. A stop would end what is in it, so
-/// only the moment between this look and the stop is not covered: that of another instance's very first task.
-async fn remove_parent() -> io::Result<()> {
-    let arguments = ["list-units", "--type=slice", "--all", "--plain", "--no-legend", "neargate-*.slice"];
-    if run("systemctl", &arguments).await?.trim().is_empty() {
-        stop("neargate.slice").await?;
-    }
-    Ok(())
-}
-
-async fn stop(unit: &str) -> io::Result<()> {
-    match manager(&["StopUnit", "ss", unit, "replace"]).await {
-        Err(error) if !error.to_string().contains("not loaded") => {
-            Err(attempted(format!("cannot stop {unit}"))(error))
+        if !self.is_there() {
+            return Ok(Vec::new());
         }
-        _ => Ok(()),
+        Ok(task_ids(&self.active(&format!("{}-*.slice", self.prefix)).await?, &self.prefix))
+    }
+
+    /// Removes the instance's slice with all in it, and the one above it if it was the last: systemd keeps an empty one
+    /// without end. A stop would end what is in it, so only the moment between this look and the stop is not covered: that
+    /// of another instance's start.
+    pub(super) async fn remove(&self, clock: &Clock) -> io::Result<()> {
+        if !self.is_there() {
+            return Ok(());
+        }
+        let own = self.own();
+        self.stop(&own).await?;
+        let mut looks = 0;
+        let others = loop {
+            let active = self.active("neargate-*.slice").await?;
+            looks += 1;
+            if !active.iter().any(|unit| unit.starts_with(&self.prefix)) {
+                break active;
+            }
+            // It answers before it has done it.
+            if looks == LOOKS {
+                return Err(io::Error::other(format!("systemd does not stop {own}")));
+            }
+            clock.sleep(BETWEEN_LOOKS).await;
+        };
+        if others.is_empty() { self.stop("neargate.slice").await } else { Ok(()) }
+    }
+
+    /// Whether the instance's slice has a cgroup, which everybody may see. Without, nothing is asked of systemd: where
+    /// nothing is left, nothing can fail.
+    fn is_there(&self) -> bool {
+        let own = format!("/neargate.slice/{}", self.own());
+        cgroup_instances().iter().any(|(_, path)| *path == own)
+    }
+
+    fn own(&self) -> String {
+        format!("{}.slice", self.prefix)
+    }
+
+    async fn start(&self, unit: &str, limits: &[Property]) -> io::Result<()> {
+        let no_others: [(&str, Vec<(&str, Variant<'_>)>); 0] = [];
+        let start = (unit, "fail", variants(limits), no_others.as_slice());
+        let started = self.manager.call("StartTransientUnit", &start).await;
+        started.map(drop).map_err(attempted(format!("cannot make {unit}")))
+    }
+
+    async fn stop(&self, unit: &str) -> io::Result<()> {
+        match self.manager.call("StopUnit", &(unit, "replace")).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(attempted(format!("cannot stop {unit}"))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The names of the units that match and hold a cgroup.
+    async fn active(&self, pattern: &str) -> io::Result<Vec<String>> {
+        /// What `ListUnitsByPatterns` says of a unit (org.freedesktop.systemd1(5)): its name, description, load state, active
+        /// state and sub state; what it follows, its path; its job's number, type and path.
+        type Unit =
+            (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+        // Of any state.
+        let list: (&[&str], &[&str]) = (&[], &[pattern]);
+        let listed = self.manager.call("ListUnitsByPatterns", &list).await;
+        let listed = listed.map_err(attempted(format!("cannot list the units {pattern}")))?;
+        let units: Vec<Unit> = listed.body().deserialize().map_err(|error| {
+            io::Error::other(format!("cannot read the list of the units {pattern}: {error}"))
+        })?;
+        Ok(units.into_iter().filter(|unit| unit.3 != "inactive").map(|unit| unit.0).collect())
     }
 }
 
-async fn manager(arguments: &[&str]) -> io::Result<()> {
-    let mut all = vec![
-        "call",
-        "--system",
-        "org.freedesktop.systemd1",
-        "/org/freedesktop/systemd1",
-        "org.freedesktop.systemd1.Manager",
-    ];
-    all.extend(arguments);
-    run("busctl", &all).await.map(drop)
+/// What a task's slice is to have (systemd.resource-control(5)). The weight is the one that the OCI runtimes give to a
+/// container of as many cpu units: with systemd's own default every task would weigh as much as any other.
+fn properties(cgroup_version: u8, cpu: u32, memory: u32) -> Vec<Property> {
+    let unsigned = |value: i64| value.unsigned_abs();
+    vec![
+        match cgroup_version {
+            1 => ("CPUShares", u64::from(cpu.max(2))),
+            _ => ("CPUWeight", u64::from(weight(cpu))),
+        },
+        // Microseconds of CPU a second.
+        ("CPUQuotaPerSecUSec", unsigned(cpu_quota(cpu) * 10)),
+        ("MemoryMax", unsigned(bytes(memory))),
+        ("MemorySwapMax", 0),
+        ("TasksMax", unsigned(processes(cpu))),
+    ]
 }
 
-async fn run(program: &str, arguments: &[&str]) -> io::Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(attempted(format!("cannot run {program}")))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+fn variants(properties: &[Property]) -> Vec<(&'static str, Variant<'static>)> {
+    properties.iter().map(|(name, value)| (*name, Variant::from(*value))).collect()
 }
 
-/// `Uid:` of `/proc/self/status`: real, effective, saved, file system.
-fn is_root(status: &str) -> bool {
-    let effective = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1));
-    effective == Some("0")
-}
-
-fn task_ids(units: &str, prefix: &str) -> Vec<String> {
-    units
-        .lines()
-        .filter_map(|line| {
-            let unit = line.split_whitespace().next()?;
-            Some(unit.strip_prefix(prefix)?.strip_prefix('-')?.strip_suffix(".slice")?.to_owned())
-        })
-        .collect()
+fn task_ids(units: &[String], prefix: &str) -> Vec<String> {
+    let task_id = |unit: &String| {
+        Some(unit.strip_prefix(prefix)?.strip_prefix('-')?.strip_suffix(".slice")?.to_owned())
+    };
+    units.iter().filter_map(task_id).collect()
 }
 
 #[cfg(test)]
@@ -141,14 +178,22 @@ mod tests {
 
     #[test]
     fn the_slices_of_an_instance_name_its_tasks() {
-        let units = "neargate-1a-t1.slice loaded active active Slice /neargate/1a/t1\n\
-                     neargate-1a-t2.slice loaded active active Slice /neargate/1a/t2\n";
-        assert_eq!(task_ids(units, "neargate-1a"), ["t1", "t2"]);
+        let units = ["neargate-1a.slice", "neargate-1a-t1.slice", "neargate-1a-t2.slice"].map(str::to_owned);
+        assert_eq!(task_ids(&units, "neargate-1a"), ["t1", "t2"]);
     }
 
     #[test]
-    fn the_effective_user_decides() {
-        assert!(is_root("Name:\tx\nUid:\t1000\t0\t0\t0\n"));
-        assert!(!is_root("Name:\tx\nUid:\t0\t1000\t0\t0\n"));
+    fn a_slice_has_every_limit_of_its_task() {
+        let limits = [
+            ("CPUQuotaPerSecUSec", 500_000),
+            ("MemoryMax", 1024 * 1024 * 1024),
+            ("MemorySwapMax", 0),
+            ("TasksMax", 1024),
+        ];
+        for (version, weight) in [(2, ("CPUWeight", 20)), (1, ("CPUShares", 512))] {
+            let expected: Vec<Property> = [weight].into_iter().chain(limits).collect();
+            assert_eq!(properties(version, 512, 1024), expected, "cgroup v{version}");
+        }
+        assert_eq!(properties(2, 1024, 2048)[0], ("CPUWeight", 39));
     }
 }

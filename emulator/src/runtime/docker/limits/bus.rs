@@ -1,0 +1,146 @@
+//! The way to systemd's manager: one lasting connection to the system bus, made at the first call, and again where it was lost.
+//! Every call has a bound.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+use zbus::connection::Builder;
+use zbus::{Connection, DynamicType, Message};
+
+use super::helper::{Engine, Helper};
+
+/// Where every system has it (D-Bus specification, "Well-known Message Bus Instances").
+const SOCKET: &str = "/run/dbus/system_bus_socket";
+
+/// What joining the bus may take, and what systemd may take for a call, which takes milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(25);
+
+#[derive(Clone, Debug)]
+pub(super) struct Manager {
+    way: Way,
+    connection: Arc<Mutex<Option<Connection>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Here,
+    Helper(Helper),
+}
+
+impl Manager {
+    /// Through a helper of `engine` where systemd would refuse us: it lets only root make system slices without asking a
+    /// person.
+    pub(super) fn new(engine: Option<Engine>) -> Self {
+        let may = rustix::process::geteuid().is_root() && Path::new(SOCKET).exists();
+        let way = match engine {
+            Some(engine) if !may => Way::Helper(Helper::of_bus(engine, Path::new(SOCKET))),
+            _ => Way::Here,
+        };
+        Self { way, connection: Arc::default() }
+    }
+
+    pub(super) fn is_helped(&self) -> bool {
+        matches!(self.way, Way::Helper(_))
+    }
+
+    /// Calls a method of the manager. What it refuses is [`io::ErrorKind::AlreadyExists`] or [`io::ErrorKind::NotFound`]
+    /// where that says it.
+    pub(super) async fn call<B>(&self, method: &str, body: &B) -> io::Result<Message>
+    where
+        B: Serialize + DynamicType + Sync,
+    {
+        let mut kept = self.connection.lock().await.clone();
+        loop {
+            let is_kept = kept.is_some();
+            let connection = match kept.take() {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            let error = match call(&connection, method, body).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if is_answer(&error) {
+                return Err(refused(error));
+            }
+            self.forget(&connection).await;
+            // One that was kept may have been lost long ago: then once more on a new one.
+            if !is_kept {
+                return Err(refused(error));
+            }
+        }
+    }
+
+    /// The connection that another call has made meanwhile, or a new one.
+    async fn connect(&self) -> io::Result<Connection> {
+        let mut held = self.connection.lock().await;
+        if let Some(connection) = held.as_ref() {
+            return Ok(connection.clone());
+        }
+        let builder = match &self.way {
+            Way::Here => Builder::address(format!("unix:path={SOCKET}").as_str()),
+            Way::Helper(helper) => {
+                let stream = helper.start().await?.into_std()?;
+                // Whom the bus sees is the helper.
+                Builder::unix_stream(stream).user_id(0)
+            }
+        };
+        let joined = tokio::time::timeout(TIMEOUT, builder.method_timeout(TIMEOUT).build()).await;
+        let joined = joined.unwrap_or_else(|_| Err(late().into()));
+        let connection = joined.map_err(|error| {
+            io::Error::new(refused(error.clone()).kind(), format!("cannot join the system bus: {error}"))
+        })?;
+        *held = Some(connection.clone());
+        Ok(connection)
+    }
+
+    async fn forget(&self, lost: &Connection) {
+        let mut held = self.connection.lock().await;
+        if held.as_ref().is_some_and(|held| held.unique_name() == lost.unique_name()) {
+            *held = None;
+        }
+    }
+}
+
+async fn call<B>(connection: &Connection, method: &str, body: &B) -> zbus::Result<Message>
+where
+    B: Serialize + DynamicType + Sync,
+{
+    let called = connection.call_method(
+        Some("org.freedesktop.systemd1"),
+        "/org/freedesktop/systemd1",
+        Some("org.freedesktop.systemd1.Manager"),
+        method,
+        body,
+    );
+    // Also what the sending may take, which the connection does not bound.
+    tokio::time::timeout(TIMEOUT, called).await.unwrap_or_else(|_| Err(late().into()))
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("systemd did not answer within {} s", TIMEOUT.as_secs()))
+}
+
+/// Whether it is an answer, and so the connection is well.
+fn is_answer(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::MethodError(..) | zbus::Error::FDO(_))
+}
+
+fn refused(error: zbus::Error) -> io::Error {
+    match error {
+        zbus::Error::MethodError(name, message, _) => {
+            let kind = match name.as_str() {
+                "org.freedesktop.systemd1.UnitExists" => io::ErrorKind::AlreadyExists,
+                "org.freedesktop.systemd1.NoSuchUnit" => io::ErrorKind::NotFound,
+                _ => io::ErrorKind::Other,
+            };
+            io::Error::new(kind, message.unwrap_or_else(|| name.to_string()))
+        }
+        zbus::Error::InputOutput(error) => io::Error::new(error.kind(), error.to_string()),
+        other => io::Error::other(other.to_string()),
+    }
+}

@@ -1,0 +1,133 @@
+//! The emulator as a user who may use the engine and is not root.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use aws_sdk_ecs::types::{ContainerCondition, ContainerDependency, Task};
+use harness::aws::{LOG_GROUP, awslogs, container, describe};
+use harness::emulator::Options;
+use harness::{aws, chain, docker, wait};
+
+use crate::daemon::{engine_with, usual_engine};
+use crate::world::{Fleet, PATIENCE, World};
+
+/// In the virtual machine, a member of group docker.
+const USER: &str = "dev";
+
+pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
+    world: &Arc<World>,
+) -> anyhow::Result<()> {
+    for driver in ["systemd", "cgroupfs"] {
+        let setting = format!("{{\"exec-opts\": [\"native.cgroupdriver={driver}\"]}}\n");
+        engine_with(&setting).await?;
+        let options = Options { ephemeral: false, user: Some(USER.to_owned()), ..Options::default() };
+        let mut fleet = Fleet::start_with(world, driver, options).await?;
+        let instance = fleet.emulator.instance().to_owned();
+        let helper = helper_of(&instance).await?;
+
+        holds_the_sum(&fleet).await?;
+
+        // The engine ends a helper with the process that used it, and the next one makes its own.
+        fleet.emulator.kill()?;
+        is_gone(&helper).await?;
+        fleet.emulator.resume().await?;
+        let helper = helper_of(&instance).await?;
+        // Whatever becomes of that one, the next task has its limit.
+        docker::docker(&["rm", "--force", &helper]).await?;
+        has_its_limits(&fleet).await?;
+
+        let helper = helper_of(&instance).await?;
+        fleet.emulator.terminate_within(PATIENCE).await?;
+        is_gone(&helper).await?;
+        // Its cgroups too, which took a helper.
+        fleet.close().await?;
+        let left = docker::cgroups_of(&instance);
+        ensure!(left.is_empty(), "neargate clean left {left:?}");
+        wait::until("systemd has stopped the slice of all instances", PATIENCE, async || {
+            let slice = PathBuf::from("/sys/fs/cgroup/neargate.slice");
+            if slice.exists() { Err("it is there".to_owned()) } else { Ok(()) }
+        })
+        .await?;
+    }
+    usual_engine().await
+}
+
+/// Two containers of a task share its memory and its vCPU.
+async fn holds_the_sum(fleet: &Fleet) -> anyhow::Result<()> {
+    let aws = &fleet.aws;
+    let eaters = [("one", "220"), ("two", "400")].map(|(name, size)| container(name, &["eat", size]).build());
+    let eaters = aws.run(&aws.register("eaters", eaters).await?).await?;
+    let eaters = fleet.reach(&[eaters], "STOPPED").await?.remove(0);
+    let killed = |task: &Task| task.containers().iter().any(|container| container.exit_code() == Some(137));
+    ensure!(killed(&eaters), "620 MiB fit into 512: {}", describe(&eaters));
+
+    let burner = |name: &str| {
+        let burner = container(name, &["burn", "8", "--threads", "2"]).essential(false);
+        burner.log_configuration(awslogs(LOG_GROUP)).build()
+    };
+    let after = ["one", "two"].map(|name| {
+        ContainerDependency::builder().container_name(name).condition(ContainerCondition::Complete).build()
+    });
+    let after = after.into_iter().collect::<Result<_, _>>()?;
+    let last = container("last", &["exit", "0"]).set_depends_on(Some(after)).build();
+    let burners = aws.register_sized("burners", 512, 1024, [burner("one"), burner("two"), last]).await?;
+    let arn = aws.run(&burners).await?;
+    fleet.reach(std::slice::from_ref(&arn), "STOPPED").await?;
+    let mut share = 0.0;
+    for name in ["one", "two"] {
+        let lines = aws.lines(LOG_GROUP, name, &arn).await?;
+        let line = lines.first().and_then(|line| line.strip_prefix("cpu share ")).unwrap_or("nothing");
+        share += line.parse::<f64>()?;
+    }
+    // Half a core; the margin is for periods cut at the ends.
+    ensure!((0.05..0.65).contains(&share), "0.5 vCPU gave {share} cores");
+    Ok(())
+}
+
+/// A task's cgroup has the values of its size.
+async fn has_its_limits(fleet: &Fleet) -> anyhow::Result<()> {
+    let definition =
+        fleet.aws.register_sized("sized", 512, 1024, [container("main", &["sleep", "600"]).build()]);
+    let arns = [fleet.aws.run(&definition.await?).await?];
+    fleet.reach(&arns, "RUNNING").await?;
+    let cgroup = cgroup_of(fleet.emulator.instance(), aws::id(&arns[0]))?;
+    for (file, expected) in [
+        ("cpu.max", "50000 100000"),
+        ("cpu.weight", "20"),
+        ("memory.max", "1073741824"),
+        ("memory.swap.max", "0"),
+        ("pids.max", "1024"),
+    ] {
+        let found = std::fs::read_to_string(cgroup.join(file)).with_context(|| format!("reading {file}"))?;
+        ensure!(found.trim() == expected, "{file} is {found}");
+    }
+    fleet.ends(&arns).await
+}
+
+fn cgroup_of(instance: &str, task: &str) -> anyhow::Result<PathBuf> {
+    let groups = docker::cgroups_of(instance);
+    let below = groups.iter().flat_map(|group| std::fs::read_dir(group).into_iter().flatten().flatten());
+    let found = below.map(|entry| entry.path()).find(|path| path.display().to_string().contains(task));
+    found.with_context(|| format!("the task has no cgroup in {groups:?}"))
+}
+
+/// The one helper of an instance, by its name.
+async fn helper_of(instance: &str) -> anyhow::Result<String> {
+    let instance = format!("label=neargate.instance={instance}");
+    let args = ["ps", "--filter", &instance, "--filter", "label=neargate.helper", "--format", "{{.Names}}"];
+    let listed = docker::docker(&args).await?;
+    let names: Vec<&str> = listed.lines().collect();
+    ensure!(names.len() == 1, "the helpers are {names:?}");
+    Ok(names[0].to_owned())
+}
+
+async fn is_gone(helper: &str) -> anyhow::Result<()> {
+    wait::until("the helper is gone", PATIENCE, async || {
+        let name = format!("name={helper}");
+        let listed = docker::docker(&["ps", "--all", "--quiet", "--filter", &name]).await;
+        let listed = listed.map_err(|error| chain(&error))?;
+        if listed.is_empty() { Ok(()) } else { Err("it is there".to_owned()) }
+    })
+    .await
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::aws::Aws;
+use crate::member::Member;
 use crate::process::{self, Orphaned, Process};
 use crate::work::{self, Work};
 use crate::{docker, wait};
@@ -18,15 +19,15 @@ pub struct Options {
     pub ephemeral: bool,
     /// `:memory:` in place of a data folder.
     pub in_memory: bool,
-    /// The user that it runs as; this process's own if none is named. Another one takes root.
-    pub user: Option<String>,
+    /// As a [`Member`] instead of this process's own user. It takes root.
+    pub as_member: bool,
     /// Further arguments of `neargate serve`.
     pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ephemeral: true, in_memory: false, user: None, arguments: Vec::new() }
+        Self { ephemeral: true, in_memory: false, as_member: false, arguments: Vec::new() }
     }
 }
 
@@ -35,6 +36,7 @@ impl Default for Options {
 pub struct Emulator {
     name: String,
     options: Options,
+    member: Option<Member>,
     data: PathBuf,
     log: PathBuf,
     listen: String,
@@ -46,12 +48,11 @@ impl Emulator {
     /// Starts one on a free port and waits until it answers.
     pub async fn start(work: &Work, name: &str, options: Options) -> anyhow::Result<Self> {
         let data = work.folder(&format!("data-{name}"))?;
-        if let Some(user) = &options.user {
-            work.hand_over(&data, user)?;
-        }
+        let member = options.as_member.then(|| Member::with(work, &data)).transpose()?;
         let mut emulator = Self {
             name: name.to_owned(),
             options,
+            member,
             data,
             log: work.log(name)?,
             listen: "127.0.0.1:0".to_owned(),
@@ -88,10 +89,9 @@ impl Emulator {
 
     /// `neargate`, as its user.
     fn command(&self) -> anyhow::Result<Command> {
-        let neargate = process::binary("neargate")?;
-        Ok(match &self.options.user {
-            None => process::command(neargate, Orphaned::Terminated),
-            Some(user) => process::command_of(user, neargate, Orphaned::Terminated),
+        Ok(match &self.member {
+            None => process::command(process::binary("neargate")?, Orphaned::Terminated),
+            Some(member) => member.neargate(Orphaned::Terminated),
         })
     }
 

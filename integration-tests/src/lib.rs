@@ -23,6 +23,7 @@ pub mod docker;
 pub mod emulator;
 pub mod kubeconfig;
 pub mod kubectl;
+pub mod member;
 pub mod namespace;
 pub mod need;
 pub mod pods;

@@ -41,10 +41,11 @@ pub fn command(program: impl AsRef<OsStr>, orphaned: Orphaned) -> Command {
     privileged(&[], program, orphaned)
 }
 
-/// The same as another user with all of that user's groups. It takes root.
+/// The same as a user in one group. It takes root.
 #[must_use]
-pub fn command_of(user: &str, program: impl AsRef<OsStr>, orphaned: Orphaned) -> Command {
-    privileged(&["--reuid", user, "--regid", user, "--init-groups"], program, orphaned)
+pub fn as_user(user: u32, group: u32, program: impl AsRef<OsStr>, orphaned: Orphaned) -> Command {
+    let (user, group) = (user.to_string(), group.to_string());
+    privileged(&["--reuid", &user, "--regid", &group, "--clear-groups"], program, orphaned)
 }
 
 fn privileged(who: &[&str], program: impl AsRef<OsStr>, orphaned: Orphaned) -> Command {

@@ -1,8 +1,6 @@
 //! The one folder of a run: data, certificates, kubeconfigs, logs. It goes with the run.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -34,16 +32,6 @@ impl Work {
         let folder = self.path().join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(folder)
-    }
-
-    /// Gives a folder in it to another user. It takes root.
-    pub fn hand_over(&self, folder: &Path, user: &str) -> anyhow::Result<()> {
-        let passable = std::fs::Permissions::from_mode(0o711);
-        std::fs::set_permissions(self.path(), passable)
-            .context("letting others pass through the run's folder")?;
-        let owned = Command::new("chown").arg(user).arg(folder).status().context("running chown")?;
-        anyhow::ensure!(owned.success(), "{} cannot be given to {user}", folder.display());
-        Ok(())
     }
 
     /// Where the process of that name logs to: in the run's folder, or where `NEARGATE_KEEP_LOGS` says.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use aws_sdk_ecs::types::{ContainerCondition, ContainerDependency, Task};
-use harness::aws::{LOG_GROUP, awslogs, container, describe};
+use harness::aws::{Aws, LOG_GROUP, awslogs, container, describe};
+use harness::emulator::{Emulator, Options};
 
 use crate::Shared;
 
@@ -18,7 +19,11 @@ fn end<'a>(task: &'a Task, name: &str) -> (Option<i32>, Option<&'a str>) {
 pub(crate) async fn the_memory_of_two_containers_together_hits_the_tasks_limit(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
-    let aws = &shared.aws;
+    holds_the_memory(&shared.aws).await
+}
+
+/// Two containers of a task share its memory.
+async fn holds_the_memory(aws: &Aws) -> anyhow::Result<()> {
     // Either alone fits into 512 MiB.
     let alone = aws.register("alone", [container("main", &["eat", "300", "--exit", "0"]).build()]).await?;
     let alone = aws.stopped(&aws.run(&alone).await?).await?;
@@ -81,4 +86,17 @@ pub(crate) async fn the_containers_of_a_task_share_its_cpu_quota(shared: &Arc<Sh
     // A quarter of a core; the margin is for periods cut at the ends of the four seconds.
     assert!((0.05..0.33).contains(&share), "0.25 vCPU gave {share} cores");
     Ok(())
+}
+
+pub(crate) async fn the_limit_of_a_task_holds_where_the_emulator_is_not_root(
+    shared: &Arc<Shared>,
+) -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        // Then the other tests' emulator is not root.
+        return Ok(());
+    }
+    let options = Options { as_member: true, ..Options::default() };
+    let emulator = Emulator::start(&shared.work, "member", options).await?;
+    holds_the_memory(&emulator.aws().await).await?;
+    emulator.close().await
 }

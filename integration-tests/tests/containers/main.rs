@@ -57,6 +57,7 @@ fn main() -> ExitCode {
             limits::the_memory_of_two_containers_together_hits_the_tasks_limit,
             limits::a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oom,
             limits::the_containers_of_a_task_share_its_cpu_quota,
+            limits::the_limit_of_a_task_holds_where_the_emulator_is_not_root,
             isolation::an_instance_that_resets_cleans_and_ends_touches_no_other,
             isolation::a_second_process_on_the_same_data_is_refused_in_one_line,
             isolation::what_a_killed_instance_left_is_cleaned,

@@ -12,16 +12,13 @@ use harness::{aws, chain, docker, wait};
 use crate::daemon::{engine_with, usual_engine};
 use crate::world::{Fleet, PATIENCE, World};
 
-/// In the virtual machine, a member of group docker.
-const USER: &str = "dev";
-
 pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
     for driver in ["systemd", "cgroupfs"] {
         let setting = format!("{{\"exec-opts\": [\"native.cgroupdriver={driver}\"]}}\n");
         engine_with(&setting).await?;
-        let options = Options { ephemeral: false, user: Some(USER.to_owned()), ..Options::default() };
+        let options = Options { ephemeral: false, as_member: true, ..Options::default() };
         let mut fleet = Fleet::start_with(world, driver, options).await?;
         let instance = fleet.emulator.instance().to_owned();
         let helper = helper_of(&instance).await?;

@@ -1,11 +1,11 @@
 //! The emulator as a user who may use the engine and is not root.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use aws_sdk_ecs::types::{ContainerCondition, ContainerDependency, Task};
-use harness::aws::{LOG_GROUP, awslogs, container, describe};
+use aws_sdk_ecs::types::Task;
+use harness::aws::{container, describe};
 use harness::emulator::Options;
 use harness::{aws, chain, docker, wait};
 
@@ -59,27 +59,42 @@ async fn holds_the_sum(fleet: &Fleet) -> anyhow::Result<()> {
     let killed = |task: &Task| task.containers().iter().any(|container| container.exit_code() == Some(137));
     ensure!(killed(&eaters), "620 MiB fit into 512: {}", describe(&eaters));
 
-    let burner = |name: &str| {
-        let burner = container(name, &["burn", "8", "--threads", "2"]).essential(false);
-        burner.log_configuration(awslogs(LOG_GROUP)).build()
-    };
-    let after = ["one", "two"].map(|name| {
-        ContainerDependency::builder().container_name(name).condition(ContainerCondition::Complete).build()
-    });
-    let after = after.into_iter().collect::<Result<_, _>>()?;
-    let last = container("last", &["exit", "0"]).set_depends_on(Some(after)).build();
-    let burners = aws.register_sized("burners", 512, 1024, [burner("one"), burner("two"), last]).await?;
-    let arn = aws.run(&burners).await?;
-    fleet.reach(std::slice::from_ref(&arn), "STOPPED").await?;
-    let mut share = 0.0;
-    for name in ["one", "two"] {
-        let lines = aws.lines(LOG_GROUP, name, &arn).await?;
-        let line = lines.first().and_then(|line| line.strip_prefix("cpu share ")).unwrap_or("nothing");
-        share += line.parse::<f64>()?;
+    let burners = ["one", "two"].map(|name| container(name, &["burn", "600", "--threads", "2"]).build());
+    let burners = [aws.run(&aws.register_sized("burners", 512, 1024, burners).await?).await?];
+    fleet.reach(&burners, "RUNNING").await?;
+    let cgroup = cgroup_of(fleet.emulator.instance(), aws::id(&burners[0]))?;
+    let before = CpuTime::of(&cgroup)?;
+    let after = wait::until("fifty periods of the quota have passed", PATIENCE, async || {
+        let now = CpuTime::of(&cgroup).map_err(|error| chain(&error))?;
+        if now.periods >= before.periods + 50 { Ok(now) } else { Err(format!("{now:?} after {before:?}")) }
+    })
+    .await?;
+    let share = (after.used - before.used) * 100 / ((after.periods - before.periods) * PERIOD);
+    // The margin is for the ends of the time that was looked at.
+    ensure!((25..60).contains(&share), "0.5 vCPU gave {share} % of a core: {after:?} after {before:?}");
+    fleet.ends(&burners).await
+}
+
+/// Microseconds of a period of the quota.
+const PERIOD: u64 = 100_000;
+
+/// What a cgroup's `cpu.stat` says.
+#[derive(Debug)]
+struct CpuTime {
+    /// Microseconds.
+    used: u64,
+    periods: u64,
+}
+
+impl CpuTime {
+    fn of(cgroup: &Path) -> anyhow::Result<Self> {
+        let stat = std::fs::read_to_string(cgroup.join("cpu.stat")).context("reading cpu.stat")?;
+        let value = |name: &str| {
+            let line = stat.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse().ok()).with_context(|| format!("no {name} in {stat}"))
+        };
+        Ok(Self { used: value("usage_usec ")?, periods: value("nr_periods ")? })
     }
-    // Half a core; the margin is for periods cut at the ends.
-    ensure!((0.05..0.65).contains(&share), "0.5 vCPU gave {share} cores");
-    Ok(())
 }
 
 /// A task's cgroup has the values of its size.

@@ -33,8 +33,9 @@ use super::super::client::{reason, status, unless};
 use super::super::names::{HELPER, Instance};
 use super::super::sandbox_image;
 
-/// What making one may take: three requests of a busy engine.
-const MAKING: Duration = Duration::from_secs(50);
+/// What making one may take: three requests of an engine that may be very busy. With what a call takes it stays below what
+/// preparing a task may take.
+const MAKING: Duration = Duration::from_secs(100);
 
 /// Bytes. The program needs some hundred KiB; the OCI runtime, which prepares the container inside this limit, about 20 MiB.
 const MEMORY: i64 = 64 * 1024 * 1024;

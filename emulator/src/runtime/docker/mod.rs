@@ -99,6 +99,9 @@ pub(crate) struct Inner {
     under_way: TaskTracker,
 }
 
+/// What the connect waits for the cgroup of the instance. It is a part of what the server waits for the connect.
+const CLAIM: Duration = Duration::from_secs(8);
+
 /// What is remembered of a container, to tell later what ended it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trace {
@@ -118,7 +121,9 @@ impl Runtime {
         let Options { docker_host, instance_id, data_dir } = options;
         let instance = Instance::here(instance_id, data_dir);
         let mut inner = Inner::connect(&client::host(docker_host.as_deref()), instance).await?;
-        inner.limits = inner.limits.claim().await;
+        // An engine that is slow to run a helper now has refused nothing: the first task waits for it.
+        let chosen = inner.limits.clone();
+        inner.limits = inner.clock.timeout(CLAIM, chosen.clone().claim()).await.unwrap_or(chosen);
         inner.facts.runs_this_build().map_err(|reason| Error::Failed {
             attempted: format!("use the container engine at {}", inner.host),
             reason,

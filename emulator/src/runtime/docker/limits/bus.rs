@@ -28,7 +28,7 @@ pub(super) struct Manager {
 #[derive(Clone, Debug)]
 enum Way {
     Here,
-    Helper(Helper),
+    Helper(Arc<Helper>),
 }
 
 impl Manager {
@@ -37,7 +37,7 @@ impl Manager {
     pub(super) fn new(engine: Option<Engine>) -> Self {
         let may = rustix::process::geteuid().is_root() && Path::new(SOCKET).exists();
         let way = match engine {
-            Some(engine) if !may => Way::Helper(Helper::of_bus(engine, Path::new(SOCKET))),
+            Some(engine) if !may => Way::Helper(Arc::new(Helper::of_bus(engine, Path::new(SOCKET)))),
             _ => Way::Here,
         };
         Self { way, connection: Arc::default() }

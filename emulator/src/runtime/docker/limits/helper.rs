@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     pub(crate) instance: Instance,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Helper {
     engine: Engine,
     arguments: Vec<String>,

@@ -25,7 +25,7 @@ pub(super) enum Writer {
 /// A helper that is asked by lines, one at a time. Made at the first, and again where it was lost.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
-    helper: Helper,
+    helper: Arc<Helper>,
     stream: Arc<Mutex<Option<BufReader<UnixStream>>>>,
 }
 
@@ -35,7 +35,7 @@ impl Writer {
         let may = hierarchies.iter().all(|hierarchy| access(hierarchy, Access::WRITE_OK).is_ok());
         match engine {
             Some(engine) if !may => {
-                let helper = Helper::of_cgroups(engine, hierarchies);
+                let helper = Arc::new(Helper::of_cgroups(engine, hierarchies));
                 Self::Helper(Lines { helper, stream: Arc::default() })
             }
             _ => Self::Here,

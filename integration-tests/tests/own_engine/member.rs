@@ -21,14 +21,14 @@ pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
         let options = Options { ephemeral: false, as_member: true, ..Options::default() };
         let mut fleet = Fleet::start_with(world, driver, options).await?;
         let instance = fleet.emulator.instance().to_owned();
-        let helper = helper_of(&instance).await?;
-
         holds_the_sum(&fleet).await?;
+        let helper = helper_of(&instance).await?;
 
         // The engine ends a helper with the process that used it, and the next one makes its own.
         fleet.emulator.kill()?;
         is_gone(&helper).await?;
         fleet.emulator.resume().await?;
+        has_its_limits(&fleet).await?;
         let helper = helper_of(&instance).await?;
         // Whatever becomes of that one, the next task has its limit.
         docker::docker(&["rm", "--force", &helper]).await?;

@@ -120,7 +120,10 @@ async fn has_its_limits(fleet: &Fleet) -> anyhow::Result<()> {
 fn cgroup_of(instance: &str, task: &str) -> anyhow::Result<PathBuf> {
     let groups = docker::cgroups_of(instance);
     let below = groups.iter().flat_map(|group| std::fs::read_dir(group).into_iter().flatten().flatten());
-    let found = below.map(|entry| entry.path()).find(|path| path.display().to_string().contains(task));
+    let of_task = |path: &PathBuf| {
+        path.is_dir() && path.file_name().is_some_and(|name| name.to_string_lossy().contains(task))
+    };
+    let found = below.map(|entry| entry.path()).find(of_task);
     found.with_context(|| format!("the task has no cgroup in {groups:?}"))
 }
 

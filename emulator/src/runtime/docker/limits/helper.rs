@@ -56,6 +56,7 @@ pub(crate) struct Engine {
 pub(super) struct Helper {
     engine: Engine,
     arguments: Vec<String>,
+    capabilities: &'static [&'static str],
     /// Of the engine's machine, and where they are in the container.
     mounts: Vec<(PathBuf, PathBuf)>,
 }
@@ -67,7 +68,7 @@ impl Helper {
     /// One that hands on what is written to it to the bus at this socket.
     pub(super) fn of_bus(engine: Engine, socket: &Path) -> Self {
         let arguments = vec!["bus".to_owned(), socket.display().to_string()];
-        Self { engine, arguments, mounts: vec![(socket.to_owned(), socket.to_owned())] }
+        Self { engine, arguments, capabilities: &[], mounts: vec![(socket.to_owned(), socket.to_owned())] }
     }
 
     /// One that changes what is below `neargate/INSTANCE` in these hierarchies.
@@ -76,7 +77,8 @@ impl Helper {
         arguments.extend(hierarchies.iter().map(|hierarchy| hierarchy.display().to_string()));
         let inside = |path: &PathBuf| PathBuf::from(format!("{HOST}{}", path.display()));
         let mounts = hierarchies.iter().map(|hierarchy| (hierarchy.clone(), inside(hierarchy))).collect();
-        Self { engine, arguments, mounts }
+        // A hierarchy's root lets even its owner make nothing in it.
+        Self { engine, arguments, capabilities: &["DAC_OVERRIDE"], mounts }
     }
 
     /// Makes one, in place of any that there is, and returns what its program reads and writes. It ends with that.
@@ -163,6 +165,7 @@ impl Helper {
                 // The kernel lets no file be written that lies above a namespace's root.
                 cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
                 cap_drop: Some(vec!["ALL".to_owned()]),
+                cap_add: Some(self.capabilities.iter().map(|name| (*name).to_owned()).collect()),
                 security_opt: Some(security.map(str::to_owned).to_vec()),
                 readonly_rootfs: Some(true),
                 ipc_mode: Some("none".to_owned()),

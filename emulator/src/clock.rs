@@ -1,13 +1,14 @@
 //! Time, the only way in. The engine and the API ask a [`Clock`]; a test moves a manual one by hand.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// An instant, in milliseconds since the Unix epoch.
 ///
@@ -163,6 +164,15 @@ impl Clock {
                 let now = clock.hands.lock().now;
                 Timestamp(now.0.saturating_add(clock.set_by.load(Ordering::Relaxed)))
             }
+        }
+    }
+
+    /// What sleeps are measured by: the time since a moment that stays the same, and never less than before.
+    pub fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Kind::System | Kind::Shifted(_) => START.elapsed(),
+            Kind::Manual(clock) => clock.hands.lock().now.since(Timestamp(0)),
         }
     }
 

@@ -75,6 +75,6 @@ impl Operation for Create {
             ..given
         };
         let cluster = context.engine().clusters().create(cluster).await?;
-        Ok(CreateClusterResponse { cluster: Some(super::describe::counted(context, cluster)) })
+        Ok(CreateClusterResponse { cluster: Some(super::describe::counted(context, &cluster)) })
     }
 }

@@ -38,6 +38,6 @@ impl Operation for Delete {
             update::Error::Store(source) => source.into(),
             update::Error::Unanswered(source) => Error::failure(source),
         })?;
-        Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, deleted)) })
+        Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, &deleted)) })
     }
 }

@@ -1,5 +1,7 @@
 //! Which cluster a caller means, and that it is there.
 
+use std::sync::Arc;
+
 use crate::api::ecs::reference;
 use crate::api::model::ecs::error;
 use crate::api::{Context, Error};
@@ -39,7 +41,7 @@ pub(super) fn new(context: &Context, name: &str) -> Cluster {
 pub(in crate::api::ecs) async fn find(
     context: &Context,
     cluster: Option<&str>,
-) -> Result<Option<Cluster>, Error> {
+) -> Result<Option<Arc<Cluster>>, Error> {
     let (name, arn) = named(context, cluster)?;
     let clusters = context.engine().clusters();
     match clusters.get(&arn).await? {
@@ -48,7 +50,7 @@ pub(in crate::api::ecs) async fn find(
             // As the console makes it, so that a strategy with FARGATE_SPOT works at once.
             let providers = ["FARGATE", "FARGATE_SPOT"].map(str::to_owned).to_vec();
             let default = Cluster { capacity_providers: providers, ..new(context, DEFAULT) };
-            Ok(Some(clusters.ensure(default).await?))
+            Ok(Some(Arc::new(clusters.ensure(default).await?)))
         }
         None => Ok(None),
     }
@@ -61,8 +63,8 @@ pub(in crate::api::ecs) async fn find(
 pub(in crate::api::ecs) async fn find_active(
     context: &Context,
     cluster: Option<&str>,
-) -> Result<Cluster, Error> {
-    find(context, cluster).await?.filter(Cluster::is_active).ok_or_else(not_found)
+) -> Result<Arc<Cluster>, Error> {
+    find(context, cluster).await?.filter(|cluster| cluster.is_active()).ok_or_else(not_found)
 }
 
 pub(in crate::api::ecs) fn not_found() -> Error {

@@ -17,7 +17,7 @@ use crate::engine::update;
 
 /// A resource that has tags.
 enum Resource {
-    Cluster(Cluster),
+    Cluster(Arc<Cluster>),
     Task(Arc<Task>),
     TaskDefinition(Definition),
 }

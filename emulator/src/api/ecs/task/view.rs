@@ -2,9 +2,12 @@
 //!
 //! Source: API reference, Task and Container; field by field as real answers have them.
 
+use serde::Deserialize as _;
+
 use crate::api::model::ecs::{
     Attachment, Attribute, Connectivity, Container, EphemeralStorage, HealthStatus, KeyValuePair, LaunchType,
-    NetworkBinding, NetworkInterface, Tag, Task, TaskEphemeralStorage, TaskStopCode, TransportProtocol,
+    NetworkBinding, NetworkInterface, Tag, Task, TaskEphemeralStorage, TaskOverride, TaskStopCode,
+    TransportProtocol,
 };
 use crate::engine::Binding;
 use crate::engine::task::{self as model, Health, Transport};
@@ -49,7 +52,7 @@ pub(super) fn of(task: &model::Task, tags: Tags) -> Task {
         last_status: Some(word(task.last_status)),
         launch_type: task.launch_type.clone().map(LaunchType::from),
         memory: Some(task.memory.to_string()),
-        overrides: serde_json::from_value(task.overrides.clone()).ok(),
+        overrides: TaskOverride::deserialize(&task.overrides).ok(),
         platform_family: Some(task.platform_family.clone()),
         platform_version: Some(task.platform_version.clone()),
         pull_started_at: task.pull_started_at.map(Into::into),

@@ -7,7 +7,7 @@ kind-scripts := $(addprefix integration-tests/kind/,node/kind/bin/cni.sh node/us
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kind test-vm run lint bench clean kind kind-down prepare tools engine images controlplane python
+.PHONY: help demo test test-kind test-vm run lint bench clean kind kind-down prepare tools wrk engine images controlplane python
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,7 +50,7 @@ lint: tools python ## check format, lints, each crate alone, the generated code,
 	if command -v shellcheck >/dev/null; then shellcheck --external-sources --source-path=$(scripts) $(scripts)/*.sh $(kind-scripts) .ci/run; else echo "skipped: shellcheck is not installed"; fi
 	if command -v cargo-deny >/dev/null; then cargo deny --all-features check bans licenses sources; else echo "skipped: cargo-deny is not installed"; fi
 
-bench: prepare ## measure every budget of the design beside its reference, in the same run (ARGS="--only start" for some)
+bench: prepare wrk ## measure every budget of the design beside its reference, in the same run (ARGS="--only start" for some)
 	cargo build --release --workspace --bins --example bench
 	./target/release/examples/bench $(ARGS)
 
@@ -63,6 +63,10 @@ prepare: tools engine images controlplane python
 
 tools:
 	@$(scripts)/tools.sh
+
+# The bench's generator of load.
+wrk:
+	@$(scripts)/tools.sh wrk
 
 engine:
 	@$(scripts)/engine.sh

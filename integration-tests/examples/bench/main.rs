@@ -9,8 +9,10 @@ mod http;
 mod idle;
 mod kubelet;
 mod logs;
+mod plain;
 mod pod;
 mod report;
+mod requests;
 mod run_task;
 mod scale;
 mod start;
@@ -27,11 +29,18 @@ struct Arguments {
     /// Measure only the rows whose name has this word.
     #[arg(long)]
     only: Option<String>,
+
+    /// Serve answers of so many bytes: the reference of the rows of requests, in a process of its own.
+    #[arg(long, hide = true)]
+    plain_server: Option<usize>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { only } = Arguments::parse();
+    let Arguments { only, plain_server } = Arguments::parse();
+    if let Some(bytes) = plain_server {
+        return plain::serve(bytes).await;
+    }
     let work = Work::new("bench")?;
     let mut report = Report::begin();
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
@@ -47,6 +56,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("scale") {
         report.add("scale", scale::measure(&work).await);
+    }
+    if wanted("requests") {
+        report.add("requests", requests::measure(&work).await);
     }
     if wanted("describe") {
         report.add("describe", describe::measure(&work).await);

@@ -31,7 +31,7 @@ test-vm: tools engine images ## kill, hang and fill a container engine under run
 	cargo build --workspace --bins
 	@$(scripts)/test-vm.sh $(ARGS)
 
-kind: tools engine images python ## make a kind cluster whose node "fargate" runs pods as Fargate tasks, and say how to use it
+kind: tools engine images python ## make a kind cluster whose node "fargate" runs pods as Fargate tasks, and print how to use it
 	cargo build --workspace --bins
 	@$(scripts)/kind.sh up
 
@@ -54,11 +54,11 @@ bench: prepare ## measure every budget of the design beside its reference, in th
 	cargo build --release --workspace --bins --example bench
 	./target/release/examples/bench $(ARGS)
 
-clean: ## remove what was built here and what dead instances left in Docker (the cache stays: ~/.cache/neargate)
+clean: ## remove what was built here and what instances that no longer run left in Docker (the cache stays: ~/.cache/neargate)
 	if [ -x target/debug/neargate ]; then ./target/debug/neargate clean; fi
 	cargo clean
 
-# What demo and test need on a fresh machine. Each does nothing where it is done.
+# What demo and test need on a fresh machine. Each does nothing if it has been done.
 prepare: tools engine images controlplane python
 
 tools:

@@ -1,8 +1,8 @@
 //! `neargate clean`: removes from the engine what instances that no longer run left there.
 //!
-//! An instance lives while a process holds the lock of its data directory. The lock of one that does not run is
-//! held here while its things are removed, so that it cannot start meanwhile. What carries no label of Neargate is never
-//! looked at, and an instance of another machine is left to that machine. What cannot be removed is reported, and the rest
+//! An instance is alive while a process holds the lock of its data directory. The lock of one that does not run is held
+//! here while its resources are removed, so that it cannot start meanwhile. What carries no label of Neargate is never
+//! touched, and an instance of another machine is left to that machine. What cannot be removed is reported, and the rest
 //! is removed.
 
 use std::io::{self, Write};
@@ -17,9 +17,9 @@ use crate::{runtime, store};
 pub struct Options {
     /// As for `neargate serve`.
     pub docker_host: Option<String>,
-    /// Only what the instance of this data directory left.
+    /// Only the leftovers of the instance of this data directory.
     pub data_dir: Option<PathBuf>,
-    /// Say what would be removed, and remove nothing.
+    /// Print what would be removed, and remove nothing.
     pub dry_run: bool,
 }
 
@@ -27,17 +27,17 @@ pub struct Options {
 pub enum Error {
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
-    #[error("could not tell where the data directory is")]
+    #[error("could not make the path of --data-dir absolute")]
     DataDir(#[source] io::Error),
     #[error("could not print")]
     Print(#[from] io::Error),
 }
 
-/// Removes what dead instances left; prints on `out` what it removes, what it leaves and what it could not remove, a line
-/// each. Returns whether all that was to be removed is.
+/// Removes what dead instances left; prints to `out` what it removes, what it leaves and what it could not remove, one
+/// line each. Returns whether nothing failed.
 ///
 /// # Errors
-/// No engine answers, or `out` refuses.
+/// No engine responds, or writing to `out` fails.
 pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<bool, Error> {
     let Options { docker_host, data_dir, dry_run } = options;
     let host = client::host(docker_host.as_deref());
@@ -45,7 +45,7 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
     let removed = if *dry_run { "would remove" } else { "removed" };
     let (mut nothing, mut whole) = (true, true);
 
-    // As an instance writes it onto what it makes.
+    // In the form that an instance writes into its labels.
     let only = data_dir.as_deref().map(std::path::absolute).transpose().map_err(Error::DataDir)?;
     let chosen = |resident: &Resident| only.as_ref().is_none_or(|only| *only == resident.instance.data_dir);
     for resident in census::take(&docker, &host).await?.into_iter().filter(chosen) {
@@ -79,7 +79,7 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
             }
         }
     }
-    // The images are every instance's.
+    // The images are shared by all instances.
     if only.is_none() {
         for image in sandbox_image::sweep(&docker, &host, *dry_run).await? {
             writeln!(out, "{removed} image {image}")?;
@@ -92,7 +92,7 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
     Ok(whole)
 }
 
-/// Removes all that can be of an instance, and returns why the rest could not be.
+/// Removes as much as possible of an instance, and returns why the rest could not be removed.
 async fn remove(host: &str, resident: &Resident) -> Vec<runtime::Error> {
     let id = &resident.instance.id;
     let mut failures = match Inner::connect(host, resident.instance.clone()).await {
@@ -115,20 +115,20 @@ fn left_of(residents: Vec<Resident>, id: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Whether an instance lives.
+/// Whether an instance is alive.
 enum Life {
     /// Its data directory is on another machine.
     Elsewhere,
     /// Only its cgroups are known here, and processes run in them.
     Busy,
-    /// Its data directory is another user's.
+    /// Its data directory belongs to another user.
     Hidden {
         why: String,
     },
     Alive {
         pid: String,
     },
-    /// With its lock, where there still is a data directory.
+    /// With its lock, if its data directory still exists.
     Dead {
         held: Option<store::Lock>,
     },

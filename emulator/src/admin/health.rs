@@ -11,18 +11,19 @@ use serde::Serialize;
 use crate::api::Emulator;
 use crate::{engine, runtime};
 
-/// How long the container engine may take. The whole answer has 2 s.
+/// How long the container engine may take. The whole response has 2 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Health {
     version: &'static str,
-    /// Names the data directory; containers carry it as `neargate.instance`.
+    /// Identifies the data directory; containers carry it as `neargate.instance`.
     instance: String,
     region: String,
     account: String,
-    /// Whether tasks can be placed; if not, why and since when; and what the engine's loops do.
+    /// Whether tasks can be placed; if not, why and since when; and what the engine's loops have
+    /// done.
     #[serde(flatten)]
     engine: engine::Health,
     runtime: Engine,

@@ -1,15 +1,15 @@
-//! What a row of outcomes means. Pure.
+//! The meaning of a sequence of outcomes. Pure.
 
 use std::fmt;
 
 /// Which of a container's three probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Which {
-    /// Until it succeeds the others wait.
+    /// The others wait until it succeeds.
     Startup,
-    /// Where it fails the container is restarted.
+    /// If it fails, the container is restarted.
     Liveness,
-    /// Where it fails the pod gets no traffic.
+    /// If it fails, the pod gets no traffic.
     Readiness,
 }
 
@@ -29,10 +29,10 @@ pub(super) struct Machine {
     which: Which,
     success_threshold: u32,
     failure_threshold: u32,
-    /// The latest outcome, and how often it came in a row.
+    /// The latest outcome, and how often it occurred in a row.
     last: Option<bool>,
     run: u32,
-    /// What the probe says now; nothing before the first threshold.
+    /// The probe's current verdict; none before the first threshold.
     says: Option<bool>,
 }
 
@@ -41,14 +41,14 @@ pub(super) struct Machine {
 pub(super) enum Step {
     /// Nothing.
     Keep,
-    /// The probe says this from now on.
+    /// This is the probe's verdict from now on.
     Says(bool),
-    /// The same, and it has nothing more to say of this attempt.
+    /// The same, and the probe ends for this attempt.
     Ends(bool),
 }
 
 impl Machine {
-    /// A probe that says `says` before its first outcome.
+    /// A probe whose verdict before its first outcome is `says`.
     pub(super) fn new(
         which: Which,
         success_threshold: u32,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_counts_outcomes_in_a_row_and_a_verdict_is_said_once() {
+    fn a_threshold_counts_outcomes_in_a_row_and_a_verdict_is_reported_once() {
         use Which::{Liveness, Readiness, Startup};
         for (which, success, failure, says, outcomes, steps) in [
             (Readiness, 1, 3, Some(false), "+++", "R.."),

@@ -113,7 +113,7 @@ fn the_agent_acknowledges_early_data_and_drops_it() {
 }
 
 #[test]
-fn a_client_refuses_encryption_and_says_why_the_session_ended() {
+fn a_client_refuses_encryption_and_reports_why_the_session_ended() {
     let mut client = client();
     client.open();
     let request = asks(vec![(SESSION_TYPE, json!(offered())), (KMS_ENCRYPTION, json!({"KMSKeyId": "k"}))]);
@@ -149,7 +149,7 @@ fn a_client_refuses_what_it_does_not_know() {
 }
 
 #[test]
-fn an_agent_ends_a_session_that_is_refused_and_tells_the_client() {
+fn an_agent_ends_a_session_that_is_refused_and_reports_it_to_the_client() {
     let mut agent = agent(offering());
     agent.open();
     agent.take();
@@ -186,7 +186,7 @@ fn a_garbled_handshake_fails() {
 }
 
 #[test]
-fn a_handshake_that_nobody_answers_times_out() {
+fn a_handshake_without_a_response_times_out() {
     for (mut side, limit) in [(agent(offering()), AGENT_HANDSHAKE), (client(), CLIENT_HANDSHAKE)] {
         side.open();
         side.sent.clear();

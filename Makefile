@@ -1,7 +1,7 @@
 # The only commands that a newcomer needs. `make` alone prints them.
 
 scripts := integration-tests/scripts
-# What runs in a kind node, or in docker's place.
+# Scripts that run in a kind node, or instead of docker.
 kind-scripts := $(addprefix integration-tests/kind/,node/kind/bin/cni.sh node/usr/local/bin/crictl unprivileged/docker unprivileged/entrypoint)
 # The same flags everywhere: another value of RUSTFLAGS would build everything twice.
 export CARGO_TERM_COLOR ?= auto
@@ -27,7 +27,7 @@ test-kind: prepare ## run the Kubernetes suites and the scenarios on a kind clus
 	NEARGATE_CLUSTER=kind cargo test --workspace --no-fail-fast --test kubernetes --test scenarios; tested=$$?; \
 		$(if $(KEEP),true,$(scripts)/kind-cluster.sh down neargate-test); exit $$tested
 
-test-vm: tools engine images ## kill, hang and fill a container engine under running tasks, in a virtual machine (outside `make test`; ARGS="NAME")
+test-vm: tools engine images ## kill, stop and fill a container engine under running tasks, in a virtual machine (outside `make test`; ARGS="NAME")
 	cargo build --workspace --bins
 	@$(scripts)/test-vm.sh $(ARGS)
 

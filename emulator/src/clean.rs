@@ -51,16 +51,18 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
     for resident in census::take(&docker, &host).await?.into_iter().filter(chosen) {
         let id = &resident.instance.id;
         let directory = resident.instance.data_dir.display();
-        match Life::of(&resident) {
-            Life::Hidden { why } => writeln!(out, "left instance {id} of {directory}: {why}")?,
-            Life::Elsewhere => {
+        match Liveness::of(&resident) {
+            Liveness::Hidden { why } => writeln!(out, "left instance {id} of {directory}: {why}")?,
+            Liveness::Elsewhere => {
                 writeln!(out, "left instance {id}: it belongs to the machine {}", resident.instance.host)?;
             }
-            Life::Busy => {
+            Liveness::Busy => {
                 writeln!(out, "left instance {id}: processes run in its cgroups, on another engine")?
             }
-            Life::Alive { pid } => writeln!(out, "left instance {id} of {directory}: process {pid} runs it")?,
-            Life::Dead { held } => {
+            Liveness::Alive { pid } => {
+                writeln!(out, "left instance {id} of {directory}: process {pid} runs it")?
+            }
+            Liveness::Dead { held } => {
                 let failures = if *dry_run { Vec::new() } else { remove(&host, &resident).await };
                 drop(held);
                 let left = match failures.as_slice() {
@@ -116,7 +118,7 @@ fn left_of(residents: Vec<Resident>, id: &str) -> Vec<String> {
 }
 
 /// Whether an instance is alive.
-enum Life {
+enum Liveness {
     /// Its data directory is on another machine.
     Elsewhere,
     /// Only its cgroups are known here, and processes run in them.
@@ -134,7 +136,7 @@ enum Life {
     },
 }
 
-impl Life {
+impl Liveness {
     fn of(resident: &Resident) -> Self {
         if resident.instance.host != this_host() {
             return Self::Elsewhere;

@@ -1,4 +1,5 @@
 //! Neargate: AWS Fargate on your own machine.
+//!
 //! [`api`] is the wire and knows neither Docker nor SQL; [`engine`] runs the tasks; [`runtime`] is where containers
 //! run; [`store`] keeps everything in SQLite. Dependencies point one way: `api → engine → {runtime, store}`.
 

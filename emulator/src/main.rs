@@ -1,5 +1,4 @@
-//! `neargate`: reads the command line, wires, runs. An error at the start is one line that includes what to
-//! do.
+//! `neargate`: reads the command line, wires, runs. An error at the start is one line that includes what to do.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -1,5 +1,4 @@
-//! The server on a real socket: it reports where it listens, serves, refuses to share, and ends in
-//! order.
+//! The server on a real socket: it reports where it listens, serves, refuses to share, and ends in order.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 

@@ -12,7 +12,7 @@ use crate::api::Emulator;
 use crate::{engine, runtime};
 
 /// How long the container engine may take. The whole response has 2 s.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const TIMEOUT: Duration = Duration::from_millis(1500);
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,8 +22,7 @@ struct Health {
     instance: String,
     region: String,
     account: String,
-    /// Whether tasks can be placed; if not, why and since when; and what the engine's loops have
-    /// done.
+    /// Whether tasks can be placed; if not, why and since when; and what the engine's loops have done.
     #[serde(flatten)]
     engine: engine::Health,
     runtime: Engine,
@@ -49,7 +48,7 @@ enum Engine {
 /// 200 as long as the container engine responds, else 503; the body says which.
 pub(super) async fn health(State(emulator): State<Emulator>) -> Response {
     let engine = &emulator.engine;
-    let (status, runtime) = match engine.clock().timeout(PATIENCE, engine.runtime().info()).await {
+    let (status, runtime) = match engine.clock().timeout(TIMEOUT, engine.runtime().info()).await {
         Ok(Ok(runtime::Info { name, cpu_architecture, limits })) => {
             (StatusCode::OK, Engine::Responds { name, cpu_architecture, limits })
         }

@@ -34,8 +34,7 @@ pub(super) async fn answer<P: Protocol>(
     let (service, operation) = match find(services, &request) {
         Ok(found) => found,
         Err(Refused { service, error }) => {
-            // A client that is disconnected while it still sends sees a broken connection and not the
-            // error.
+            // A client that is disconnected while it still sends sees a broken connection and not the error.
             body::drain(unread).await;
             let service =
                 service.and_then(|named| services.iter().find(|service| service.name == named.name));

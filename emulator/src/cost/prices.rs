@@ -170,8 +170,7 @@ impl Prices {
         self.0.ec2.keys().map(String::as_str)
     }
 
-    /// For which of these tasks, and for the instances beside them, another region's prices are used; one sentence
-    /// each.
+    /// For which of these tasks, and for the instances beside them, another region's prices are used; one sentence each.
     pub fn notes(&self, usages: &[Usage], instance_type: &str) -> Vec<String> {
         let mut missing = BTreeSet::new();
         for usage in usages {

@@ -58,8 +58,7 @@ async fn one_instance_ends_all_of_its_own_and_nothing_of_another() {
         other.remove_everything().await.unwrap();
         assert!(matches!(observed(&mine.runtime, &container).await.state, State::Running { .. }));
 
-        // A stranger's container on this network is disconnected from it, and otherwise left as it
-        // is.
+        // A stranger's container on this network is disconnected from it, and otherwise left as it is.
         let stranger = stranger_on(&mine.options.instance_id).await;
         mine.runtime.remove_everything().await.unwrap();
         assert_eq!(

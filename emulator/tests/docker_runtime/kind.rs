@@ -1,5 +1,4 @@
-//! `--vpc-from-kind`: a kind cluster as Docker describes it. The nodes are ours, with kind's labels and kind's
-//! file.
+//! `--vpc-from-kind`: a kind cluster as Docker describes it. The nodes are ours, with kind's labels and kind's file.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;

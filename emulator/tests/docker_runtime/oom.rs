@@ -50,8 +50,7 @@ async fn a_sibling_that_is_killed_after_the_others_oom_is_not_marked() {
     .await;
 }
 
-/// More OOM kills at once than the kernel logs: beyond ten in five seconds it omits the cgroup from its
-/// log.
+/// More OOM kills at once than the kernel logs: beyond ten in five seconds it omits the cgroup from its log.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_are_each_known() {
     with_world(|world| async move {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// A dropped packet has no reply: how long to wait for one that should not arrive.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -73,7 +73,7 @@ fn main() {
         // Whether a server can be reached at all.
         ["knock", address] => {
             let address = address.parse().expect("an address and a port");
-            let outcome = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| error.kind());
+            let outcome = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|error| error.kind());
             println!(
                 "{}",
                 match outcome {
@@ -109,7 +109,7 @@ fn main() {
         // Whether a packet comes back. It is a DNS query for the address of "a".
         ["ask", address] => {
             let socket = UdpSocket::bind("0.0.0.0:0").expect("binds");
-            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
             let question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
             let sent = socket.send_to(question, address);
             let open = sent.is_ok() && socket.recv(&mut [0; 512]).is_ok();

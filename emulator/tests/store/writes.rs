@@ -9,8 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::{get, open, put};
 
-/// Holds the writer inside a write until the sender is used, so that writes that arrive meanwhile share one
-/// transaction.
+/// Holds the writer inside a write until the sender is used, so that writes that arrive meanwhile share one transaction.
 async fn hold(store: &Store) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), Error>>) {
     let (started, has_started) = oneshot::channel();
     let (release, released) = oneshot::channel();

@@ -116,8 +116,7 @@ fn permission(rule: &Permission, account: &str) -> IpPermission {
         Protocol::Udp => "udp",
         Protocol::Icmp => "icmp",
     };
-    // All types and codes of ICMP are -1; all ports are written as a range (EC2 API reference,
-    // IpPermission).
+    // All types and codes of ICMP are -1; all ports are written as a range (EC2 API reference, IpPermission).
     let ports = match protocol {
         Protocol::All => None,
         Protocol::Icmp => Some((-1, -1)),

@@ -6,8 +6,7 @@
 //! ```
 //!
 //! Events are packed into blocks of some tens of kilobytes, because one row per event costs more for the row than for
-//! the message, in writing and reading. [`block`] decides what is in a block, [`events`] which block an event belongs
-//! to.
+//! the message, in writing and reading. [`block`] decides what is in a block, [`events`] which block an event belongs to.
 
 mod block;
 mod cursors;

@@ -35,8 +35,7 @@ pub(super) fn new(context: &Context, name: &str) -> Cluster {
     }
 }
 
-/// Finds a cluster by name or ARN, deleted ones too. The default one is created if it does not exist
-/// yet.
+/// Finds a cluster by name or ARN, deleted ones too. The default one is created if it does not exist yet.
 pub(in crate::api::ecs) async fn find(
     context: &Context,
     cluster: Option<&str>,

@@ -47,8 +47,7 @@ impl Operation for Describe {
                 }),
             }
         }
-        // A task that exists proves that its cluster does: the call that pollers make all day reads no
-        // database.
+        // A task that exists proves that its cluster does: the call that pollers make all day reads no database.
         if found.is_empty() {
             cluster::find_active(context, Some(&cluster_arn)).await?;
         }

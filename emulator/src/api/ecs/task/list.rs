@@ -49,8 +49,7 @@ impl Operation for List {
         let tasks = context.engine().tasks(&cluster.arn);
         let start = after.map_or(0, |(created_at, arn)| {
             let last = tasks.iter().position(|task| task.arn == arn);
-            // It may have expired since: then tasks that were created at its time or later have not
-            // been shown.
+            // It may have expired since: then tasks that were created at its time or later have not been shown.
             last.map(|at| at + 1)
                 .unwrap_or_else(|| tasks.partition_point(|t| t.created_at.millis() < created_at))
         });

@@ -20,7 +20,7 @@ use crate::engine::run::{self, ClientToken, Order, Template};
 use crate::engine::task as model;
 
 /// How long the engine may take to report its architecture.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs up to 10 tasks of a definition.
 #[derive(Debug)]
@@ -297,8 +297,8 @@ async fn runs_arm64(context: &Context) -> Result<(), Error> {
             format!("neargate cannot determine whether tasks of the CPU architecture ARM64 run here: {why}."),
         )
     };
-    let info = tokio::time::timeout(ENGINE_PATIENCE, context.engine().runtime().info()).await;
-    let no_answer = |_| unknown(format!("the container engine did not respond within {ENGINE_PATIENCE:?}"));
+    let info = tokio::time::timeout(ENGINE_TIMEOUT, context.engine().runtime().info()).await;
+    let no_answer = |_| unknown(format!("the container engine did not respond within {ENGINE_TIMEOUT:?}"));
     let engine = info.map_err(no_answer)?.map_err(|error| unknown(error.to_string()))?;
     if engine.cpu_architecture == CPUArchitecture::Arm64.as_str() {
         return Ok(());

@@ -1,4 +1,5 @@
 //! What AWS runs and this emulator does not yet.
+//!
 //! A feature whose absence would change what a task does is refused at RunTask by name, so that no task runs
 //! differently from its request. One whose absence the task itself does not notice is accepted and named in the log.
 

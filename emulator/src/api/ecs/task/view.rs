@@ -9,8 +9,7 @@ use crate::api::model::ecs::{
 use crate::engine::Binding;
 use crate::engine::task::{self as model, Health, Transport};
 
-/// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks if `include` names
-/// them.
+/// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks if `include` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tags {
     Shown,

@@ -12,8 +12,7 @@ pub(super) struct Fields {
     last: Option<Vec<Field>>,
 }
 
-/// The alternatives for a field, each a list of conditions that must all hold. No alternatives: any
-/// value.
+/// The alternatives for a field, each a list of conditions that must all hold. No alternatives: any value.
 type Field = Vec<Vec<Comparison>>;
 
 /// Reads from `[` to `]`.

@@ -143,7 +143,7 @@ impl Clock {
         Self(Kind::Shifted(start.0.saturating_sub(Self::system().now().0)))
     }
 
-    /// A clock that stands still at `start` until [`Clock::advance`] moves it.
+    /// A clock that stays at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: Timestamp) -> Self {
         let hands = Hands { now: start, ..Hands::default() };
         Self(Kind::Manual(Arc::new(Manual { set_by: AtomicI64::new(0), hands: Mutex::new(hands) })))

@@ -24,7 +24,7 @@ pub const MEMORY: &str = ":memory:";
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
   aws ecs list-clusters
 
-If something does not work, `neargate doctor` says what, and how to fix it."
+If something does not work, `neargate doctor` reports what, and how to fix it."
 )]
 pub struct Options {
     #[command(subcommand)]

@@ -97,7 +97,7 @@ class Emulator:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the emulator did not heed SIGTERM:\n{self.text()}") from None
+            raise AssertionError(f"the emulator did not end after SIGTERM:\n{self.text()}") from None
         if code != 0:
             raise AssertionError(f"the emulator ended with {code}:\n{self.text()}")
         left = held_by(instance)

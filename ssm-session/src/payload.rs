@@ -212,7 +212,7 @@ pub struct Size {
     pub rows: u32,
 }
 
-/// The first message on a WebSocket, as *text*: who it is, with the token that StartSession or ResumeSession gave.
+/// The first message on a WebSocket, as *text*: the side's identity, with the token that StartSession or ResumeSession gave.
 /// A client sends `client_version`, an agent `client_instance_id` instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -45,7 +45,7 @@ enum Engine {
     },
 }
 
-/// 200 as long as the container engine responds, else 503; the body says which.
+/// 200 as long as the container engine responds, else 503; the body has the reason.
 pub(super) async fn health(State(emulator): State<Emulator>) -> Response {
     let engine = &emulator.engine;
     let (status, runtime) = match engine.clock().timeout(TIMEOUT, engine.runtime().info()).await {

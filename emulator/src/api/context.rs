@@ -1,4 +1,4 @@
-//! What an operation may use, and who calls.
+//! What an operation may use, and its caller.
 
 use std::sync::Arc;
 

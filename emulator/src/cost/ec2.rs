@@ -270,8 +270,8 @@ mod tests {
             let (prices, now) = (Prices::builtin(), Timestamp(now * 1000));
             let fleet = Fleet::of(usages, "m5.large", &prices, now).unwrap();
             let instance = prices.instance("m5.large", "us-east-1").unwrap();
-            let told = fleet.comparison("m5.large", &instance, now);
-            (told.peak_instances, told.instance_seconds, told.tasks_too_large)
+            let comparison = fleet.comparison("m5.large", &instance, now);
+            (comparison.peak_instances, comparison.instance_seconds, comparison.tasks_too_large)
         };
         let small = |from, until| usage(256, 512, from, until);
         let large = |from, until| usage(2048, 4096, from, until);

@@ -60,6 +60,10 @@ fn restrict(path: &Path, mode: u32) {
     if let Err(error) = restricted
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "could not restrict the mode of a file of the data directory; other users may be able to read it");
+        tracing::warn!(
+            path = %path.display(),
+            %error,
+            "could not restrict the mode of a file of the data directory; other users may be able to read it"
+        );
     }
 }

@@ -168,7 +168,7 @@ pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Err
     .map_err(Error::attempting("load the sandboxes"))
 }
 
-/// Forgets the sandbox, whatever its state, and returns what was known of it.
+/// Forgets the sandbox, in any state, and returns what was known of it.
 pub async fn delete(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
     sqlx::query_as::<_, Row>(concat!(
         "DELETE FROM sandboxes WHERE sandbox_id = ?

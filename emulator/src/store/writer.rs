@@ -24,7 +24,7 @@ pub(super) enum Message {
     Close(oneshot::Sender<()>),
 }
 
-/// A write on its way: what to do, and who waits for it.
+/// A write on its way: what to do, and the caller that waits for it.
 pub(super) trait Work: Send {
     /// Does it. The caller gets the result only from [`Done::settle`].
     fn run<'c>(self: Box<Self>, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Box<dyn Done>>;
@@ -162,7 +162,10 @@ impl Writer {
             pending.fetch_sub(count, Ordering::Relaxed);
         }
         if let Err(error) = execute(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
-            tracing::warn!(%error, "could not merge the write-ahead log into the database; it stays as it is until the next start");
+            tracing::warn!(
+                %error,
+                "could not merge the write-ahead log into the database; the next start does it"
+            );
         }
         if let Err(error) = connection.close().await {
             tracing::warn!(%error, "the database did not close cleanly");

@@ -1,4 +1,4 @@
-//! What the tests run in containers: one static program, whose first argument says what it does.
+//! What the tests run in containers: one static program, whose first argument selects what it does.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};

@@ -156,9 +156,9 @@ pub(crate) async fn a_task_that_died_meanwhile_is_stopped_with_its_exit_code(
         containers(&instance, Some(&arn)).await?.pop_first().context("no container of the task")?;
     emulator.kill()?;
     wait::until("the task accepts the request to end", wait::seconds(30), async || {
-        let told = reqwest::Client::new().post(format!("http://{address}:8080/exit/9")).send().await;
+        let response = reqwest::Client::new().post(format!("http://{address}:8080/exit/9")).send().await;
         // The process may end before it has responded.
-        match told {
+        match response {
             Ok(_) => Ok(()),
             Err(error) if !error.is_connect() => Ok(()),
             Err(error) => Err(error.to_string()),

@@ -203,5 +203,9 @@ fn some<T: Clone>(list: &[T]) -> Option<Vec<T>> {
 
 /// The SDK's builders fail only on a missing required member, and every such member is set above.
 fn known<T>(built: Result<T, BuildError>) -> Option<T> {
-    built.inspect_err(|error| tracing::error!(%error, "a request was built without a required member; sending it without this part")).ok()
+    built
+        .inspect_err(
+            |error| tracing::error!(%error, "a part lacks a required member; sending the request without it"),
+        )
+        .ok()
 }

@@ -108,7 +108,7 @@ pub(super) fn status(options: &Options, standing: &Standing, known: &Node, now: 
 
 /// Whether the API server's object has the Ready condition that we would write: otherwise another client wrote it (the
 /// node controller sets a node to Unknown if its lease is late) and it is written again.
-pub(super) fn says(known: &Node, standing: &Standing) -> bool {
+pub(super) fn is_current(known: &Node, standing: &Standing) -> bool {
     let wanted = if *standing == Standing::Ready { "True" } else { "False" };
     let conditions = known.status.as_ref().and_then(|status| status.conditions.as_deref());
     conditions

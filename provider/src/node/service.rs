@@ -123,7 +123,7 @@ impl Service {
             let latest = self.health.latest();
             let standing = readiness.observe(self.clock.now(), self.health.last_success(), latest.as_ref());
             let changed = !last_reported.as_ref().is_some_and(|last| last.is_like(&standing));
-            let overwritten = known.as_ref().is_none_or(|known| !object::says(known, &standing));
+            let overwritten = known.as_ref().is_none_or(|known| !object::is_current(known, &standing));
             if Instant::now() < if changed || overwritten { urgent } else { due } {
                 continue;
             }

@@ -83,7 +83,11 @@ impl Collector {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, ?pause, "could not list the node's tasks; no pod is reconciled until it succeeds; retrying after the pause");
+                    tracing::warn!(
+                        %error,
+                        ?pause,
+                        "could not list the node's tasks; no pod is reconciled until it succeeds; retrying after the pause"
+                    );
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(TROUBLE.1);
                 }

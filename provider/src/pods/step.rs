@@ -158,7 +158,11 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
     match outcome.unwrap_or(Outcome::Trouble) {
         Outcome::Trouble => Err(Error::Aws(error)),
         Outcome::Spent => {
-            tracing::warn!(%error, attempt, "ECS no longer knows the task of the attempt; the attempt is over and its exit codes are unknown");
+            tracing::warn!(
+                %error,
+                attempt,
+                "ECS no longer knows the task of the attempt; its exit codes are unknown"
+            );
             let is_there = context.table.spent(&uid, ObjectRef::from_obj(pod.as_ref()), attempt);
             Ok(if is_there { Action::requeue(Duration::ZERO) } else { Action::await_change() })
         }

@@ -33,7 +33,7 @@ pub(super) struct Machine {
     last: Option<bool>,
     run: u32,
     /// The probe's current verdict; none before the first threshold.
-    says: Option<bool>,
+    verdict: Option<bool>,
 }
 
 /// What an outcome changes.
@@ -48,14 +48,14 @@ pub(super) enum Step {
 }
 
 impl Machine {
-    /// A probe whose verdict before its first outcome is `says`.
+    /// A probe with this verdict before its first outcome.
     pub(super) fn new(
         which: Which,
         success_threshold: u32,
         failure_threshold: u32,
-        says: Option<bool>,
+        verdict: Option<bool>,
     ) -> Self {
-        Self { which, success_threshold, failure_threshold, last: None, run: 0, says }
+        Self { which, success_threshold, failure_threshold, last: None, run: 0, verdict }
     }
 
     /// Counts an outcome (`worker.doProbe` in the kubelet's `pkg/kubelet/prober/worker.go`).
@@ -72,9 +72,9 @@ impl Machine {
         match self.which {
             Which::Startup => Step::Ends(success),
             Which::Liveness if !success => Step::Ends(false),
-            Which::Liveness | Which::Readiness if self.says == Some(success) => Step::Keep,
+            Which::Liveness | Which::Readiness if self.verdict == Some(success) => Step::Keep,
             Which::Liveness | Which::Readiness => {
-                self.says = Some(success);
+                self.verdict = Some(success);
                 Step::Says(success)
             }
         }
@@ -86,8 +86,8 @@ mod tests {
     use super::*;
 
     /// Outcomes as `+` and `-`, steps as `.` (keep), `R`/`r` (says), `E`/`e` (ends); upper case is success.
-    fn run(which: Which, success: u32, failure: u32, says: Option<bool>, outcomes: &str) -> String {
-        let mut machine = Machine::new(which, success, failure, says);
+    fn run(which: Which, success: u32, failure: u32, verdict: Option<bool>, outcomes: &str) -> String {
+        let mut machine = Machine::new(which, success, failure, verdict);
         outcomes
             .chars()
             .map(|outcome| match machine.observe(outcome == '+') {
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_threshold_counts_outcomes_in_a_row_and_a_verdict_is_reported_once() {
         use Which::{Liveness, Readiness, Startup};
-        for (which, success, failure, says, outcomes, steps) in [
+        for (which, success, failure, verdict, outcomes, steps) in [
             (Readiness, 1, 3, Some(false), "+++", "R.."),
             (Readiness, 1, 3, Some(false), "---+", "...R"),
             (Readiness, 1, 3, Some(true), "--+---+", ".....rR"),
@@ -118,7 +118,7 @@ mod tests {
             (Startup, 1, 30, None, "+", "E"),
         ] {
             assert_eq!(
-                run(which, success, failure, says, outcomes),
+                run(which, success, failure, verdict, outcomes),
                 steps,
                 "{which} {success}/{failure} {outcomes}"
             );

@@ -220,7 +220,7 @@ impl Inner {
             if was_before_us {
                 wait = wait.max(offset(uid, &container.name, which, timing.period));
             }
-            let says = match which {
+            let verdict = match which {
                 Which::Startup => None,
                 Which::Liveness => Some(true),
                 Which::Readiness => Some(ready),
@@ -230,7 +230,7 @@ impl Inner {
                 check,
                 timing,
                 first: Instant::now() + wait,
-                machine: Machine::new(which, timing.success_threshold, timing.failure_threshold, says),
+                machine: Machine::new(which, timing.success_threshold, timing.failure_threshold, verdict),
                 asker: Arc::clone(&self.asker),
                 standing: Arc::clone(&standing),
             };

@@ -85,7 +85,7 @@ impl Server {
     pub(crate) fn force_delete(&self, name: &str) {
         let mut state = self.state.lock();
         let pod = state.pods.remove(name).expect("a pod of this server");
-        tell(&mut state, "DELETED", &pod);
+        notify(&mut state, "DELETED", &pod);
     }
 
     /// The object is gone, and no watch shows it.
@@ -280,7 +280,7 @@ impl Server {
         }
         assert_eq!(options["gracePeriodSeconds"], 0, "only the node may end a deletion, and at once");
         state.pods.remove(name);
-        tell(&mut state, "DELETED", &pod);
+        notify(&mut state, "DELETED", &pod);
         say(200, &pod)
     }
 }
@@ -307,11 +307,11 @@ fn store(state: &mut State, mut pod: Value, kind: &str) -> Value {
     pod["metadata"]["resourceVersion"] = json!(state.version.to_string());
     let name = pod["metadata"]["name"].as_str().expect("a named pod").to_owned();
     state.pods.insert(name, pod.clone());
-    tell(state, kind, &pod);
+    notify(state, kind, &pod);
     pod
 }
 
-fn tell(state: &mut State, kind: &str, pod: &Value) {
+fn notify(state: &mut State, kind: &str, pod: &Value) {
     let event = json!({ "type": kind, "object": pod });
     state.watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
 }

@@ -197,7 +197,7 @@ async fn no_other_programs_task_is_ever_stopped() {
     assert_eq!(
         world.ecs.calls("StopTask"),
         Vec::<String>::new(),
-        "without a pod's UID even {ours_without_pod} is left alone"
+        "without a pod's UID even {ours_without_pod} is not touched"
     );
 }
 

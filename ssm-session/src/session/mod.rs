@@ -443,7 +443,7 @@ impl Session {
         outs.push(Out::Ended(end));
     }
 
-    /// Sends `channel_closed`, whose payload repeats what its frame says.
+    /// Sends `channel_closed`, whose payload repeats the fields of its frame.
     fn close_channel(&mut self, mut closed: ChannelClosed, outs: &mut Vec<Out>) {
         let mut message = self.make(Kind::ChannelClosed, Bytes::new());
         closed.message_id = message.id.to_string();

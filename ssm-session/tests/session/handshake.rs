@@ -165,10 +165,16 @@ fn an_agent_ends_a_session_that_is_refused_and_reports_it_to_the_client() {
     let [End::HandshakeFailed { reason }] = &agent.ended.clone()[..] else { panic!("{:?}", agent.ended) };
     assert_eq!(reason, "SessionType failed on client with status 0 error: no");
     let closed = agent.take_of(Kind::ChannelClosed).remove(0);
-    let told = ChannelClosed::from_bytes(&closed.payload).unwrap();
-    assert_eq!((told.session_id, told.destination_id), (offering().session_id, offering().target));
-    assert_eq!((told.message_id, told.created_date), (closed.id.to_string(), closed.created.to_string()));
-    assert!(told.output.contains(reason), "{}", told.output);
+    let closed_channel = ChannelClosed::from_bytes(&closed.payload).unwrap();
+    assert_eq!(
+        (closed_channel.session_id, closed_channel.destination_id),
+        (offering().session_id, offering().target)
+    );
+    assert_eq!(
+        (closed_channel.message_id, closed_channel.created_date),
+        (closed.id.to_string(), closed.created.to_string())
+    );
+    assert!(closed_channel.output.contains(reason), "{}", closed_channel.output);
 }
 
 #[test]

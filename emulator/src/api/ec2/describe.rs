@@ -145,7 +145,7 @@ mod tests {
         let ids = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect());
         let first = ask(Question { max_results: Some(5), ..Question::default() }).unwrap();
         let filters = Some(vec![Filter { name: Some("name".to_owned()), values: ids(&["*"]) }]);
-        for (question, told) in [
+        for (question, expected) in [
             (
                 Question { ids: ids(&["a", "x"]), ..Question::default() },
                 "InvalidThingID.NotFound: The thing ID 'x' does not exist",
@@ -175,7 +175,7 @@ mod tests {
                 "InvalidPaginationToken: The specified pagination token is not valid or is expired.",
             ),
         ] {
-            assert_eq!(ask(question), Err(told.to_owned()));
+            assert_eq!(ask(question), Err(expected.to_owned()));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! AWS STS: who calls. Signatures are not verified: a program on the host is the account's root user, and a task has its role.
+//! AWS STS: the caller's identity. Signatures are not verified: a program on the host is the account's root user, and a task
+//! has its role.
 
 use sha2::{Digest as _, Sha256};
 

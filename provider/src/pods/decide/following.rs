@@ -206,7 +206,11 @@ impl Following {
         if now.saturating_duration_since(since) < SILENCE || matches!(self.found, Found::Missing) {
             return false;
         }
-        tracing::warn!(task = self.arn, pod = %self.pod, "ECS has not described a task for 5 min, nor called it MISSING; treating it as lost");
+        tracing::warn!(
+            task = self.arn,
+            pod = %self.pod,
+            "ECS has not described a task for 5 min, nor called it MISSING; treating it as lost"
+        );
         self.found = if matches!(self.found, Found::NotYet) { Found::Foreign } else { Found::Missing };
         self.changed = now;
         true

@@ -26,7 +26,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
 }
 
 /// A port that nothing listens on.
-async fn nobody() -> u16 {
+async fn closed_port() -> u16 {
     listen().await.1.port()
 }
 
@@ -137,11 +137,11 @@ async fn redirects_are_followed_only_on_the_same_host() {
 
 #[tokio::test]
 async fn a_container_that_does_not_answer_http_fails_in_time_and_says_how() {
-    let (nobody, mute) = (nobody().await, mute().await);
+    let (closed, mute) = (closed_port().await, mute().await);
     assert_eq!(
-        ask(json!({ "httpGet": { "port": nobody, "path": "/x" } }), LONG).await,
+        ask(json!({ "httpGet": { "port": closed, "path": "/x" } }), LONG).await,
         failure(format!(
-            "Get \"http://127.0.0.1:{nobody}/x\": dial tcp 127.0.0.1:{nobody}: connect: connection refused"
+            "Get \"http://127.0.0.1:{closed}/x\": dial tcp 127.0.0.1:{closed}: connect: connection refused"
         ))
     );
     for scheme in ["HTTP", "HTTPS"] {
@@ -183,11 +183,11 @@ async fn https_is_spoken_whatever_the_certificate() {
 
 #[tokio::test]
 async fn an_established_connection_is_enough_for_tcp() {
-    let (nobody, mute) = (nobody().await, mute().await);
+    let (closed, mute) = (closed_port().await, mute().await);
     assert_eq!(ask(json!({ "tcpSocket": { "port": mute } }), LONG).await, Outcome::Success);
     assert_eq!(
-        ask(json!({ "tcpSocket": { "port": nobody } }), LONG).await,
-        failure(format!("dial tcp 127.0.0.1:{nobody}: connect: connection refused"))
+        ask(json!({ "tcpSocket": { "port": closed } }), LONG).await,
+        failure(format!("dial tcp 127.0.0.1:{closed}: connect: connection refused"))
     );
     assert_eq!(
         ask(json!({ "tcpSocket": { "port": "web" } }), LONG).await,
@@ -242,12 +242,12 @@ async fn a_grpc_service_is_healthy_when_it_reports_serving() {
         )
     );
 
-    let (nobody, mute) = (nobody().await, mute().await);
+    let (closed, mute) = (closed_port().await, mute().await);
     assert_eq!(
-        ask(json!({ "grpc": { "port": nobody } }), LONG).await,
+        ask(json!({ "grpc": { "port": closed } }), LONG).await,
         failure(format!(
-            "error: failed to connect service at \"127.0.0.1:{nobody}\": \
-             dial tcp 127.0.0.1:{nobody}: connect: connection refused"
+            "error: failed to connect service at \"127.0.0.1:{closed}\": \
+             dial tcp 127.0.0.1:{closed}: connect: connection refused"
         ))
     );
     assert_eq!(

@@ -12,10 +12,10 @@ use super::{World, container, order_of, template};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::network::pool::Pool;
 use crate::engine::run::{Order, Template};
-use crate::engine::task::{StopCode, Task, reason};
+use crate::engine::task::{RestartPolicy, StopCode, Task, reason};
 use crate::engine::vpc::{self, SECURITY_GROUP_ID, Vpc};
 use crate::runtime::faulty::{self, Call, Fault};
-use crate::runtime::{Inventory, Runtime as _, SandboxSpec, State};
+use crate::runtime::{Event, Inventory, Runtime as _, SandboxSpec, State};
 use crate::store::sandboxes;
 
 /// A world on a runtime that can be made to fail. Its retries and time-outs take milliseconds.
@@ -220,6 +220,26 @@ async fn a_container_that_ran_before_its_sandbox_was_lost_is_not_made_again_thou
     let task = world.stopped(&task.arn).await;
     assert_eq!(task.attachment.replaced, 0, "{task:#?}");
     assert!(task.containers[0].started_at.is_some(), "{task:#?}");
+}
+
+#[tokio::test]
+async fn a_container_whose_restart_fails_in_a_lost_sandbox_keeps_the_exit_code_of_its_last_run() {
+    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
+    let (runtime, starts) = (world.runtime.clone(), AtomicUsize::new(0));
+    faulty.on_event(|event| matches!(event, Event::SandboxExited { .. }).then_some(faulty::Fate::Lost));
+    faulty.on_call(move |call, _| {
+        if call != Call::StartContainer || starts.fetch_add(1, Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let held = runtime.inventory().now_or_never().expect("at once").expect("an inventory");
+        held.sandboxes.iter().for_each(|sandbox| runtime.kill_sandbox(&sandbox.sandbox_id));
+        Some(Fault::Fail)
+    });
+    let mut restarts = container("app", &[("SIMULATED_EXIT_CODE", "9"), ("SIMULATED_EXIT_AFTER_MS", "2000")]);
+    restarts.restart_policy = Some(RestartPolicy { ignored_exit_codes: vec![0], restart_attempt_period: 1 });
+    let task = world.stopped(&world.run(vec![restarts]).await.arn).await;
+    assert_eq!(task.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
+    assert_eq!((task.containers[0].restart_count, task.containers[0].exit_code), (1, Some(9)), "{task:#?}");
 }
 
 #[tokio::test]

@@ -204,7 +204,9 @@ impl Work {
         if pool.sandbox_runs(sandbox_id).await {
             return failed(events, Some(container), error, reason);
         }
-        if let Some(container_id) = created {
+        // One that ran before is needed no more, and kept until the task ends: it has the exit code of that run.
+        let is_new = self.task.containers[container].restart_count == 0;
+        if let Some(container_id) = created.filter(|_| is_new) {
             let removed = self.context.runtime.remove_container(container_id);
             if let Err(error) = self.bounded(CALL, "remove the container", removed).await {
                 return Outcome::Failed { events, reason: error.to_string() };

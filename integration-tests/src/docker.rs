@@ -33,24 +33,26 @@ pub async fn held_by(instance: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(held)
 }
 
-/// The networks of an instance, as `network NAME`, that have no container and that Docker refuses to remove all the same: it
-/// miscounts endpoints at times (moby/moby#42119). They are the engine's fault, and go with its next restart.
-pub async fn miscounted_of(instance: &str) -> anyhow::Result<BTreeSet<String>> {
-    let filter = format!("label=neargate.instance={instance}");
-    let networks = docker(&["network", "ls", "--filter", &filter, "--format", "{{.Name}}"]).await?;
-    let mut miscounted = BTreeSet::new();
-    for network in networks.lines() {
-        let containers = docker(&["network", "inspect", "--format", "{{len .Containers}}", network]).await?;
-        if containers != "0" {
-            continue;
-        }
-        let Err(error) = docker(&["network", "rm", network]).await else { continue };
-        if error.to_string().contains("has active endpoints") {
-            eprintln!("{network}: left by a fault of Docker: {error:#}");
-            miscounted.insert(format!("network {network}"));
+/// What an instance left on the engine: what it holds, except networks that Docker refuses to remove by its own fault.
+pub async fn left_by(instance: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut left = BTreeSet::new();
+    for held in held_by(instance).await? {
+        match held.strip_prefix("network ") {
+            Some(network) if is_miscounted(network).await? => eprintln!("{held}: left by a fault of Docker"),
+            _ => {
+                left.insert(held);
+            }
         }
     }
-    Ok(miscounted)
+    Ok(left)
+}
+
+/// Whether no container is connected to the network, and Docker refuses to remove it all the same: it miscounts endpoints at
+/// times (moby/moby#42119), until its next restart.
+async fn is_miscounted(network: &str) -> anyhow::Result<bool> {
+    let containers = docker(&["network", "inspect", "--format", "{{len .Containers}}", network]).await?;
+    let refused = |error: anyhow::Error| error.to_string().contains("has active endpoints");
+    Ok(containers == "0" && docker(&["network", "rm", network]).await.is_err_and(refused))
 }
 
 /// A container of an instance: a task's, or a sandbox.

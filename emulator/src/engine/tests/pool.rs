@@ -15,7 +15,7 @@ use crate::engine::run::{Order, Template};
 use crate::engine::task::{RestartPolicy, StopCode, Task, reason};
 use crate::engine::vpc::{self, SECURITY_GROUP_ID, Vpc};
 use crate::runtime::faulty::{self, Call, Fault};
-use crate::runtime::{Event, Inventory, Runtime as _, SandboxSpec, State};
+use crate::runtime::{Event, Inventory, Runtime as _, SandboxSpec, State, simulated};
 use crate::store::sandboxes;
 
 /// A world on a runtime that can be made to fail. Its retries and time-outs take milliseconds.
@@ -165,13 +165,17 @@ async fn a_task_whose_sandbox_dies_before_its_first_container_takes_another_one(
     assert_eq!(free, all, "every address is free again");
 }
 
+fn kill_all_sandboxes(runtime: &simulated::Runtime) {
+    let held = runtime.inventory().now_or_never().expect("at once").expect("an inventory");
+    held.sandboxes.iter().for_each(|sandbox| runtime.kill_sandbox(&sandbox.sandbox_id));
+}
+
 /// Kills all sandboxes as the first such call comes, which then takes its time: the loss is known before the call returns.
 fn kill_sandboxes_at(world: &World, call: Call) {
     let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
     world.faulty.on_call(move |called, _| {
         (called == call && once.swap(false, Ordering::SeqCst)).then(|| {
-            let held = runtime.inventory().now_or_never().expect("at once").expect("an inventory");
-            held.sandboxes.iter().for_each(|sandbox| runtime.kill_sandbox(&sandbox.sandbox_id));
+            kill_all_sandboxes(&runtime);
             Fault::Slow(Duration::from_secs(20))
         })
     });
@@ -228,12 +232,11 @@ async fn a_container_whose_restart_fails_in_a_lost_sandbox_keeps_the_exit_code_o
     let (runtime, starts) = (world.runtime.clone(), AtomicUsize::new(0));
     faulty.on_event(|event| matches!(event, Event::SandboxExited { .. }).then_some(faulty::Fate::Lost));
     faulty.on_call(move |call, _| {
-        if call != Call::StartContainer || starts.fetch_add(1, Ordering::SeqCst) == 0 {
-            return None;
-        }
-        let held = runtime.inventory().now_or_never().expect("at once").expect("an inventory");
-        held.sandboxes.iter().for_each(|sandbox| runtime.kill_sandbox(&sandbox.sandbox_id));
-        Some(Fault::Fail)
+        let is_restart = call == Call::StartContainer && starts.fetch_add(1, Ordering::SeqCst) > 0;
+        is_restart.then(|| {
+            kill_all_sandboxes(&runtime);
+            Fault::Fail
+        })
     });
     let mut restarts = container("app", &[("SIMULATED_EXIT_CODE", "9"), ("SIMULATED_EXIT_AFTER_MS", "2000")]);
     restarts.restart_policy = Some(RestartPolicy { ignored_exit_codes: vec![0], restart_attempt_period: 1 });
@@ -278,11 +281,7 @@ async fn an_audit_finds_what_no_event_told() {
     for row in world.idle().await {
         world.runtime.kill_sandbox(&row.sandbox_id);
     }
-    let stranger = stranger();
-    world.runtime.create_sandbox(&stranger).await.expect("a sandbox");
-    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger.clone() };
-    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
-    world.runtime.kill_sandbox(&dead.sandbox_id);
+    let stranger = make_strangers(&world).await;
     // By the engine's clock, the audit comes within a minute.
     assert_eq!(world.stopped(&task.arn).await.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
     faulty.calm();
@@ -325,10 +324,7 @@ async fn what_a_killed_process_left_of_sandboxes_is_removed_at_the_start() {
     let idle = world.runtime.inventory().await.expect("an inventory").sandboxes;
     let idle = idle.into_iter().find(|held| held.sandbox_id != sandbox_of(&task)).expect("an idle sandbox");
     world.runtime.kill_sandbox(&idle.sandbox_id);
-    world.runtime.create_sandbox(&stranger()).await.expect("a sandbox");
-    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger() };
-    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
-    world.runtime.kill_sandbox(&dead.sandbox_id);
+    make_strangers(&world).await;
     world.start_again().await;
     // The target of a subnet is what it is in a new process: one idle sandbox until a task starts there.
     eventually(async || {
@@ -349,8 +345,9 @@ async fn what_a_killed_process_left_of_sandboxes_is_removed_at_the_start() {
     assert_eq!(world.running(&task.arn).await.attachment.sandbox_id, task.attachment.sandbox_id);
 }
 
-fn stranger() -> SandboxSpec {
-    SandboxSpec {
+/// Two sandboxes that have no row, one of which has exited. Returns the other.
+async fn make_strangers(world: &World) -> SandboxSpec {
+    let stranger = SandboxSpec {
         sandbox_id: uuid::Uuid::new_v4().simple().to_string(),
         network: "vpc".to_owned(),
         address: Some(std::net::Ipv4Addr::new(172, 31, 63, 200)),
@@ -358,7 +355,12 @@ fn stranger() -> SandboxSpec {
         resolver: crate::runtime::Resolver::default(),
         routes: Vec::new(),
         filter: Arc::default(),
-    }
+    };
+    world.runtime.create_sandbox(&stranger).await.expect("a sandbox");
+    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger.clone() };
+    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
+    world.runtime.kill_sandbox(&dead.sandbox_id);
+    stranger
 }
 
 /// A full pool of four in a subnet of eleven addresses with one task, and ten more promised, each to a task that finds no

@@ -17,7 +17,8 @@ use crate::runtime::{Cidr, Error, Network, NetworkSpec};
 
 /// An engine keeps a count of a network's endpoints, which can be above zero for good when none is left (moby/moby#42119: seen
 /// when containers come and go side by side on a busy machine). No request corrects it.
-const MISCOUNTED: &str = "no container is connected to it, so the engine has miscounted: it can be removed after a restart of the engine";
+const MISCOUNTED: &str = "no container is connected to it, so the engine has miscounted: \
+                          it can be removed after a restart of the engine";
 
 impl Inner {
     pub(super) async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error> {
@@ -107,33 +108,30 @@ impl Inner {
     }
 
     async fn remove_network(&self, id: &str, name: &str) -> Result<(), Error> {
-        let attempted = || format!("remove the network {name}");
-        let refused = match unless(self.docker.remove_network(id).await, &[404]) {
+        let attempted = format!("remove the network {name}");
+        let in_use = |error: &DockerError| status(error) == Some(403);
+        let mut removed = unless(self.docker.remove_network(id).await, &[404]);
+        if removed.as_ref().is_err_and(in_use) {
             // A container of somebody else is connected to it.
-            Err(error) if status(&error) == Some(403) => error,
-            other => return other.map(drop).map_err(failed(&self.host, attempted())),
-        };
-        let detached = self.detach_all(id).await.map_err(failed(&self.host, attempted()))?;
-        if detached == 0 {
-            return Err(Error::Failed {
-                attempted: attempted(),
-                reason: format!("{}; {MISCOUNTED}", reason(&refused)),
-            });
+            self.detach_all(id).await.map_err(failed(&self.host, attempted.clone()))?;
+            removed = unless(self.docker.remove_network(id).await, &[404]);
         }
-        let removed = unless(self.docker.remove_network(id).await, &[404]);
-        removed.map(drop).map_err(failed(&self.host, attempted()))
+        match removed {
+            Err(error) if in_use(&error) => {
+                let reason = format!("{}; {MISCOUNTED}", reason(&error));
+                Err(Error::Failed { attempted, reason })
+            }
+            removed => removed.map(drop).map_err(failed(&self.host, attempted)),
+        }
     }
 
-    /// Returns how many containers were connected to it.
-    async fn detach_all(&self, network: &str) -> Result<usize, DockerError> {
+    async fn detach_all(&self, network: &str) -> Result<(), DockerError> {
         let inspected = self.docker.inspect_network(network, None).await?;
-        let containers = inspected.containers.unwrap_or_default();
-        let count = containers.len();
-        for container in containers.into_keys() {
+        for container in inspected.containers.unwrap_or_default().into_keys() {
             let request = NetworkDisconnectRequest { container, force: Some(true) };
             unless(self.docker.disconnect_network(network, request).await, &[404])?;
         }
-        Ok(count)
+        Ok(())
     }
 
     async fn list_networks(

@@ -33,6 +33,26 @@ pub async fn held_by(instance: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(held)
 }
 
+/// The networks of an instance, as `network NAME`, that have no container and that Docker refuses to remove all the same: it
+/// miscounts endpoints at times (moby/moby#42119). They are the engine's fault, and go with its next restart.
+pub async fn miscounted_of(instance: &str) -> anyhow::Result<BTreeSet<String>> {
+    let filter = format!("label=neargate.instance={instance}");
+    let networks = docker(&["network", "ls", "--filter", &filter, "--format", "{{.Name}}"]).await?;
+    let mut miscounted = BTreeSet::new();
+    for network in networks.lines() {
+        let containers = docker(&["network", "inspect", "--format", "{{len .Containers}}", network]).await?;
+        if containers != "0" {
+            continue;
+        }
+        let Err(error) = docker(&["network", "rm", network]).await else { continue };
+        if error.to_string().contains("has active endpoints") {
+            eprintln!("{network}: left by a fault of Docker: {error:#}");
+            miscounted.insert(format!("network {network}"));
+        }
+    }
+    Ok(miscounted)
+}
+
 /// A container of an instance: a task's, or a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Held {

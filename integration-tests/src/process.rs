@@ -15,8 +15,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{wait, work};
 
-/// What a process does not do in this time after SIGTERM it is made to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// A process that has not ended in this time after SIGTERM is killed. An emulator may take half a minute: it waits for what
+/// the engine is making, and removes it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the kernel sends to the child where its starter dies first.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The pool when something fails: sandboxes that exited, removals that fail, filters that hang, a full subnet.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use crate::engine::vpc::{self, SECURITY_GROUP_ID, Vpc};
 use crate::runtime::faulty::{self, Call, Fault};
 use crate::runtime::{Inventory, Runtime as _, SandboxSpec, State};
 use crate::store::sandboxes;
+
+/// Idle sandboxes of the builtin VPC: four of its first subnet, in which the tasks of these tests are, and one of the other.
+const AT_FIRST: usize = 5;
 
 /// A world on a runtime that can be made to fail. Its retries and time-outs take milliseconds.
 async fn troubled(vpc: vpc::Choice) -> (World, faulty::Runtime) {
@@ -97,14 +100,15 @@ fn sandbox_of(task: &Task) -> &str {
 async fn a_sandbox_whose_filter_hangs_delays_no_other_tasks_start_and_fails_its_own() {
     let vpc = described("10.0.0.0/16");
     let (world, faulty) = troubled(given(vpc.clone())).await;
-    world.settled(2).await;
-    let sick = world.idle().await[0].sandbox_id.clone();
-    let hangs = sick.clone();
-    faulty.on_call(move |call, subject| (call == Call::SetFilter && subject == hangs).then_some(Fault::Hang));
-    // Its filter changes with its group, so that it is to be set.
+    world.settled(AT_FIRST).await;
+    // The filter of the first task changes with its group, so that it is to be set.
+    let sick = OnceLock::new();
+    faulty.on_call(move |call, subject| {
+        let hangs = call == Call::SetFilter && sick.get_or_init(|| subject.to_owned()) == subject;
+        hangs.then_some(Fault::Hang)
+    });
     let first = world.engine.run(in_group(&vpc, SERVER)).await.expect("accepted").tasks[0].arn.clone();
     let first = world.wait(&first, |task| task.attachment.sandbox_id.is_some()).await;
-    assert_eq!(sandbox_of(&first), sick);
     let second =
         world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("accepted").tasks[0].arn.clone();
     world.running(&second).await;
@@ -122,16 +126,16 @@ async fn a_sandbox_whose_filter_hangs_delays_no_other_tasks_start_and_fails_its_
 #[tokio::test]
 async fn an_idle_sandbox_that_exits_leaves_the_pool_and_another_one_takes_its_place() {
     let world = World::new().await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     for row in world.idle().await {
         world.runtime.kill_sandbox(&row.sandbox_id);
         eventually(async || {
             let idle = ids(&world.idle().await);
-            if idle.len() == 2 && !idle.contains(&row.sandbox_id) { Ok(()) } else { Err(format!("{idle:?}")) }
+            if idle.len() == AT_FIRST && !idle.contains(&row.sandbox_id) { Ok(()) } else { Err(format!("{idle:?}")) }
         })
         .await;
     }
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
     assert_eq!(task.attachment.replaced, 0);
 }
@@ -139,7 +143,7 @@ async fn an_idle_sandbox_that_exits_leaves_the_pool_and_another_one_takes_its_pl
 #[tokio::test]
 async fn a_task_whose_sandbox_dies_before_its_first_container_takes_another_one() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     // All exit between the claim and the first container, and their events are lost.
     faulty.on_event(|_| Some(faulty::Fate::Lost));
     let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
@@ -157,8 +161,7 @@ async fn a_task_whose_sandbox_dies_before_its_first_container_takes_another_one(
     let pool = world.pool().await;
     pool.observe(&world.inventory().await).await.expect("a full pass");
     world.end(&task).await;
-    // One idle sandbox of the subnet that no task has used, four of the other.
-    world.settled(5).await;
+    world.settled(AT_FIRST).await;
     let free: usize = pool.vpc().subnets.iter().map(|subnet| pool.free(&subnet.subnet_id)).sum();
     let all: usize =
         pool.vpc().subnets.iter().map(|subnet| vpc::Addresses::new(subnet.cidr).capacity()).sum();
@@ -181,7 +184,7 @@ fn kill_sandboxes_at(world: &World, call: Call) {
 async fn a_start_that_fails_in_a_lost_sandbox_is_made_again_in_the_next() {
     for call in [Call::CreateContainer, Call::StartContainer] {
         let (world, _) = troubled(vpc::Choice::Builtin { strict: false }).await;
-        world.settled(2).await;
+        world.settled(AT_FIRST).await;
         kill_sandboxes_at(&world, call);
         let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
         assert_eq!(task.attachment.replaced, 1, "{call:?}");
@@ -196,7 +199,7 @@ async fn a_start_that_fails_in_a_lost_sandbox_is_made_again_in_the_next() {
 #[tokio::test]
 async fn a_container_that_has_just_started_in_a_lost_sandbox_is_not_started_again() {
     let (world, _) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     kill_sandboxes_at(&world, Call::InspectContainer);
     let task = world.stopped(&world.run(vec![container("app", &[])]).await.arn).await;
     assert_eq!(task.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
@@ -207,7 +210,7 @@ async fn a_container_that_has_just_started_in_a_lost_sandbox_is_not_started_agai
 #[tokio::test]
 async fn a_container_that_ran_before_its_sandbox_was_lost_is_not_made_again_though_its_start_failed() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     faulty.on_call(|call, _| (call == Call::StartContainer).then_some(Fault::ActThenHang));
     let task = world.run(vec![container("app", &[])]).await;
     let sandbox_id = eventually(async || match world.inventory().await.containers.as_slice() {
@@ -252,7 +255,7 @@ async fn a_running_task_whose_sandbox_is_lost_stops_at_once() {
 async fn an_audit_finds_what_no_event_told() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
     let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
-    world.settled(5).await;
+    world.settled(AT_FIRST).await;
     faulty.on_event(|_| Some(faulty::Fate::Lost));
     world.runtime.kill_sandbox(sandbox_of(&task));
     for row in world.idle().await {
@@ -271,7 +274,7 @@ async fn an_audit_finds_what_no_event_told() {
         let dead: Vec<_> = held.iter().filter(|held| !held.running).collect();
         let strange = held.iter().any(|held| held.sandbox_id == stranger.sandbox_id);
         let idle = world.idle().await.len();
-        if dead.is_empty() && !strange && idle == 5 { Ok(()) } else { Err(format!("{idle} idle, {held:#?}")) }
+        if dead.is_empty() && !strange && idle == AT_FIRST { Ok(()) } else { Err(format!("{idle} idle, {held:#?}")) }
     })
     .await;
 }
@@ -279,7 +282,7 @@ async fn an_audit_finds_what_no_event_told() {
 #[tokio::test]
 async fn a_full_pass_leaves_a_sandbox_that_is_being_made() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     let idle = world.idle().await;
     // Made, and its answer is late: it is on the runtime, and no row stands for it.
     faulty.on_call(|call, _| (call == Call::CreateSandbox).then_some(Fault::Slow(Duration::from_secs(20))));
@@ -290,17 +293,17 @@ async fn a_full_pass_leaves_a_sandbox_that_is_being_made() {
     eventually(async || {
         pool.observe(&world.inventory().await).await.expect("a full pass");
         let idle = world.idle().await;
-        if idle.len() == 2 { Ok(()) } else { Err(format!("{idle:?}")) }
+        if idle.len() == AT_FIRST { Ok(()) } else { Err(format!("{idle:?}")) }
     })
     .await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
 }
 
 #[tokio::test]
 async fn what_a_killed_process_left_of_sandboxes_is_removed_at_the_start() {
     let mut world = World::new().await;
     let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
-    world.settled(5).await;
+    world.settled(AT_FIRST).await;
     world.kill().await;
     let idle = world.runtime.inventory().await.expect("an inventory").sandboxes;
     let idle = idle.into_iter().find(|held| held.sandbox_id != sandbox_of(&task)).expect("an idle sandbox");
@@ -310,7 +313,6 @@ async fn what_a_killed_process_left_of_sandboxes_is_removed_at_the_start() {
     world.runtime.create_sandbox(&dead).await.expect("a sandbox");
     world.runtime.kill_sandbox(&dead.sandbox_id);
     world.start_again().await;
-    // The target of a subnet is what it is in a new process: one idle sandbox until a task starts there.
     eventually(async || {
         let (rows, held) = (
             sandboxes::load_all(world.engine.store().readers()).await.expect("the rows"),
@@ -475,4 +477,27 @@ async fn a_task_that_stops_while_its_sandbox_is_being_made_ends_and_holds_no_add
         if held == idle { Ok(()) } else { Err(format!("{held} sandboxes, {idle} of them idle")) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_burst_leaves_as_many_idle_sandboxes_as_it_needed_and_six_quiet_minutes_take_them_back() {
+    let clock = Clock::manual(Timestamp(1_000_000));
+    let world = World::at(clock.clone(), vpc::Choice::Builtin { strict: false }, |_| {}).await;
+    world.settled(AT_FIRST).await;
+    let order = Order { count: 8, ..order_of(template(vec![container("app", &[])])) };
+    let ran = world.engine.run(order).await.expect("answered");
+    for task in &ran.tasks {
+        world.running(&task.arn).await;
+    }
+    // Eight in the subnet of the burst, one in the other.
+    world.settled(9).await;
+    eventually(async || {
+        clock.advance(Duration::from_mins(1));
+        match world.idle().await.len() {
+            AT_FIRST => Ok(()),
+            idle => Err(format!("{idle} idle")),
+        }
+    })
+    .await;
+    world.settled(AT_FIRST).await;
 }

@@ -17,13 +17,15 @@ pub struct Options {
     pub ephemeral: bool,
     /// `:memory:` instead of a data folder.
     pub in_memory: bool,
+    /// `--sandbox-pool`; none: the emulator's own default, which takes seconds to fill and to remove.
+    pub sandbox_pool: Option<usize>,
     /// Further arguments of `neargate serve`.
     pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ephemeral: true, in_memory: false, arguments: Vec::new() }
+        Self { ephemeral: true, in_memory: false, sandbox_pool: Some(4), arguments: Vec::new() }
     }
 }
 
@@ -63,6 +65,9 @@ impl Emulator {
         command.args(["serve", "--listen", &self.listen, "--data-dir"]).arg(data);
         if self.options.ephemeral {
             command.arg("--ephemeral");
+        }
+        if let Some(count) = self.options.sandbox_pool {
+            command.args(["--sandbox-pool", &count.to_string()]);
         }
         command.args(&self.options.arguments);
         let mut process = Process::spawn(&self.name, command, self.log.clone())?;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the compilers are there: a C compiler from Debian where it is missing (SQLite and ring are compiled,
-# and Rust links with it); Rust and Go are the user's to install, and are asked for in one line each.
+# Makes sure that the compilers are installed: a C compiler from Debian if it is missing (SQLite and ring are compiled,
+# and Rust links with it); the user installs Rust and Go; if one is missing, one line says so.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

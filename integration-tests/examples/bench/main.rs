@@ -4,6 +4,7 @@
 //! word. Nothing here is a test: a machine that others share is slow at times, so a row over its budget is marked and the
 //! exit code stays 0.
 
+mod burst;
 mod describe;
 mod http;
 mod idle;
@@ -53,6 +54,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("run-task") {
         report.add("run-task", run_task::measure(&work).await);
+    }
+    if wanted("burst") {
+        report.add("burst", burst::measure(&work).await);
     }
     if wanted("scale") {
         report.add("scale", scale::measure(&work).await);

@@ -8,7 +8,7 @@ use crate::api::model::ecs::{
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::cluster as model;
 
-/// Describes clusters; one that is not there becomes a failure `MISSING`.
+/// Describes clusters; a missing one becomes a failure `MISSING`.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Describe;
 
@@ -62,7 +62,7 @@ pub(super) fn counted(context: &Context, cluster: &model::Cluster) -> Cluster {
     view::of(cluster, counts)
 }
 
-/// What DescribeClusters shows: settings, tags and the rest only where they are included.
+/// What DescribeClusters shows: settings, tags and the rest only if `include` names them.
 fn shown(context: &Context, cluster: &model::Cluster, include: &[ClusterField]) -> Cluster {
     let mut cluster = counted(context, cluster);
     let has = |field: ClusterField| include.contains(&field);

@@ -43,7 +43,7 @@ pub(super) fn of(cluster: &model::Cluster, counts: Counts) -> Cluster {
         default_capacity_provider_strategy: Some(
             default_capacity_provider_strategy.iter().map(item).collect(),
         ),
-        // It was of that shape when it came.
+        // It had that shape when it was received.
         configuration: configuration
             .as_ref()
             .and_then(|configuration| ClusterConfiguration::deserialize(configuration).ok()),
@@ -68,7 +68,7 @@ pub(super) fn settings(settings: Vec<ClusterSetting>) -> Vec<Setting> {
     settings.into_iter().map(setting).collect()
 }
 
-/// The items of a strategy; the model holds base and weight to what is not negative.
+/// The items of a strategy; the model allows only a base and a weight that are not negative.
 pub(in crate::api::ecs) fn strategy(items: &[CapacityProviderStrategyItem]) -> Vec<StrategyItem> {
     let number =
         |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();

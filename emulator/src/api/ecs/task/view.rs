@@ -1,6 +1,6 @@
 //! The engine's task as the wire shows it. Pure.
 //!
-//! Source: API reference, Task and Container; field by field as real answers have them.
+//! Source: API reference, Task and Container; field by field as in real responses.
 
 use serde::Deserialize as _;
 
@@ -12,7 +12,7 @@ use crate::api::model::ecs::{
 use crate::engine::Binding;
 use crate::engine::task::{self as model, Health, Transport};
 
-/// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks where they are included.
+/// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks if `include` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tags {
     Shown,
@@ -73,7 +73,7 @@ pub(super) fn of(task: &model::Task, tags: Tags) -> Task {
     }
 }
 
-/// The task with its published ports, which ECS shows as network bindings. Without any, as Fargate has it.
+/// The task with its published ports, which ECS shows as network bindings. Without any, as on Fargate.
 pub(super) fn bound(mut task: Task, bindings: &[(usize, Binding)]) -> Task {
     let containers = task.containers.as_deref_mut().unwrap_or_default();
     for (container, binding) in bindings {

@@ -1,13 +1,13 @@
 # The only commands that a newcomer needs. `make` alone prints them.
 
 scripts := integration-tests/scripts
-# What runs in a kind node, or in docker's place.
+# Scripts that run in a kind node, or instead of docker.
 kind-scripts := $(addprefix integration-tests/kind/,node/kind/bin/cni.sh node/usr/local/bin/crictl unprivileged/docker unprivileged/entrypoint)
 # The same flags everywhere: another value of RUSTFLAGS would build everything twice.
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kind test-vm run lint bench clean kind kind-down prepare tools engine images controlplane python
+.PHONY: help demo test test-kind test-vm run lint bench clean kind kind-down prepare tools wrk engine images controlplane python
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,11 +27,11 @@ test-kind: prepare ## run the Kubernetes suites and the scenarios on a kind clus
 	NEARGATE_CLUSTER=kind cargo test --workspace --no-fail-fast --test kubernetes --test scenarios; tested=$$?; \
 		$(if $(KEEP),true,$(scripts)/kind-cluster.sh down neargate-test); exit $$tested
 
-test-vm: tools engine images ## kill, hang and fill a container engine under running tasks, in a virtual machine (outside `make test`; ARGS="NAME")
+test-vm: tools engine images ## kill, stop and fill a container engine under running tasks, in a virtual machine (outside `make test`; ARGS="NAME")
 	cargo build --workspace --bins
 	@$(scripts)/test-vm.sh $(ARGS)
 
-kind: tools engine images python ## make a kind cluster whose node "fargate" runs pods as Fargate tasks, and say how to use it
+kind: tools engine images python ## make a kind cluster whose node "fargate" runs pods as Fargate tasks, and print how to use it
 	cargo build --workspace --bins
 	@$(scripts)/kind.sh up
 
@@ -50,19 +50,23 @@ lint: tools python ## check format, lints, each crate alone, the generated code,
 	if command -v shellcheck >/dev/null; then shellcheck --external-sources --source-path=$(scripts) $(scripts)/*.sh $(kind-scripts) .ci/run; else echo "skipped: shellcheck is not installed"; fi
 	if command -v cargo-deny >/dev/null; then cargo deny --all-features check bans licenses sources; else echo "skipped: cargo-deny is not installed"; fi
 
-bench: prepare ## measure every budget of the design beside its reference, in the same run (ARGS="--only start" for some)
+bench: prepare wrk ## measure every budget of the design beside its reference, in the same run (ARGS="--only start" for some)
 	cargo build --release --workspace --bins --example bench
 	./target/release/examples/bench $(ARGS)
 
-clean: ## remove what was built here and what dead instances left in Docker (the cache stays: ~/.cache/neargate)
+clean: ## remove what was built here and what instances that no longer run left in Docker (the cache stays: ~/.cache/neargate)
 	if [ -x target/debug/neargate ]; then ./target/debug/neargate clean; fi
 	cargo clean
 
-# What demo and test need on a fresh machine. Each does nothing where it is done.
+# What demo and test need on a fresh machine. Each does nothing if it has been done.
 prepare: tools engine images controlplane python
 
 tools:
 	@$(scripts)/tools.sh
+
+# The bench's generator of load.
+wrk:
+	@$(scripts)/tools.sh wrk
 
 engine:
 	@$(scripts)/engine.sh

@@ -1,6 +1,6 @@
 //! Compiles the sandbox program (`sandbox/src/main.rs`) into one static file for the target of this build, which
 //! `runtime::docker` embeds. Plain rustc: the program has no dependency, and so needs no second Cargo.
-//! And a migration added is a reason to build again: `sqlx::migrate!` embeds the folder.
+//! An added migration is a reason to build again, too: `sqlx::migrate!` embeds the folder.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn main() {
         .arg("-o")
         .arg(&output)
         .arg(source)
-        // Where Cargo was told of one for this target, as for a cross build.
+        // If Cargo has one configured for this target, as for a cross build.
         .args(std::env::var("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}")))
         .status();
     match status {

@@ -1,8 +1,8 @@
 //! `neargate clean`: removes from the engine what instances that no longer run left there.
 //!
-//! An instance lives while a process holds the lock of its data directory. The lock of one that does not run is
-//! held here while its things are removed, so that it cannot start meanwhile. What carries no label of Neargate is never
-//! looked at, and an instance of another machine is left to that machine. What cannot be removed is reported, and the rest
+//! An instance is alive while a process holds the lock of its data directory. The lock of one that does not run is held
+//! here while its resources are removed, so that it cannot start meanwhile. What carries no label of Neargate is never
+//! touched, and an instance of another machine is left to that machine. What cannot be removed is reported, and the rest
 //! is removed.
 
 use std::io::{self, Write};
@@ -17,9 +17,9 @@ use crate::{runtime, store};
 pub struct Options {
     /// As for `neargate serve`.
     pub docker_host: Option<String>,
-    /// Only what the instance of this data directory left.
+    /// Only the leftovers of the instance of this data directory.
     pub data_dir: Option<PathBuf>,
-    /// Say what would be removed, and remove nothing.
+    /// Print what would be removed, and remove nothing.
     pub dry_run: bool,
 }
 
@@ -27,17 +27,17 @@ pub struct Options {
 pub enum Error {
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
-    #[error("could not tell where the data directory is")]
+    #[error("could not make the path of --data-dir absolute")]
     DataDir(#[source] io::Error),
     #[error("could not print")]
     Print(#[from] io::Error),
 }
 
-/// Removes what dead instances left; prints on `out` what it removes, what it leaves and what it could not remove, a line
-/// each. Returns whether all that was to be removed is.
+/// Removes what dead instances left; prints to `out` what it removes, what it leaves and what it could not remove, one
+/// line each. Returns whether nothing failed.
 ///
 /// # Errors
-/// No engine answers, or `out` refuses.
+/// No engine responds, or writing to `out` fails.
 pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<bool, Error> {
     let Options { docker_host, data_dir, dry_run } = options;
     let host = client::host(docker_host.as_deref());
@@ -45,22 +45,24 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
     let removed = if *dry_run { "would remove" } else { "removed" };
     let (mut nothing, mut whole) = (true, true);
 
-    // As an instance writes it onto what it makes.
+    // In the form that an instance writes into its labels.
     let only = data_dir.as_deref().map(std::path::absolute).transpose().map_err(Error::DataDir)?;
     let chosen = |resident: &Resident| only.as_ref().is_none_or(|only| *only == resident.instance.data_dir);
     for resident in census::take(&docker, &host).await?.into_iter().filter(chosen) {
         let id = &resident.instance.id;
         let directory = resident.instance.data_dir.display();
-        match Life::of(&resident) {
-            Life::Hidden { why } => writeln!(out, "left instance {id} of {directory}: {why}")?,
-            Life::Elsewhere => {
+        match Liveness::of(&resident) {
+            Liveness::Hidden { why } => writeln!(out, "left instance {id} of {directory}: {why}")?,
+            Liveness::Elsewhere => {
                 writeln!(out, "left instance {id}: it belongs to the machine {}", resident.instance.host)?;
             }
-            Life::Busy => {
+            Liveness::Busy => {
                 writeln!(out, "left instance {id}: processes run in its cgroups, on another engine")?
             }
-            Life::Alive { pid } => writeln!(out, "left instance {id} of {directory}: process {pid} runs it")?,
-            Life::Dead { held } => {
+            Liveness::Alive { pid } => {
+                writeln!(out, "left instance {id} of {directory}: process {pid} runs it")?
+            }
+            Liveness::Dead { held } => {
                 let failures = if *dry_run { Vec::new() } else { remove(&host, &resident).await };
                 drop(held);
                 let left = match failures.as_slice() {
@@ -79,7 +81,7 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
             }
         }
     }
-    // The images are every instance's.
+    // The images are shared by all instances.
     if only.is_none() {
         for image in sandbox_image::sweep(&docker, &host, *dry_run).await? {
             writeln!(out, "{removed} image {image}")?;
@@ -92,7 +94,7 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> Result<boo
     Ok(whole)
 }
 
-/// Removes all that can be of an instance, and returns why the rest could not be.
+/// Removes as much as possible of an instance, and returns why the rest could not be removed.
 async fn remove(host: &str, resident: &Resident) -> Vec<runtime::Error> {
     match Inner::connect(host, resident.instance.clone()).await {
         Ok(inner) => inner.remove_all().await,
@@ -108,26 +110,26 @@ fn left_of(residents: Vec<Resident>, id: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Whether an instance lives.
-enum Life {
+/// Whether an instance is alive.
+enum Liveness {
     /// Its data directory is on another machine.
     Elsewhere,
     /// Only its cgroups are known here, and processes run in them.
     Busy,
-    /// Its data directory is another user's.
+    /// Its data directory belongs to another user.
     Hidden {
         why: String,
     },
     Alive {
         pid: String,
     },
-    /// With its lock, where there still is a data directory.
+    /// With its lock, if its data directory still exists.
     Dead {
         held: Option<store::Lock>,
     },
 }
 
-impl Life {
+impl Liveness {
     fn of(resident: &Resident) -> Self {
         if resident.instance.host != this_host() {
             return Self::Elsewhere;

@@ -1,13 +1,14 @@
-//! Time, the only way in. The engine and the API ask a [`Clock`]; a test moves a manual one by hand.
+//! The only source of time. The engine and the API ask a [`Clock`]; a test moves a manual one by hand.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// An instant, in milliseconds since the Unix epoch.
 ///
@@ -49,13 +50,13 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The time from `earlier` to here; zero where `earlier` is later.
+    /// The time from `earlier` to here; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// Tells the time and waits for it. Cheap to clone.
+/// Gives the time and waits for it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Kind);
 
@@ -63,7 +64,7 @@ pub struct Clock(Kind);
 enum Kind {
     #[default]
     System,
-    /// The machine's, so many milliseconds off.
+    /// The machine's clock, off by this many milliseconds.
     Shifted(i64),
     Manual(Arc<Manual>),
 }
@@ -71,23 +72,23 @@ enum Kind {
 /// A clock that a test moves.
 #[derive(Debug, Default)]
 struct Manual {
-    /// Milliseconds by which the time of day was set since.
+    /// Milliseconds by which the time of day has been set.
     set_by: AtomicI64,
     hands: Mutex<Hands>,
 }
 
 #[derive(Debug, Default)]
 struct Hands {
-    /// What sleeps are measured by: it never goes back.
+    /// Sleeps are measured by this: it never goes back.
     now: Timestamp,
-    /// Who sleeps until when. The number tells those of one moment apart.
+    /// The sleepers, by the time of their end. The number distinguishes those of one moment.
     sleepers: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
     /// Sleeps that have begun.
     slept: u64,
 }
 
 impl Hands {
-    /// Moves on, and wakes those whose time has come.
+    /// Moves the time, and wakes the sleepers whose time has come.
     fn move_to(&mut self, now: Timestamp) {
         self.now = now;
         let later = self.sleepers.split_off(&(now.next(), 0));
@@ -126,7 +127,7 @@ impl Drop for Sleeper<'_> {
     }
 }
 
-/// A wait that ran into its bound.
+/// A wait that exceeded its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no answer within {0:?}")]
 pub struct Elapsed(pub Duration);
@@ -137,13 +138,13 @@ impl Clock {
         Self(Kind::System)
     }
 
-    /// A clock that goes with the machine's and shows `start` now: for records of another day.
+    /// A clock that runs with the machine's and shows `start` now: for records of another day.
     #[must_use]
     pub fn running_from(start: Timestamp) -> Self {
         Self(Kind::Shifted(start.0.saturating_sub(Self::system().now().0)))
     }
 
-    /// A clock that stands still at `start` until [`Clock::advance`] moves it.
+    /// A clock that stays at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: Timestamp) -> Self {
         let hands = Hands { now: start, ..Hands::default() };
         Self(Kind::Manual(Arc::new(Manual { set_by: AtomicI64::new(0), hands: Mutex::new(hands) })))
@@ -166,7 +167,16 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on and wakes who sleeps on it. Nothing happens to the machine's clock.
+    /// What sleeps are measured by: the time since a moment that stays the same, and never less than before.
+    pub fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Kind::System | Kind::Shifted(_) => START.elapsed(),
+            Kind::Manual(clock) => clock.hands.lock().now.since(Timestamp(0)),
+        }
+    }
+
+    /// Moves a manual clock forward and wakes its sleepers. Does nothing to the machine's clock.
     pub fn advance(&self, duration: Duration) {
         if let Kind::Manual(clock) = &self.0 {
             let mut hands = clock.hands.lock();
@@ -175,7 +185,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on to where the next sleep ends; nothing happens where nothing sleeps.
+    /// Moves a manual clock forward to the end of the next sleep; does nothing if nothing sleeps.
     pub fn advance_to_next(&self) {
         if let Kind::Manual(clock) = &self.0 {
             let mut hands = clock.hands.lock();
@@ -185,7 +195,7 @@ impl Clock {
         }
     }
 
-    /// Sets the time of day of a manual clock, back where `millis` is negative. Sleeps are not changed by it, as on a
+    /// Sets the time of day of a manual clock, back if `millis` is negative. Sleeps are not affected, as on a
     /// machine whose clock is set.
     pub fn set_by(&self, millis: i64) {
         if let Kind::Manual(clock) = &self.0 {
@@ -220,7 +230,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_clock_that_is_set_back_tells_an_earlier_time_and_ends_sleeps_as_before() {
+    async fn a_clock_that_is_set_back_shows_an_earlier_time_and_ends_sleeps_as_before() {
         let clock = Clock::manual(Timestamp(10_000));
         let mut sleep = Box::pin(clock.sleep(Duration::from_secs(5)));
         assert!(futures::poll!(&mut sleep).is_pending());

@@ -1,6 +1,6 @@
 //! Neargate: AWS Fargate on your own machine.
 //!
-//! [`api`] is the wire and knows neither Docker nor SQL; [`engine`] makes tasks live; [`runtime`] is where containers
+//! [`api`] is the wire and knows neither Docker nor SQL; [`engine`] runs the tasks; [`runtime`] is where containers
 //! run; [`store`] keeps everything in SQLite. Dependencies point one way: `api → engine → {runtime, store}`.
 
 pub mod admin;

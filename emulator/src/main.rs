@@ -1,4 +1,4 @@
-//! `neargate`: reads the command line, wires, runs. What goes wrong at the start is one line, with what to do.
+//! `neargate`: reads the command line, wires, runs. An error at the start is one line that includes what to do.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let command = Options::parse().command;
     let done = Runtime::new().context("cannot start threads").and_then(|runtime| {
         let done = runtime.block_on(run(command));
-        // A call that still blocks a thread must not hold up the exit.
+        // A call that still blocks a thread must not delay the exit.
         runtime.shutdown_background();
         done
     });
@@ -70,7 +70,7 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
 /// Whether tasks can run here.
 async fn examine(options: Doctor) -> anyhow::Result<bool> {
     let Doctor { docker_host, listen, data_dir } = options;
-    // A temporary data directory is made only by `serve`: there is nothing to examine.
+    // Only `serve` creates a temporary data directory: there is nothing to examine.
     let in_memory = data_dir.as_ref().is_some_and(|dir| dir.as_os_str() == MEMORY);
     let data_dir = match data_dir {
         _ if in_memory => None,
@@ -81,7 +81,7 @@ async fn examine(options: Doctor) -> anyhow::Result<bool> {
     doctor::run(&options, &mut std::io::stdout()).await.context("cannot print")
 }
 
-/// Whether all that was to be removed is.
+/// Cleans up; whether everything was removed.
 async fn tidy(options: Clean) -> anyhow::Result<bool> {
     let Clean { docker_host, data_dir, dry_run } = options;
     Ok(clean::run(&clean::Options { docker_host, data_dir, dry_run }, &mut std::io::stdout()).await?)

@@ -24,7 +24,7 @@ pub const MEMORY: &str = ":memory:";
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
   aws ecs list-clusters
 
-If something does not work, `neargate doctor` says what, and how to fix it."
+If something does not work, `neargate doctor` reports what, and how to fix it."
 )]
 pub struct Options {
     #[command(subcommand)]
@@ -39,7 +39,7 @@ pub enum Command {
     /// ephemeral. A second signal ends it at once. The log goes to stderr; NEARGATE_LOG sets its level: error, warn, info,
     /// debug, trace, or a filter such as neargate::engine=debug.
     Serve(Serve),
-    /// Say what works on this machine, and how to fix what does not
+    /// Check what works on this machine, and print how to fix what does not
     Doctor(Doctor),
     /// Remove containers, networks and cgroups left behind by Neargate processes that are no longer running
     Clean(Clean),
@@ -55,12 +55,12 @@ pub enum Command {
 /// The options of `serve`.
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
-    /// Address to listen on; port 0 takes a free one, and the line `neargate: listening on http://…` on stdout says
-    /// which. Every program that can reach it can start containers, so keep it on loopback
+    /// Address to listen on; port 0 takes a free one, and the line `neargate: listening on http://…` on stdout names it. Every
+    /// program that can reach it can start containers, so keep it on loopback
     #[arg(long, env = "NEARGATE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4566", value_parser = listen)]
     pub listen: SocketAddr,
 
-    /// Directory of clusters, task definitions, tasks and logs; `:memory:` is a private temporary directory,
+    /// Directory for clusters, task definitions, tasks and logs; `:memory:` is a private temporary directory,
     /// removed at exit [default: neargate in the user's data folder]
     #[arg(long, env = "NEARGATE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -82,8 +82,8 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_EPHEMERAL", value_parser = BoolishValueParser::new())]
     pub ephemeral: bool,
 
-    /// Take over the tasks of a data directory that was copied or restored from a backup, and whose original does not run
-    /// any more. Without it such a copy shows them as stopped
+    /// Take over the tasks of a data directory that was copied or restored from a backup, and whose original no longer runs.
+    /// Without it such a copy shows them as stopped
     #[arg(long, env = "NEARGATE_ADOPT", value_parser = BoolishValueParser::new())]
     pub adopt: bool,
 
@@ -105,11 +105,13 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_ACTIVATING", value_parser = BoolishValueParser::new())]
     pub activating: bool,
 
-    /// Sandboxes kept ready in each subnet in use, so that a task does not wait for its network; 0 creates each on demand
-    #[arg(long, env = "NEARGATE_SANDBOX_POOL", value_name = "COUNT", default_value_t = 4)]
+    /// Sandboxes kept ready in the first subnet and in each subnet in use, so that a task does not wait for its network. After
+    /// a burst there are as many as it needed at once, at most 32, for six minutes. An idle sandbox costs about 15 MB of
+    /// memory, the container engine's own; 0 creates each on demand
+    #[arg(long, env = "NEARGATE_SANDBOX_POOL", value_name = "COUNT", default_value_t = 10)]
     pub sandbox_pool: usize,
 
-    /// Further host name that requests may use, beside localhost and the address it listens on. Other names are refused
+    /// Another host name that requests may use, besides localhost and the address it listens on. Other names are refused
     /// because a web page may have sent the request. May be repeated
     #[arg(long = "allow-host", env = "NEARGATE_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     pub allow_hosts: Vec<String>,
@@ -123,7 +125,7 @@ pub struct Serve {
     #[arg(long, env = "NEARGATE_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,
 
-    /// Where containers run
+    /// What runs the containers
     #[arg(long, env = "NEARGATE_RUNTIME", value_enum, default_value_t = Runtime::Docker, hide = true)]
     pub runtime: Runtime,
 }
@@ -135,18 +137,18 @@ pub enum Runtime {
     Simulated,
 }
 
-/// Say what works on this machine, and how to fix what does not.
+/// Check what works on this machine, and print how to fix what does not.
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
     /// The container engine [default: $DOCKER_HOST, else Docker's own socket]
     #[arg(long, env = "NEARGATE_DOCKER_HOST", value_name = "URL")]
     pub docker_host: Option<String>,
 
-    /// The address that `serve` is to listen on
+    /// The address that `serve` will listen on
     #[arg(long, env = "NEARGATE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4566", value_parser = listen)]
     pub listen: SocketAddr,
 
-    /// The data directory that `serve` is to use [default: neargate in the user's data folder]
+    /// The data directory that `serve` will use [default: neargate in the user's data folder]
     #[arg(long, env = "NEARGATE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -170,7 +172,7 @@ pub struct Clean {
 /// Print what the tasks of a running neargate cost, and what they would cost on EC2.
 #[derive(Clone, Debug, Args)]
 pub struct Cost {
-    /// URL that it listens on
+    /// URL of the running neargate
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", default_value = "http://127.0.0.1:4566")]
     pub endpoint: String,
 
@@ -200,7 +202,7 @@ pub fn data_dir() -> anyhow::Result<PathBuf> {
     let folder = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
     folder
         .map(|folder| folder.join("neargate"))
-        .ok_or_else(|| anyhow::anyhow!("HOME is not set: name the data directory by --data-dir"))
+        .ok_or_else(|| anyhow::anyhow!("HOME is not set: specify the data directory with --data-dir"))
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn serve_listens_on_loopback_unless_told_otherwise() {
+    fn serve_listens_on_loopback_by_default() {
         let serve = |arguments: &[&str]| {
             let arguments = ["neargate", "serve"].iter().chain(arguments);
             match Options::try_parse_from(arguments).map(|options| options.command) {

@@ -1,6 +1,6 @@
-//! The server on a real socket: it says where it listens, serves, refuses to share, and ends in order.
+//! The server on a real socket: it reports where it listens, serves, refuses to share, and ends in order.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,14 +40,14 @@ async fn get_health(connection: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_server_serves_until_it_is_told_to_end_and_can_be_started_again() {
+async fn a_server_serves_until_it_receives_the_end_and_can_be_started_again() {
     let data = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         let server = Server::start(options(data.path(), "127.0.0.1:0")).await.unwrap();
         let address = server.address();
         let (end, ended) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async {
-            // A sender that is gone says the same.
+            // A dropped sender means the same.
             let _ = ended.await;
         }));
         let mut connection = TcpStream::connect(address).await.unwrap();
@@ -59,23 +59,23 @@ async fn a_server_serves_until_it_is_told_to_end_and_can_be_started_again() {
         end.send(()).unwrap();
         tokio::time::timeout(DEADLINE, running).await.unwrap().unwrap().unwrap();
         assert_eq!(connection.read(&mut [0; 1]).await.unwrap(), 0, "the connection is closed");
-        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(address).await.is_err(), "it still listens");
     }
 }
 
 #[tokio::test]
-async fn what_is_in_use_is_told_in_one_line_with_what_to_do() {
+async fn what_is_in_use_is_reported_in_one_line_with_what_to_do() {
     let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = Server::start(options(data.path(), "127.0.0.1:0")).await.unwrap();
     let address = server.address().to_string();
-    let told = |result: anyhow::Result<Server>| format!("{:#}", result.expect_err("it is in use"));
+    let refusal = |result: anyhow::Result<Server>| format!("{:#}", result.expect_err("it is in use"));
 
-    let port = told(Server::start(options(other.path(), &address)).await);
+    let port = refusal(Server::start(options(other.path(), &address)).await);
     assert_eq!(
         port,
         format!("cannot listen on {address}: another program has that port; choose another by --listen")
     );
-    let locked = told(Server::start(options(data.path(), "127.0.0.1:0")).await);
+    let locked = refusal(Server::start(options(data.path(), "127.0.0.1:0")).await);
     assert!(
         locked.starts_with("the data directory ") && locked.contains("is in use by another neargate"),
         "{locked}"
@@ -145,14 +145,14 @@ async fn a_second_signal_ends_the_program_at_once() {
     tokio::time::timeout(DEADLINE, stdout.read_line(&mut line)).await.unwrap().unwrap();
     let address = line.trim().strip_prefix("neargate: listening on http://").unwrap().to_owned();
 
-    // A request that does not end holds the end up for 10 s.
+    // A request that does not end delays the end by 10 s.
     let mut connection = TcpStream::connect(&address).await.unwrap();
     let head = "POST /_neargate/reset HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
     connection.write_all(head.as_bytes()).await.unwrap();
     let mut other = TcpStream::connect(&address).await.unwrap();
     assert!(get_health(&mut other).await.starts_with("HTTP/1.1 200"));
     signal(&child, rustix::process::Signal::TERM);
-    // The first has been received once nobody listens any more.
+    // The first has been received once the server no longer listens.
     let refused = async {
         while TcpStream::connect(&address).await.is_ok() {
             tokio::task::yield_now().await;

@@ -1,5 +1,5 @@
 //! Facts of AWS Fargate, each in one place with its source. Pure, no dependencies: the emulator and the provider, which
-//! share no other code, both read them here.
+//! share no other code, both use them.
 
 pub mod platform;
 pub mod size;

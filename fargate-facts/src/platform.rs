@@ -4,10 +4,10 @@
 
 use crate::size::Size;
 
-/// What `LATEST` means.
+/// The version that `LATEST` means.
 pub const LATEST: &str = "1.4.0";
 
-/// The oldest that can still be named.
+/// The oldest version that can still be requested.
 pub const OLDEST: &str = "1.3.0";
 
 /// The version that `requested` means; `None` if there is no such version.
@@ -19,8 +19,8 @@ pub fn version(requested: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// Whether the version runs a task of that size and storage: more than 4 vCPU, ephemeral storage that is asked for, and
-/// EFS volumes came with 1.4.0.
+/// Whether the version runs a task of that size and storage: more than 4 vCPU, ephemeral storage on request, and EFS
+/// volumes were added in 1.4.0.
 #[must_use]
 pub fn runs(version: &str, size: Size, asks_for_storage: bool) -> bool {
     version != OLDEST || (size.cpu <= 4096 && !asks_for_storage)
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_with_1_4_0_is_not_run_on_1_3_0() {
+    fn what_was_added_in_1_4_0_is_not_run_on_1_3_0() {
         for (version, cpu, storage, expected) in [
             ("1.4.0", 32768, true, true),
             ("1.3.0", 4096, false, true),

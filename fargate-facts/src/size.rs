@@ -9,16 +9,16 @@ pub const VCPU: u32 = 1024;
 /// MiB of one GB, as Fargate counts them.
 pub const GB: u32 = 1024;
 
-/// The memory, in MiB, that goes with an amount of CPU.
+/// The memory, in MiB, that is possible with an amount of CPU.
 #[derive(Clone, Copy, Debug)]
 enum Memory {
-    /// These, rising.
+    /// These, ascending.
     Listed(&'static [u32]),
     /// From, to and step.
     Stepped(u32, u32, u32),
 }
 
-/// CPU units and what memory goes with them, both rising.
+/// CPU units and the possible memory, both ascending.
 const TABLE: [(u32, Memory); 8] = [
     (256, Memory::Listed(&[512, 1024, 2048])),
     (512, Memory::Stepped(1024, 4096, 1024)),
@@ -47,7 +47,7 @@ impl Memory {
 /// A size of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size {
-    /// CPU units; 1024 are a vCPU.
+    /// CPU units; 1024 per vCPU.
     pub cpu: u32,
     /// MiB.
     pub memory: u32,

@@ -4,8 +4,8 @@
 
 use std::ops::RangeInclusive;
 
-/// What every task has without asking, free of charge.
+/// What every task has without a request, free of charge.
 pub const INCLUDED: u32 = 20;
 
-/// What a task may ask for.
+/// What a task may request.
 pub const REQUESTABLE: RangeInclusive<u32> = 21..=200;

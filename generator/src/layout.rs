@@ -1,5 +1,5 @@
-//! Which shape goes into which file: structures one file a resource, and `shared` for those that several resources
-//! have in common; all enumerations in one.
+//! Which shape goes into which file: one file per resource for structures, `shared` for those that several
+//! resources have in common, and one file for all enumerations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,13 +16,13 @@ pub(crate) struct Service {
     pub(crate) model: &'static str,
     /// How the service writes a timestamp: the Rust type of `timestamp` shapes.
     pub(crate) timestamp: &'static str,
-    /// The operations whose types are written; all of them where none is named. Every operation's name is known.
+    /// The operations whose types are written; all of them if none is named. Every operation's name is known.
     operations: &'static [&'static str],
-    /// Files, and the words by which an operation's name falls into one. The first that fits wins.
+    /// Files, and the words in an operation's name that select one. The first match wins.
     groups: &'static [(&'static str, &'static [&'static str])],
-    /// Files for what several groups use, and the structure whose parts fall into one.
+    /// Files for what several groups use, and the structure whose parts go into one.
     families: &'static [(&'static str, &'static str)],
-    /// Structures that Neargate keeps as they are, and so reads back too.
+    /// Structures that Neargate stores as they are, and so also reads.
     kept: &'static [&'static str],
 }
 
@@ -117,7 +117,7 @@ pub(crate) const SERVICES: &[Service] = &[
     },
 ];
 
-/// A service of the tests alone: everything that a REST protocol can say.
+/// A service for tests only: everything that a REST protocol can express.
 #[cfg(test)]
 pub(crate) const GARDEN: Service = Service {
     name: "garden",
@@ -135,22 +135,22 @@ const SHARED: &str = "shared";
 /// The file of the enumerations.
 const ENUMERATIONS: &str = "enumerations";
 
-/// Where each named shape lives, and what is known of it.
+/// The file of each named shape, and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Layout {
     /// File → its shapes.
     pub(crate) files: BTreeMap<&'static str, BTreeSet<String>>,
     /// Shapes that a request can carry: these are validated.
     pub(crate) requested: BTreeSet<String>,
-    /// Shapes that are written: an answer can carry them, or they are kept.
+    /// Shapes that are written: a response can carry them, or they are stored.
     pub(crate) written: BTreeSet<String>,
-    /// Shapes that are read: a request can carry them, or they are kept.
+    /// Shapes that are read: a request can carry them, or they are stored.
     pub(crate) read: BTreeSet<String>,
 }
 
 impl Layout {
-    /// Lays out every shape that an operation reaches. An operation that falls into no group is an error: a new
-    /// one wants a decision.
+    /// Lays out every shape that an operation reaches. An operation that belongs to no group is an error: a new
+    /// one needs a decision.
     pub(crate) fn new(service: &Service, model: &Model) -> anyhow::Result<Self> {
         let mut users: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
         let mut requested = BTreeSet::new();
@@ -221,7 +221,7 @@ fn reach(model: &Model, name: &str, reached: &mut BTreeSet<String>) -> anyhow::R
     Ok(())
 }
 
-/// Whether a structure holds itself through structures alone, so that its size would have no end.
+/// Whether a structure contains itself only through structures, so that its size would be infinite.
 pub(crate) fn holds_itself(model: &Model, name: &str) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![name];

@@ -1,12 +1,12 @@
-//! Writes the emulator's wire types out of the service models that AWS publishes in the Python package `botocore`.
+//! Generates the emulator's wire types from the service models that AWS publishes in the Python package `botocore`.
 //!
 //! ```text
 //! botocore/data/<service>/<version>/service-2.json.gz ─▶ model ─▶ layout (shape → file) ─▶ emit ─▶ rustfmt ─▶ files
 //! ```
 //!
-//! To renew: raise [`source::VERSION`], install that botocore (`pip install botocore==…`) and run
-//! `cargo run -p neargate-generator`. `--check` writes nothing and fails where the files that are checked in are
-//! not what the generator would write.
+//! To update: raise [`source::VERSION`], install that botocore (`pip install botocore==…`) and run
+//! `cargo run -p neargate-generator`. `--check` writes nothing and fails if the checked-in files are not what the
+//! generator would write.
 
 mod emit;
 mod layout;
@@ -24,8 +24,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "neargate-generator")]
 struct Options {
-    /// The directory of the botocore package: the one that holds `__init__.py` and `data/`. Asked of `--python`
-    /// where it is not given.
+    /// The directory of the botocore package: the one that holds `__init__.py` and `data/`. If it is not given,
+    /// `--python` is asked for it.
     #[arg(long, value_name = "DIR")]
     botocore: Option<PathBuf>,
 
@@ -33,11 +33,11 @@ struct Options {
     #[arg(long, value_name = "EXE", default_value = "python3")]
     python: PathBuf,
 
-    /// The directory to write, `emulator/src/api/model` of this workspace unless given.
+    /// The directory to write, `emulator/src/api/model` of this workspace by default.
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../emulator/src/api/model"))]
     out: PathBuf,
 
-    /// Write nothing: fail where the files differ from what would be written.
+    /// Write nothing: fail if the files differ from what would be written.
     #[arg(long)]
     check: bool,
 }

@@ -1,4 +1,4 @@
-//! A service model as botocore keeps it (`service-2.json`): the parts that the wire types need.
+//! A service model in botocore's form (`service-2.json`): the parts that the wire types need.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct Metadata {
     pub(crate) api_version: String,
     /// Of AWS JSON.
     pub(crate) target_prefix: Option<String>,
-    /// Of the protocols that answer XML.
+    /// Of the protocols with XML responses.
     pub(crate) xml_namespace: Option<String>,
 }
 
@@ -29,11 +29,11 @@ pub(crate) struct Metadata {
 pub(crate) enum Protocol {
     /// AWS JSON: both ways under the member's own name.
     Json,
-    /// EC2's query: asked in a form, by names of its own, and answered in XML.
+    /// EC2's query: requests are forms with their own names, responses are XML.
     Ec2,
     /// AWS's query: the same with one name both ways.
     Query,
-    /// REST: members stand in the path, the query string, headers and a JSON body.
+    /// REST: members are in the path, the query string, headers and a JSON body.
     RestJson,
 }
 
@@ -45,13 +45,13 @@ pub(crate) struct Operation {
     pub(crate) output: Option<Reference>,
 }
 
-/// Where an operation stands. The same for all of a protocol that is not REST.
+/// An operation's route. The same for all operations of a protocol that is not REST.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Http {
     pub(crate) method: String,
     pub(crate) request_uri: String,
-    /// Of an answer that is no error; 200 if it is not given.
+    /// The status of a response that is not an error; 200 if it is not given.
     pub(crate) response_code: Option<u16>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Http {
 pub(crate) struct Reference {
     pub(crate) shape: String,
     pub(crate) location_name: Option<String>,
-    /// Of REST: where a member stands that is not in the body.
+    /// Of REST: the location of a member that is not in the body.
     pub(crate) location: Option<Location>,
     pub(crate) query_name: Option<String>,
 }
@@ -77,7 +77,7 @@ pub(crate) enum Location {
     Headers,
 }
 
-/// A shape. botocore keeps a member list as an object; its order is of no meaning on the wire.
+/// A shape. botocore keeps a member list as an object; its order has no meaning on the wire.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Shape {
     #[serde(rename = "type")]
@@ -114,7 +114,7 @@ pub(crate) struct Shape {
     /// The error is the service's own fault.
     #[serde(default)]
     pub(crate) fault: bool,
-    /// How the error looks on the wire, if the model says so.
+    /// The error's form on the wire, if the model specifies it.
     #[serde(default)]
     pub(crate) error: WireError,
 }
@@ -143,20 +143,20 @@ pub(crate) enum Kind {
 }
 
 impl Model {
-    /// The shape of that name. A model that refers to a shape which it does not have is no model.
+    /// The shape of that name. A model that refers to a missing shape is invalid.
     pub(crate) fn shape(&self, name: &str) -> anyhow::Result<&Shape> {
         self.shapes.get(name).ok_or_else(|| anyhow::anyhow!("the model has no shape {name}"))
     }
 }
 
 impl Shape {
-    /// The shapes that this one is made of.
+    /// The shapes that are parts of this one.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
         let members = self.members.values();
         members.chain(&self.member).chain(&self.key).chain(&self.value).map(|part| part.shape.as_str())
     }
 
-    /// Whether it becomes a Rust type of its own, not an alias that is written out where it is used.
+    /// Whether it becomes its own Rust type, not an alias that is written out where it is used.
     pub(crate) fn is_named(&self) -> bool {
         match self.kind {
             Kind::Structure => !self.document,

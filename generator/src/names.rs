@@ -1,4 +1,4 @@
-//! From the model's names and prose to Rust's.
+//! From the model's names and documentation to Rust's.
 
 /// `capacityProviderStrategy` → `capacity_provider_strategy`, `ListTasksRequest` → `list_tasks_request`,
 /// `kmsKeyARN` → `kms_key_arn`.
@@ -32,8 +32,8 @@ pub(crate) fn field(name: &str) -> String {
     }
 }
 
-/// What serde's `rename_all = "camelCase"` makes of a field: where it is not the model's name, the field needs
-/// a name of its own.
+/// What serde's `rename_all = "camelCase"` makes of a field: if it is not the model's name, the field needs an
+/// explicit name.
 pub(crate) fn serde_camel(field: &str) -> String {
     let mut out = String::new();
     for (at, word) in field.trim_start_matches("r#").split('_').enumerate() {
@@ -74,7 +74,7 @@ pub(crate) fn variant(value: &str) -> String {
     out
 }
 
-/// The first sentence of the model's HTML prose, as plain text; empty where there is none.
+/// The first sentence of the model's HTML documentation, as plain text; empty if there is none.
 pub(crate) fn first_sentence(html: &str) -> String {
     let mut text = String::new();
     let mut in_tag = false;

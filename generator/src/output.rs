@@ -1,4 +1,4 @@
-//! The files to be: formatted, then written or compared.
+//! The generated files: formatted, then written or compared.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-/// Past this many lines a file is no longer readable; [`crate::layout`] wants another group.
+/// Past this many lines a file is no longer readable; [`crate::layout`] needs another group.
 const MOST_LINES: usize = 900;
 
 /// Paths below the output directory and their text.
@@ -27,14 +27,14 @@ impl Files {
             let lines = text.lines().count();
             ensure!(
                 lines <= MOST_LINES,
-                "{} has {lines} lines: give layout.rs another group",
+                "{} has {lines} lines: add another group to layout.rs",
                 path.display()
             );
         }
         Ok(())
     }
 
-    /// Makes `directory` hold these files and no other.
+    /// Makes `directory` contain exactly these files.
     pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
         for stale in present(directory)?.iter().filter(|path| !self.0.contains_key(*path)) {
             fs::remove_file(directory.join(stale))
@@ -50,7 +50,7 @@ impl Files {
         Ok(())
     }
 
-    /// Fails where `directory` holds anything else than these files, naming each that differs.
+    /// Fails if `directory` holds anything else than these files, naming each that differs.
     pub(crate) fn check(&self, directory: &Path) -> anyhow::Result<()> {
         let mut differing = Vec::new();
         for path in present(directory)? {
@@ -102,13 +102,13 @@ fn rustfmt(text: &str) -> anyhow::Result<String> {
         .context("starting rustfmt")?;
     let mut stdin = child.stdin.take().context("rustfmt has no stdin")?;
     let text = text.to_owned();
-    // Written from a thread of its own: rustfmt may answer before it has read everything.
+    // Written from its own thread: rustfmt may write before it has read everything.
     let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
     let output = child.wait_with_output().context("waiting for rustfmt")?;
     match writer.join() {
         Ok(written) => written.context("writing to rustfmt")?,
         Err(_) => bail!("the thread that writes to rustfmt panicked"),
     }
-    ensure!(output.status.success(), "rustfmt refused it");
+    ensure!(output.status.success(), "rustfmt failed");
     Ok(String::from_utf8(output.stdout)?)
 }

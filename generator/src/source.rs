@@ -1,4 +1,4 @@
-//! Where the models come from: one pinned version of botocore.
+//! The source of the models: one pinned version of botocore.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Finds botocore in `directory`, else where `python` imports it from. Another version than the pinned one
-    /// is refused.
+    /// Finds botocore in `directory`, else where `python` imports it from. Any other version than the pinned
+    /// one is refused.
     pub(crate) fn open(directory: Option<PathBuf>, python: &Path) -> anyhow::Result<Self> {
         let directory = match directory {
             Some(directory) => directory,
@@ -52,7 +52,7 @@ fn ask(python: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("running {}", python.display()))?;
     if !output.status.success() {
         bail!(
-            "{} has no botocore: pip install botocore=={VERSION}, or name its directory by --botocore",
+            "{} has no botocore: pip install botocore=={VERSION}, or specify its directory with --botocore",
             python.display()
         );
     }

@@ -48,7 +48,7 @@ def network(subnet=SUBNETS[0]):
 
 
 def until(what, look, within=60):
-    """Looks until `look()` answers something true; reports what it last saw where the time passes first."""
+    """Looks until `look()` returns something true; reports what it last saw if the time passes first."""
     deadline = time.monotonic() + within
     while True:
         done, seen = look()
@@ -73,7 +73,7 @@ class Emulator:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.endpoint = until("the emulator says where it listens", self._listening, within=30)
+        self.endpoint = until("the emulator reports its address", self._listening, within=30)
 
     def _listening(self):
         text = self.text()
@@ -97,7 +97,7 @@ class Emulator:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the emulator did not heed SIGTERM:\n{self.text()}") from None
+            raise AssertionError(f"the emulator did not end after SIGTERM:\n{self.text()}") from None
         if code != 0:
             raise AssertionError(f"the emulator ended with {code}:\n{self.text()}")
         left = held_by(instance)
@@ -135,7 +135,7 @@ class TestCase(unittest.TestCase):
         cls.logs.create_log_group(logGroupName=LOG_GROUP)
 
     def run(self, result=None):
-        """Shows the emulator's log where a test failed."""
+        """Shows the emulator's log if a test failed."""
         before = len(result.failures) + len(result.errors)
         outcome = super().run(result)
         if len(result.failures) + len(result.errors) > before:
@@ -145,7 +145,7 @@ class TestCase(unittest.TestCase):
     # What nearly every test does.
 
     def aws(self, *args):
-        """`aws ARGS…`, its JSON answer read."""
+        """`aws ARGS…`, its JSON output parsed."""
         output = self.aws_text(*args, "--output", "json")
         return json.loads(output) if output.strip() else None
 
@@ -173,7 +173,7 @@ class TestCase(unittest.TestCase):
         return self.container(name, "sh", "-c", script, image="neargate/busybox:latest", **others)
 
     def register(self, *containers, cpu="256", memory="512", **others):
-        """A task definition of the test's own family; answers its ARN."""
+        """A task definition of the test's own family; returns its ARN."""
         answer = self.ecs.register_task_definition(
             family=re.sub(r"[^a-z0-9-]", "-", self._testMethodName.lower())[:200],
             requiresCompatibilities=["FARGATE"],
@@ -187,7 +187,7 @@ class TestCase(unittest.TestCase):
         return answer["taskDefinition"]["taskDefinitionArn"]
 
     def start(self, task_definition, subnet=SUBNETS[0], **others):
-        """Runs one task; answers it as RunTask does."""
+        """Runs one task; returns it as RunTask does."""
         answer = self.ecs.run_task(
             taskDefinition=task_definition, launchType="FARGATE", networkConfiguration=network(subnet), **others
         )
@@ -195,7 +195,7 @@ class TestCase(unittest.TestCase):
         return answer["tasks"][0]
 
     def run_task(self, *containers, **others):
-        """Registers and runs a task; answers its ARN."""
+        """Registers and runs a task; returns its ARN."""
         return self.start(self.register(*containers, **others))["taskArn"]
 
     def task(self, arn):
@@ -223,7 +223,7 @@ class TestCase(unittest.TestCase):
         return next(detail["value"] for detail in details if detail["name"] == "privateIPv4Address")
 
     def lines(self, container, arn):
-        """Every message of a container's stream, by as many pages as it takes."""
+        """Every message of a container's stream, over all pages."""
         stream, token, messages = f"test/{container}/{task_id(arn)}", {}, []
         while True:
             page = self.logs.get_log_events(

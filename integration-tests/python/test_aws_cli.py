@@ -1,4 +1,4 @@
-"""What a person types: the `aws` command against the emulator."""
+"""What a user types: the `aws` command against the emulator."""
 
 import harness
 from harness import TASK_DEFINITIONS, task_id
@@ -50,7 +50,7 @@ class AwsCli(harness.TestCase):
         self.aws_text("ecs", "wait", "tasks-stopped", "--tasks", arn)
 
         stream = f"lines/lines/{task_id(arn)}"
-        # A page of three at a time: the command turns them.
+        # Pages of three: the command follows them.
         whole = self.aws_text(
             *["logs", "filter-log-events", "--log-group-name", "/neargate/lines", "--page-size", "3"],
             *["--log-stream-names", stream, "--query", "events[].[message]", "--output", "text"],

@@ -1,4 +1,4 @@
-"""How a task lives and ends, by boto3: what the waiters, the codes and the reasons of ECS say of real containers."""
+"""How a task lives and ends, by boto3: the waiters, exit codes and reasons of ECS for real containers."""
 
 import concurrent.futures
 
@@ -131,7 +131,7 @@ class Ordering(harness.TestCase):
             self.container("main", "lines", "1", dependsOn=[{"containerName": "init", "condition": "SUCCESS"}]),
         )
         task = self.stopped(arn)
-        # 143 is what amazon-ecs-agent gives to a container that it gave up on (handleTerminalDependencyError).
+        # 143 is what amazon-ecs-agent reports for a container that it gave up on (handleTerminalDependencyError).
         self.assertEqual(self.exits(task), {"init": 1, "main": 143})
         self.assertIn("reason", self.containers(task)["main"])
         self.assertEqual(self.lines("main", arn), [])

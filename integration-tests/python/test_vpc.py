@@ -38,14 +38,14 @@ class VpcCase(unittest.TestCase):
     aws_process = harness.TestCase.aws_process
 
     def refused(self, code, call, **arguments):
-        """Calls what must be refused with this code; answers the message."""
+        """Makes a call that must be refused with this code; returns the message."""
         with self.assertRaises(botocore.exceptions.ClientError) as caught:
             call(**arguments)
         self.assertEqual(caught.exception.response["Error"]["Code"], code, caught.exception)
         return caught.exception.response["Error"]["Message"]
 
     def start(self, subnet, **configuration):
-        """Runs a task that stays; answers it once it is RUNNING."""
+        """Runs a task that stays; returns it once it is RUNNING."""
         self.ecs.register_task_definition(
             family="stays",
             requiresCompatibilities=["FARGATE"],
@@ -268,7 +268,7 @@ class File(VpcCase):
 
 class Start(unittest.TestCase):
     def refusal(self, *options):
-        """What `serve` says when it does not start."""
+        """The error of `serve` if it does not start."""
         with self.assertRaises(AssertionError) as caught:
             Emulator("--runtime", "simulated", *options)
         return str(caught.exception)

@@ -1,17 +1,17 @@
-# Shared by the scripts beside this file: where things are kept, and how they speak. Sourced, never run.
+# Shared by the scripts beside this file: their folders and messages. Sourced, never run.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${NEARGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/neargate}
 export root cache
 
-# Progress goes to stderr: stdout is for what a caller reads.
+# Progress goes to stderr: stdout is for the result.
 say() { printf '%s\n' "neargate: $*" >&2; }
 
 # die MESSAGE: one line that says what is missing and how to get it.
 die() { say "$*"; exit 1; }
 
-# as_root COMMAND…: directly as root, else by sudo where it asks nothing.
+# as_root COMMAND…: directly as root, else by sudo if it needs no password.
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
     elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo -n "$@"
@@ -19,7 +19,7 @@ as_root() {
     fi
 }
 
-# apt_install PACKAGE…: from Debian, asking nothing. Fails where there is no apt or no root.
+# apt_install PACKAGE…: from Debian, without questions. Fails if there is no apt or no root.
 apt_install() {
     command -v apt-get >/dev/null || return 127
     say "installing from Debian: $*"
@@ -27,7 +27,7 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
 }
 
-# within SECONDS COMMAND…: tries the command until it succeeds; fails where it does not in that time.
+# within SECONDS COMMAND…: tries the command until it succeeds; fails if it does not in that time.
 within() {
     local deadline=$((SECONDS + $1))
     shift
@@ -44,7 +44,7 @@ kubectl() {
     "$program" "$@"
 }
 
-# content_hash FILE…: twelve hex digits over the files' contents (and whatever stands on stdin).
+# content_hash FILE…: twelve hex digits over the files' contents (and stdin, for `-`).
 content_hash() { cat "$@" | sha256sum | cut -c 1-12; }
 
 # exclusively NAME: holds a lock of that name until the script ends, so that two runs do not build the same thing.

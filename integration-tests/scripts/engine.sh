@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that a Docker engine answers: one that runs is left alone, one that is there is started, one that is
-# missing comes from Debian. Says in one line what to do where it can't.
+# Makes sure that a Docker engine responds: a running one is used as it is, an installed one is started, a missing one
+# is installed from Debian. If it can't, it prints in one line what to do.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Builds the fixture images with no registry: each carries a hash of its contents and is built anew only when that
-# changed.
-#   neargate/fixture         the workspace's own program, static, alone in its image (fixtures/app)
+# Builds the fixture images without a registry: each carries a hash of its contents and is rebuilt only when that changed.
+#   neargate/fixture         the workspace's own program, static, the only file of its image (fixtures/app)
 #   neargate/provider-init   what writes a kubelet's files into a task, the same way (provider/init)
 #   neargate/busybox         Debian's busybox-static with a name for each applet: a shell for task definitions that need one
 set -euo pipefail
@@ -32,13 +31,13 @@ import() {
     say "built the image $name"
 }
 
-# program PACKAGE NAME: a program of the workspace, static, alone in its image.
+# program PACKAGE NAME: a program of the workspace, static, the only file of its image.
 program() {
     local package=$1 name=$2 host target=$root/target/static
     command -v cargo >/dev/null || die "Rust is missing: install it from https://rustup.rs/"
     host=$(rustc -vV | sed -n 's/^host: //p')
-    # A target of its own, so that the flag reaches the program alone and no build script, and a folder of its own, so
-    # that it does not undo the workspace's build.
+    # Its own target, so that the flag applies only to the program and not to build scripts, and its own folder, so that it
+    # does not invalidate the workspace's build.
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --manifest-path "$root/Cargo.toml" \
         --package "$package" --release --target "$host" --target-dir "$target"
     install -D -m 755 "$target/$host/release/$package" "$work/$package/$package"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Finds kind or builds it, and prints the path of the program: the one in PATH where it is no older than the module that
+# Finds kind or builds it, and prints the path of the program: the one in PATH if it is no older than the module that
 # integration-tests/kind pins, else that module, built into a cache outside the tree.
 #   kind-binary.sh            build it if it is not there; cold this takes a minute
 #   kind-binary.sh --source   print the folder of the module's source: the files of its node image, the image it publishes
@@ -19,7 +19,7 @@ fi
 
 pinned=$(sed -n 's/^\tsigs\.k8s\.io\/kind v\([^ ]*\).*/\1/p' "$module/go.mod")
 if command -v kind >/dev/null; then
-    # `kind version -q` is the number alone.
+    # `kind version -q` prints only the number.
     found=$(kind version -q 2>/dev/null || true)
     if [ -n "$found" ] && printf '%s\n' "$pinned" "$found" | sort --check=quiet --version-sort; then
         command -v kind

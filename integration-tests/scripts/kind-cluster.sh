@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Kind clusters that Neargate's virtual node can join: made once, found again, removed.
-#   kind-cluster.sh up NAME       make it, or make sure that it is well, and print its kubeconfig's path
+#   kind-cluster.sh up NAME       make it, or make sure that it works, and print its kubeconfig's path
 #   kind-cluster.sh down NAME     remove it
-#   kind-cluster.sh --path NAME   print its kubeconfig's path, or fail at once where it is not up
-# A cluster is kept in a folder of its own in the cache; ~/.kube/config is not touched, nor is any cluster that was not
-# made here.
+#   kind-cluster.sh --path NAME   print its kubeconfig's path, or fail at once if it is not up
+# A cluster has its own folder in the cache; ~/.kube/config is not touched, nor is any cluster that was not made here.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -12,18 +11,18 @@ usage="kind-cluster.sh up|down|--path NAME"
 [ $# = 2 ] || die "$usage"
 name=$2
 scripts=$root/integration-tests/scripts
-# The folder is made before the cluster is, and the kubeconfig comes last: it is there where the cluster is whole. What
+# The folder is made before the cluster is, and the kubeconfig last: it exists if the cluster is complete. What
 # runs for a cluster may keep its own files here.
 state=$cache/kind/$name
 kubeconfig=$state/kubeconfig
 partial=$kubeconfig.partial
-# The id of Docker's network `kind`, where it was made for a cluster of ours; `new` while it is being made.
+# The id of Docker's network `kind`, if it was made for a cluster of ours; `new` while it is being made.
 network=$cache/kind/network
 
 # nodes [OPTION]: the ids of the cluster's containers; of those that run, without an option.
 nodes() { docker ps "$@" --quiet --filter "label=io.x-k8s.kind.cluster=$name"; }
 
-# kind COMMAND…: with a docker of our own where the engine can't give what kind asks of it.
+# kind COMMAND…: with a docker of our own if the engine can't give what kind asks of it.
 kind() {
     local path=$PATH
     if [ -f "$state/unprivileged" ]; then path=$root/integration-tests/kind/unprivileged:$PATH; fi
@@ -35,7 +34,7 @@ forget() {
     rmdir --ignore-fail-on-non-empty "$state"
 }
 
-# The network stays where it was there before, and as long as somebody is in it.
+# The network stays if it existed before, and as long as anything uses it.
 forget_network() {
     [ -f "$network" ] || return 0
     local mine now
@@ -50,10 +49,10 @@ forget_network() {
 
 answers() { kubectl --kubeconfig "$1" get --raw /readyz --request-timeout 5s >/dev/null 2>&1; }
 
-# Whether the cluster is there, started again where the engine was.
+# Whether the cluster exists; restarts it if the engine was restarted.
 whole() {
     [ -f "$kubeconfig" ] && [ -n "$(nodes --all)" ] || return
-    # shellcheck disable=SC2046 # a word a container
+    # shellcheck disable=SC2046 # one word per container
     docker start $(nodes --all) >/dev/null && within 60 answers "$kubeconfig"
 }
 
@@ -61,7 +60,8 @@ create() {
     local image
     image=$("$scripts/kind-image.sh")
     mkdir -p "$state"
-    # Whether the engine can give --privileged is seen by asking it. Root in a CI system's sandbox may lack capabilities.
+    # Whether the engine can give --privileged is known only by a request. Root in a CI system's sandbox may lack
+    # capabilities.
     if ! docker run --rm --privileged --entrypoint true "$image" 2>"$state/privileged.log"; then
         say "the engine refuses --privileged (root lacks CAP_SYS_RESOURCE?): the node gets every other capability instead"
         touch "$state/unprivileged"
@@ -92,12 +92,12 @@ up() {
     exclusively "kind-$name"
     program=$("$scripts/kind-binary.sh")
     if whole; then
-        say "the cluster $name is there"
+        say "the cluster $name exists"
         system_ready "$kubeconfig"
     else
         if [ -n "$(nodes --all)" ]; then
             [ -d "$state" ] || die "a kind cluster $name is there that was not made here: choose another name"
-            say "the cluster $name is not whole: making it anew"
+            say "the cluster $name is not complete: making it again"
             kind delete cluster --name "$name" --kubeconfig "$kubeconfig"
         fi
         if [ -d "$state" ]; then forget; fi

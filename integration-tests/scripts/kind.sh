@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A kind cluster with a virtual node whose pods run as Fargate tasks, for a person to use: `make kind`, `make kind-down`.
-#   kind.sh up     make what is missing of it: cluster, emulator, provider, a first Deployment; then say how to use it
+# A kind cluster with a virtual node whose pods run as Fargate tasks, for users: `make kind`, `make kind-down`.
+#   kind.sh up     make what is missing of it: cluster, emulator, provider, a first Deployment; then print how to use it
 #   kind.sh down   end and remove all of that, and nothing else
-# The programs come from target/debug and run in the background from copies of their own, so that a build does not disturb
+# The programs come from target/debug and run in the background from their own copies, so that a build does not disturb
 # them and `down` can clean up without one. Their data, logs and pids are beside the cluster's kubeconfig.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -17,13 +17,13 @@ kubeconfig=$state/kubeconfig
 
 k() { kubectl --kubeconfig "$kubeconfig" "$@"; }
 
-# since PID: when that process started, which with the pid names one process, also after a restart of the machine;
-# nothing of that for one that is dead and not yet reaped.
+# since PID: when that process started, which with the pid identifies one process, also after a restart of the machine;
+# nothing for one that is dead and not yet reaped.
 since() {
     printf '%s %s\n' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed -n 's/.*) //; /^[ZX]/!p' "/proc/$1/stat" | cut -d ' ' -f 20)"
 }
 
-# alive PROGRAM: whether the process that was started as that runs.
+# alive PROGRAM: whether the process that was started for it runs.
 alive() {
     [ -f "$state/$1.pid" ] && [ -f "$state/$1.since" ] &&
         [ "$(since "$(cat "$state/$1.pid")" 2>/dev/null)" = "$(cat "$state/$1.since")" ]
@@ -31,7 +31,7 @@ alive() {
 
 gone() { ! alive "$1"; }
 
-# stop PROGRAM: SIGTERM, and SIGKILL where it is not heeded.
+# stop PROGRAM: SIGTERM, and SIGKILL if it does not end.
 stop() {
     if alive "$1"; then
         say "ending the $1 (pid $(cat "$state/$1.pid"))"
@@ -41,7 +41,7 @@ stop() {
     rm -f "$state/$1".{pid,since,command}
 }
 
-# run PROGRAM BINARY COMMAND…: in the background, in a session of its own, unless it runs as just that already.
+# run PROGRAM BINARY COMMAND…: in the background, in its own session, unless it already runs with the same command.
 run() {
     local program=$1 binary=$2 command
     shift 2
@@ -51,7 +51,7 @@ run() {
             say "the $program runs (pid $(cat "$state/$program.pid"))"
             return
         fi
-        say "the $program was built anew, or is to be started otherwise"
+        say "the $program was rebuilt, or its arguments have changed: restarting it"
         stop "$program"
     fi
     mkdir -p "$state/bin"
@@ -64,7 +64,7 @@ run() {
     say "started the $program (pid $!); its log: $state/$program.log"
 }
 
-# until_well SECONDS PROGRAM COMMAND…: until the command succeeds, as long as the program lives.
+# until_well SECONDS PROGRAM COMMAND…: waits until the command succeeds, as long as the program runs.
 until_well() {
     local seconds=$1 program=$2 last=
     shift 2
@@ -76,18 +76,18 @@ until_well() {
 
 aws() { env "${environment[@]}" "$("$scripts/venv.sh")/bin/aws" "$@"; }
 
-# A cluster that was made anew knows nothing of what runs for the former one.
+# A recreated cluster knows nothing of what runs for the previous one.
 same_cluster() {
     local uid
     uid=$(k get namespace kube-system --output 'jsonpath={.metadata.uid}')
     if [ -f "$state/uid" ] && [ "$(cat "$state/uid")" != "$uid" ]; then
-        say "the cluster is another one than before: what ran for that is removed"
+        say "the cluster was recreated: removing what ran for the previous one"
         end_programs
     fi
     printf '%s' "$uid" >"$state/uid"
 }
 
-# The port is chosen once, so that what a shell has exported stays true.
+# The port is chosen once, so that variables exported in a shell stay valid.
 emulator() {
     if [ ! -f "$state/port" ]; then
         local port=4566
@@ -95,7 +95,7 @@ emulator() {
         echo "$port" >"$state/port"
     fi
     endpoint=http://127.0.0.1:$(cat "$state/port")
-    # The older of the AWS CLIs reads AWS_DEFAULT_REGION alone.
+    # Version 1 of the AWS CLI reads only AWS_DEFAULT_REGION.
     environment=("AWS_ENDPOINT_URL=$endpoint" AWS_{DEFAULT_,}REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test)
     run emulator neargate "$state/bin/neargate" serve --listen "${endpoint#http://}" --data-dir "$state/data" --vpc-from-kind "$name"
     until_well 60 emulator aws ecs create-cluster --cluster-name default
@@ -106,7 +106,7 @@ emulator() {
     esac
 }
 
-# The provider has the rights of its ServiceAccount and no more.
+# The provider has only the rights of its ServiceAccount.
 provider_kubeconfig() {
     local file=$state/provider.kubeconfig
     [ ! -f "$file" ] || return 0

@@ -26,7 +26,7 @@ if [ ! -d "$folder" ]; then
     say "installing the AWS clients (awscli, boto3) into $folder"
     SECONDS=0
     mkdir -p "$cache/python"
-    # A venv's scripts name its folder, so it is made in place; the mark of a whole one is the rename of its requirements.
+    # A venv's scripts name its folder, so it is made in place; the renamed requirements mark a complete one.
     partial=$folder.partial
     rm -rf "$partial"
     python3 -m venv "$partial"

@@ -1,4 +1,4 @@
-//! AWS's own SDK for Rust, pointed at an endpoint, and the few calls that nearly every test makes.
+//! AWS's own SDK for Rust with an endpoint, and the few calls that nearly every test makes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use aws_sdk_ecs::{Client, error::DisplayErrorContext};
 
 use crate::wait;
 
-/// A subnet that no one made: a well-formed id that is not known is mapped onto the default one.
+/// A subnet that does not exist: a well-formed unknown id is mapped to the default one.
 pub const SUBNET: &str = "subnet-0a1b2c3d4e5f60718";
 
-/// Containers in the default region log to it in most tests.
+/// The log group of containers in the default region, in most tests.
 pub const LOG_GROUP: &str = "/neargate/tests";
 
 /// The region of every test.
@@ -102,13 +102,13 @@ pub fn describe(task: &Task) -> String {
 }
 
 impl Aws {
-    /// Clients of the endpoint, with credentials that nobody checks.
+    /// Clients of the endpoint, with credentials that are not checked.
     pub async fn connect(endpoint: &str) -> Self {
         let config = config(endpoint).await;
         Self { ecs: Client::new(&config), logs: aws_sdk_cloudwatchlogs::Client::new(&config) }
     }
 
-    /// Registers a task definition of the smallest Fargate size; answers its ARN.
+    /// Registers a task definition of the smallest Fargate size; returns its ARN.
     pub async fn register(
         &self,
         family: &str,
@@ -117,7 +117,7 @@ impl Aws {
         self.register_sized(family, 256, 512, containers).await
     }
 
-    /// Registers a task definition; answers its ARN.
+    /// Registers a task definition; returns its ARN.
     pub async fn register_sized(
         &self,
         family: &str,
@@ -133,22 +133,22 @@ impl Aws {
             .network_mode(NetworkMode::Awsvpc)
             .cpu(cpu.to_string())
             .memory(memory.to_string())
-            // AWS demands it with awslogs; nobody assumes it here.
+            // AWS requires it with awslogs; nothing assumes it here.
             .execution_role_arn("arn:aws:iam::000000000000:role/execution")
             .set_container_definitions(Some(containers.into_iter().collect()))
             .send()
             .await
             .map_err(|error| anyhow::anyhow!("registering {family}: {}", DisplayErrorContext(error)))?;
         let arn = output.task_definition().and_then(|definition| definition.task_definition_arn());
-        arn.map(str::to_owned).context("the answer has no taskDefinitionArn")
+        arn.map(str::to_owned).context("the response has no taskDefinitionArn")
     }
 
-    /// Runs one task of a task definition; answers its ARN.
+    /// Runs one task of a task definition; returns its ARN.
     pub async fn run(&self, task_definition: &str) -> anyhow::Result<String> {
         self.run_on("default", task_definition).await
     }
 
-    /// Runs one task on a cluster; answers its ARN.
+    /// Runs one task on a cluster; returns its ARN.
     pub async fn run_on(&self, cluster: &str, task_definition: &str) -> anyhow::Result<String> {
         let output = self
             .ecs
@@ -161,7 +161,7 @@ impl Aws {
             .await
             .map_err(|error| anyhow::anyhow!("running {task_definition}: {}", DisplayErrorContext(error)))?;
         let arn = output.tasks().first().and_then(Task::task_arn).map(str::to_owned);
-        arn.with_context(|| format!("RunTask answered failures: {:?}", output.failures()))
+        arn.with_context(|| format!("RunTask returned failures: {:?}", output.failures()))
     }
 
     /// The task as DescribeTasks shows it.
@@ -178,7 +178,7 @@ impl Aws {
         output.tasks().first().cloned().with_context(|| format!("no task {arn}: {:?}", output.failures()))
     }
 
-    /// Waits until the task's `lastStatus` is `status`; a task that stopped without it fails at once.
+    /// Waits until the task's `lastStatus` is `status`; fails at once if the task stopped without it.
     pub async fn reached(&self, arn: &str, status: &str, within: Duration) -> anyhow::Result<Task> {
         let found = wait::until(&format!("task {} is {status}", id(arn)), within, async || {
             let task = self.task(arn).await.map_err(|error| crate::chain(&error))?;
@@ -202,7 +202,7 @@ impl Aws {
         self.reached(arn, "STOPPED", wait::seconds(60)).await
     }
 
-    /// Asks for the task to be stopped.
+    /// Requests that the task stops.
     pub async fn stop(&self, arn: &str) -> anyhow::Result<()> {
         let cluster = arn.rsplit('/').nth(1).unwrap_or("default");
         let stopped = self.ecs.stop_task().cluster(cluster).task(arn).send().await;
@@ -229,7 +229,7 @@ impl Aws {
         Ok(tags.collect())
     }
 
-    /// Makes an ECS cluster.
+    /// Creates an ECS cluster.
     pub async fn create_cluster(&self, name: &str) -> anyhow::Result<()> {
         let created = self.ecs.create_cluster().cluster_name(name).send().await;
         created
@@ -237,7 +237,7 @@ impl Aws {
         Ok(())
     }
 
-    /// Makes a log group.
+    /// Creates a log group.
     pub async fn create_log_group(&self, group: &str) -> anyhow::Result<()> {
         let created = self.logs.create_log_group().log_group_name(group).send().await;
         created.map_err(|error| {
@@ -254,7 +254,7 @@ impl Aws {
         self.stream(group, &format!("test/{container}/{}", id(task))).await
     }
 
-    /// Every message of the stream, from its head, by as many pages as it takes.
+    /// Every message of the stream, from its head, over all pages.
     pub async fn stream(&self, group: &str, stream: &str) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         let mut token: Option<String> = None;
@@ -275,7 +275,7 @@ impl Aws {
                 )
             })?;
             lines.extend(page.events().iter().filter_map(|event| event.message()).map(str::to_owned));
-            // The end is a page that answers the token that was asked with.
+            // The end is a page that returns the token of its request.
             let next = page.next_forward_token().map(str::to_owned);
             if next == token {
                 return Ok(lines);

@@ -1,4 +1,4 @@
-//! Which cluster a run is on: one variable, `NEARGATE_CLUSTER`.
+//! The cluster of a run: one variable, `NEARGATE_CLUSTER`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,14 +15,14 @@ pub const KIND: &str = "neargate-test";
 pub enum Choice {
     /// `bare`, the default: our own control plane, which has no network of its own.
     Bare,
-    /// `kind`: a kind cluster, made where it is not there, and left for the next run.
+    /// `kind`: a kind cluster, created if it does not exist, and left for the next run.
     Kind,
     /// A path: the cluster of that kubeconfig.
     Kubeconfig(PathBuf),
 }
 
 impl Choice {
-    /// What `NEARGATE_CLUSTER` says.
+    /// The value of `NEARGATE_CLUSTER`.
     #[must_use]
     pub fn of_environment() -> Self {
         match std::env::var("NEARGATE_CLUSTER").as_deref() {
@@ -33,7 +33,7 @@ impl Choice {
     }
 }
 
-/// A kind cluster that is up.
+/// A running kind cluster.
 #[derive(Clone, Debug)]
 pub struct Kind {
     /// Its administrator's.
@@ -43,7 +43,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Makes the cluster of the suites where it is not there.
+    /// Creates the cluster of the suites if it does not exist.
     pub fn up() -> anyhow::Result<Self> {
         let script = repository().join("integration-tests/scripts/kind-cluster.sh");
         let up = Command::new(&script).args(["up", KIND]).stderr(std::process::Stdio::inherit()).output();

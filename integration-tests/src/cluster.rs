@@ -17,7 +17,7 @@ use crate::work::Work;
 /// The namespace of the providers' identities, made by `provider/deploy`: each is a ServiceAccount of its node's name.
 pub const PROVIDERS: &str = "neargate-provider";
 
-/// A cluster, seen with its administrator's eyes.
+/// A cluster, with its administrator's rights.
 pub struct Cluster {
     /// A client with all rights.
     pub client: Client,
@@ -26,7 +26,7 @@ pub struct Cluster {
     origin: Origin,
 }
 
-/// Where a cluster comes from.
+/// The origin of a cluster.
 enum Origin {
     Own(ControlPlane),
     Kind(Kind),
@@ -54,11 +54,11 @@ impl Cluster {
         }
     }
 
-    /// A control plane of our own, whatever `NEARGATE_CLUSTER` says.
+    /// A control plane of our own, regardless of `NEARGATE_CLUSTER`.
     pub async fn own(work: &Work, name: &str) -> anyhow::Result<Self> {
         let control_plane = ControlPlane::start(work, name).await?;
         let cluster = Self::of(control_plane.admin().to_owned(), Origin::Own(control_plane)).await?;
-        // What kubeadm grants by a group of its own: the API server reads logs at kubelets as this user.
+        // kubeadm grants this by its own group: the API server reads logs from kubelets as this user.
         cluster
             .kubectl(&[
                 "create",
@@ -78,8 +78,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Removes the virtual nodes that a run which failed left on the suites' own kind cluster, with their pods: nobody
-    /// else would ever end them.
+    /// Removes the virtual nodes that a run which failed left on the suites' own kind cluster, with their pods:
+    /// nothing else would ever end them.
     async fn clear(&self) -> anyhow::Result<()> {
         let nodes = self.kubectl(&["get", "nodes", "-l", "type=virtual-kubelet", "-o", "name"]).await?;
         for node in nodes.lines() {
@@ -102,7 +102,7 @@ impl Cluster {
         }
     }
 
-    /// What an emulator needs to be told so that its tasks are on the cluster's network, where it has one.
+    /// The arguments of an emulator so that its tasks are on the cluster's network, if it has one.
     #[must_use]
     pub fn emulator_arguments(&self) -> Vec<String> {
         match &self.origin {
@@ -111,8 +111,8 @@ impl Cluster {
         }
     }
 
-    /// What a provider needs to be told so that its pods find the cluster's names and go before those of other nodes,
-    /// where it has any.
+    /// The arguments of a provider so that its pods find the cluster's names and are removed before those of other
+    /// nodes, if it has any.
     #[must_use]
     pub fn provider_arguments(&self) -> Vec<String> {
         let arguments: &[&str] = match &self.origin {
@@ -170,7 +170,7 @@ impl Cluster {
         }
     }
 
-    /// Ends it, if it is our own; else takes the provider's rights out of it again.
+    /// Ends it, if it is our own; else removes the provider's rights from it.
     pub async fn close(self) -> anyhow::Result<()> {
         match self.origin {
             Origin::Own(control_plane) => control_plane.close(),
@@ -183,7 +183,7 @@ impl Cluster {
     }
 }
 
-/// What the provider may do, as it is shipped.
+/// The provider's rights, as it is shipped.
 fn deployed() -> PathBuf {
     crate::repository().join("provider/deploy")
 }

@@ -1,4 +1,4 @@
-//! Deployments: waited for, scaled.
+//! Deployments: waiting and scaling.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -16,7 +16,7 @@ pub async fn available(cluster: &Cluster, namespace: &str, name: &str, count: i3
         let deployment = deployments.get(name).await.map_err(|error| error.to_string())?;
         let status = deployment.status.unwrap_or_default();
         if status.observed_generation < deployment.metadata.generation {
-            return Err("its newest form is not seen yet".to_owned());
+            return Err("its newest generation is not observed yet".to_owned());
         }
         let there = pods.labelled(&format!("app={name}")).await.map_err(|error| chain(&error))?.len();
         let (available, updated) =
@@ -31,7 +31,7 @@ pub async fn available(cluster: &Cluster, namespace: &str, name: &str, count: i3
     .await
 }
 
-/// `kubectl scale`, until it is so.
+/// `kubectl scale`, until it is done.
 pub async fn scale(cluster: &Cluster, namespace: &str, name: &str, count: i32) -> anyhow::Result<()> {
     let (deployment, replicas) = (format!("deployment/{name}"), format!("--replicas={count}"));
     cluster.kubectl(&["scale", &deployment, &replicas, "-n", namespace]).await?;

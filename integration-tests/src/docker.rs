@@ -1,4 +1,4 @@
-//! Docker's own view of what runs, by its command: what the tests hold against what ECS says.
+//! Docker's own view of what runs, by its command: the tests compare it with ECS's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,13 +33,35 @@ pub async fn held_by(instance: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(held)
 }
 
-/// A container of an instance: a task's, or a sandbox. A helper of the emulator's is none.
+/// What an instance left on the engine: what it holds, except networks that Docker refuses to remove by its own fault.
+pub async fn left_by(instance: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut left = BTreeSet::new();
+    for held in held_by(instance).await? {
+        match held.strip_prefix("network ") {
+            Some(network) if is_miscounted(network).await? => eprintln!("{held}: left by a fault of Docker"),
+            _ => {
+                left.insert(held);
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Whether no container is connected to the network, and Docker refuses to remove it all the same: it miscounts endpoints at
+/// times (moby/moby#42119), until its next restart.
+async fn is_miscounted(network: &str) -> anyhow::Result<bool> {
+    let containers = docker(&["network", "inspect", "--format", "{{len .Containers}}", network]).await?;
+    let refused = |error: anyhow::Error| error.to_string().contains("has active endpoints");
+    Ok(containers == "0" && docker(&["network", "rm", network]).await.is_err_and(refused))
+}
+
+/// A container of an instance: a task's, or a sandbox. The emulator's helper is not one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Held {
     pub name: String,
     /// The id of the task; none for a sandbox.
     pub task: Option<String>,
-    /// As Docker has it: `created`, `running`, `exited`.
+    /// Docker's state: `created`, `running`, `exited`.
     pub state: String,
 }
 
@@ -81,9 +103,9 @@ pub fn task_cgroups_of(instance: &str) -> BTreeSet<String> {
 }
 
 /// A block of 256 addresses below `10.<second>.` in which no network of this engine begins. Larger networks around it are not
-/// seen.
+/// detected.
 pub async fn free_block(second: u8) -> anyhow::Result<String> {
-    // A network that is removed between the two calls is no failure.
+    // A network that is removed between the two calls is not a failure.
     let taken = crate::wait::until("the networks are listed", crate::wait::seconds(30), async || {
         let listed = async {
             let ids = docker(&["network", "ls", "--quiet"]).await?;
@@ -95,7 +117,7 @@ pub async fn free_block(second: u8) -> anyhow::Result<String> {
         listed.await.map_err(|error| crate::chain(&error))
     })
     .await?;
-    // Runs side by side begin at blocks of their own.
+    // Parallel runs begin at different blocks.
     let start = u8::try_from(std::process::id() % 256)?;
     let mut blocks = (0..=255u8).map(|step| format!("10.{second}.{}.", start.wrapping_add(step)));
     let free = blocks.find(|block| !taken.lines().any(|subnet| subnet.starts_with(block.as_str())));
@@ -106,7 +128,7 @@ pub async fn free_block(second: u8) -> anyhow::Result<String> {
 pub async fn inspect(container: &str) -> anyhow::Result<Value> {
     let all = docker(&["inspect", "--type", "container", container]).await?;
     let mut all: Vec<Value> = serde_json::from_str(&all).context("reading docker inspect")?;
-    all.pop().context("docker inspect answered nothing")
+    all.pop().context("docker inspect returned nothing")
 }
 
 /// The control groups of an instance, by their names, in the two levels under every hierarchy's root.
@@ -128,7 +150,7 @@ fn names(path: &Path, instance: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().contains(instance))
 }
 
-/// The folders in a folder; a control group that goes while it is read holds none.
+/// The folders in a folder; none if a control group is removed while it is read.
 fn folders(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));

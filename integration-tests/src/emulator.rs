@@ -1,4 +1,4 @@
-//! `neargate serve` as a real process, on a port of its own, that can be killed and started again on the same data.
+//! `neargate serve` as a real process, on its own port, that can be killed and restarted on the same data.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,23 +15,25 @@ use crate::{docker, wait};
 /// How an emulator is started.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Tasks, pool and networks end with it, on SIGTERM.
+    /// Tasks, pool and networks are removed with it, on SIGTERM.
     pub ephemeral: bool,
-    /// `:memory:` in place of a data folder.
+    /// `:memory:` instead of a data folder.
     pub in_memory: bool,
-    /// As a [`Member`] instead of this process's own user. It takes root.
+    /// As a [`Member`] instead of as this process's own user. Requires root.
     pub as_member: bool,
+    /// `--sandbox-pool`; none: the emulator's own default, which takes seconds to fill and to remove.
+    pub sandbox_pool: Option<usize>,
     /// Further arguments of `neargate serve`.
     pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ephemeral: true, in_memory: false, as_member: false, arguments: Vec::new() }
+        Self { ephemeral: true, in_memory: false, as_member: false, sandbox_pool: Some(4), arguments: Vec::new() }
     }
 }
 
-/// An emulator; dropped, it is killed, and what it left in Docker with it.
+/// An emulator; if dropped, it is killed, and what it left in Docker is removed.
 #[derive(Debug)]
 pub struct Emulator {
     name: String,
@@ -45,7 +47,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one on a free port and waits until it answers.
+    /// Starts one on a free port and waits until it responds.
     pub async fn start(work: &Work, name: &str, options: Options) -> anyhow::Result<Self> {
         let data = work.folder(&format!("data-{name}"))?;
         let member = options.as_member.then(|| Member::with(work, &data)).transpose()?;
@@ -72,11 +74,14 @@ impl Emulator {
         if self.options.ephemeral {
             command.arg("--ephemeral");
         }
+        if let Some(count) = self.options.sandbox_pool {
+            command.args(["--sandbox-pool", &count.to_string()]);
+        }
         command.args(&self.options.arguments);
         let mut process = Process::spawn(&self.name, command, self.log.clone())?;
         let log = self.log.clone();
         let listen =
-            wait::until(&format!("{} says where it listens", self.name), wait::seconds(30), async || {
+            wait::until(&format!("{} reports its address", self.name), wait::seconds(30), async || {
                 process.alive().map_err(|error| crate::chain(&error))?;
                 listening(&log, seen).ok_or_else(|| format!("its log: {}", work::tail(&log, 5)))
             })
@@ -95,7 +100,7 @@ impl Emulator {
         })
     }
 
-    /// Waits until it answers its health, and takes its instance id from there.
+    /// Waits until it is healthy, and reads its instance id.
     async fn healthy(&self) -> anyhow::Result<String> {
         let health = format!("{}/_neargate/health", self.endpoint());
         wait::until(&format!("{} is healthy", self.name), wait::seconds(30), async || {
@@ -111,7 +116,7 @@ impl Emulator {
         .await
     }
 
-    /// The endpoint to give to an AWS client.
+    /// The endpoint for an AWS client.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.listen)
@@ -145,25 +150,25 @@ impl Emulator {
         self.process.take().with_context(|| format!("{} does not run", self.name))?.kill()
     }
 
-    /// SIGTERM; it must end well.
+    /// SIGTERM; it must end with success.
     pub async fn terminate(&mut self) -> anyhow::Result<()> {
         self.terminate_within(process::PATIENCE).await
     }
 
-    /// The same, on a machine that needs so long for it.
+    /// The same, on a machine that needs that long for it.
     pub async fn terminate_within(&mut self, patience: Duration) -> anyhow::Result<()> {
         let process = self.process.take().with_context(|| format!("{} does not run", self.name))?;
         let status = process.terminate_within(patience).await?;
-        anyhow::ensure!(
-            status.success(),
-            "{} ended with {status}:\n{}",
-            self.name,
-            work::tail(&self.log, 30)
-        );
+        let log = work::tail(&self.log, 30);
+        // All that it could not remove may be a network of which Docker has miscounted the endpoints.
+        let is_excused = status.code() == Some(1)
+            && log.contains("the engine has miscounted")
+            && docker::left_by(&self.instance).await?.is_empty();
+        anyhow::ensure!(status.success() || is_excused, "{} ended with {status}:\n{log}", self.name);
         Ok(())
     }
 
-    /// Ends it, and fails where an ephemeral one left anything in Docker.
+    /// Ends it, and fails if an ephemeral one left anything in Docker.
     pub async fn close(mut self) -> anyhow::Result<()> {
         if self.process.is_some() {
             self.terminate().await?;
@@ -171,15 +176,15 @@ impl Emulator {
         if self.options.ephemeral || self.options.in_memory {
             let instance = self.instance.clone();
             wait::until(&format!("{} left nothing in Docker", self.name), Duration::ZERO, async || {
-                let held = docker::held_by(&instance).await.map_err(|error| crate::chain(&error))?;
-                if held.is_empty() { Ok(()) } else { Err(format!("{held:?}")) }
+                let left = docker::left_by(&instance).await.map_err(|error| crate::chain(&error))?;
+                if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
             })
             .await?;
         }
         Ok(())
     }
 
-    /// `neargate clean` of what this instance left; it does nothing to one that runs.
+    /// `neargate clean` for what this instance left; it does nothing to a running one.
     pub fn clean(&self) -> anyhow::Result<()> {
         let mut command = self.command()?;
         let cleaned = command
@@ -204,7 +209,7 @@ impl Emulator {
 }
 
 impl Drop for Emulator {
-    /// What a test that failed half way left in Docker goes too: its instance is dead by then.
+    /// Also removes what a failed test left in Docker: its instance is dead by then.
     fn drop(&mut self) {
         drop(self.process.take());
         if let Err(error) = self.clean() {

@@ -1,4 +1,4 @@
-//! Kubeconfigs: JSON, which every reader of the YAML takes.
+//! Kubeconfigs: JSON, which every reader of YAML accepts.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-/// How a kubeconfig's user is known to the API server.
+/// How a kubeconfig's user authenticates to the API server.
 #[derive(Clone, Debug)]
 pub enum User<'a> {
     /// By a client certificate and its key, PEM.

@@ -1,4 +1,4 @@
-//! `kubectl` itself, where what a person types is what is tested: the one in PATH, else the one of the control plane.
+//! `kubectl` itself, for tests of what a user types: the one in PATH, else the one of the control plane.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use crate::need;
 
-/// Where kubectl is.
+/// The path of kubectl.
 pub fn find() -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     match std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.is_file()) {
@@ -24,7 +24,7 @@ pub fn command(kubeconfig: &Path, args: &[&str]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Runs it to its end; answers what it printed.
+/// Runs it to its end; returns what it printed.
 pub async fn kubectl(kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String> {
     let output = command(kubeconfig, args)?.output().await.context("running kubectl")?;
     ensure!(
@@ -36,7 +36,7 @@ pub async fn kubectl(kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String>
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Starts one whose output is read as it comes, such as `kubectl logs -f`.
+/// Starts one whose output is read as it arrives, such as `kubectl logs -f`.
 pub fn follow(kubeconfig: &Path, args: &[&str]) -> anyhow::Result<Child> {
     let mut command = command(kubeconfig, args)?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,5 +1,5 @@
 //! The harness of the end-to-end suites and of the demo: the emulator, a control plane and the provider as real
-//! processes on free ports, waits on states, what the world looked like where a test fails, nothing left behind.
+//! processes on free ports, waits for states, a dump of the world if a test fails, no leftovers.
 //!
 //! ```text
 //! suite::run ─▶ needs (engine, images, control plane) ─▶ Context::start ─▶ the tests, each on a thread ─▶ Context::close
@@ -10,8 +10,8 @@
 //! Environment variables:
 //! - `NEARGATE_CLUSTER`: `bare` (the default) is our own control plane; `kind` a kind cluster, whose network the tasks
 //!   join; a path the cluster of that kubeconfig, whose API server must reach this machine at `NEARGATE_NODE_IP`
-//!   (default 127.0.0.1). A test that needs a control plane of its own says so and starts it.
-//! - `CI`: what is missing is then a failure, where a laptop skips.
+//!   (default 127.0.0.1). A test that needs its own control plane starts one.
+//! - `CI`: a missing need is then a failure, and not a skip as on a laptop.
 //! - `NEARGATE_KEEP_LOGS`: a folder that gets every process's log.
 
 pub mod aws;

@@ -1,4 +1,4 @@
-//! A fresh namespace a test, in which pods can be made, gone when the test is.
+//! A fresh namespace per test, in which pods can be created, deleted with the test.
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
@@ -7,8 +7,8 @@ use kube::{Api, Client};
 
 use crate::wait;
 
-/// Runs `test` with the name of a new namespace, and deletes that namespace after it, whatever came of it. A test that
-/// succeeded waits until its pods are gone, so that a pod that can't be deleted is its failure.
+/// Runs `test` with the name of a new namespace, and deletes that namespace after it in any case. A test that
+/// succeeded waits until its pods are gone, so that a pod that can't be deleted is a failure of the test.
 pub async fn with_namespace<T>(
     client: &Client,
     test: impl AsyncFnOnce(&str) -> anyhow::Result<T>,
@@ -21,7 +21,7 @@ pub async fn with_namespace<T>(
     let created = namespaces.create(&PostParams::default(), &fresh).await.context("making a namespace")?;
     let name = created.metadata.name.context("the namespace has no name")?;
 
-    // Pods are refused until their ServiceAccount is there.
+    // Pods are refused until their ServiceAccount exists.
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &name);
     wait::until(&format!("the ServiceAccount of {name} exists"), wait::seconds(30), async || {
         accounts.get("default").await.map(drop).map_err(|error| error.to_string())

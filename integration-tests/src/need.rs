@@ -1,4 +1,4 @@
-//! What a suite cannot do without. Missing on a laptop, its tests are skipped with one clear line; in CI they fail.
+//! What a suite needs. If it is missing on a laptop, the tests are skipped with one clear line; in CI they fail.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,19 +11,19 @@ use crate::repository;
 /// A thing that `make test` prepares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// A Docker engine that answers, and the fixture images on it.
+    /// A Docker engine that responds, and the fixture images on it.
     Images,
     /// Kubernetes and etcd, built, unless `NEARGATE_CLUSTER` names a cluster.
     ControlPlane,
-    /// A cluster with nodes of its own, whose network tasks can join: `NEARGATE_CLUSTER=kind`.
+    /// A cluster with its own nodes, whose network tasks can join: `NEARGATE_CLUSTER=kind`.
     ClusterNetwork,
-    /// A Docker engine that nobody else uses, under systemd, which tests may kill: `NEARGATE_OWN_ENGINE=1`, as in the VM of
-    /// `make test-vm`.
+    /// A Docker engine that nothing else uses, under systemd, which tests may kill: `NEARGATE_OWN_ENGINE=1`, as in the VM
+    /// of `make test-vm`.
     OwnEngine,
 }
 
 impl Need {
-    /// Says what is missing and how to get it.
+    /// An error says what is missing and how to get it.
     pub fn check(self) -> anyhow::Result<()> {
         match self {
             Self::Images => images(),
@@ -33,7 +33,7 @@ impl Need {
         }
     }
 
-    /// Why it is not wanted in this run, where it is not: that is no failure, not even in CI.
+    /// Why it is not wanted in this run, if it is not: that is not a failure, not even in CI.
     #[must_use]
     pub fn unwanted(self) -> Option<&'static str> {
         match self {

@@ -1,4 +1,4 @@
-//! Pods: made, waited for, looked into.
+//! Pods: creating, waiting, reading.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
-/// Where the provider writes a pod's task.
+/// The annotation in which the provider records a pod's task.
 const TASK_ARN: &str = "neargate.dev/task-arn";
 
 /// A pod on `node` of one container `main` that runs the fixture with `args`, never restarted.
@@ -58,11 +58,11 @@ impl Pods {
 
     pub async fn create(&self, pod: Value) -> anyhow::Result<()> {
         let pod: Pod = serde_json::from_value(pod).context("reading a pod")?;
-        self.api.create(&PostParams::default(), &pod).await.context("making a pod")?;
+        self.api.create(&PostParams::default(), &pod).await.context("creating a pod")?;
         Ok(())
     }
 
-    /// The pod as JSON; `None` where it is gone.
+    /// The pod as JSON; `None` if it is gone.
     pub async fn find(&self, name: &str) -> anyhow::Result<Option<Value>> {
         let pod = self.api.get_opt(name).await.with_context(|| format!("reading the pod {name}"))?;
         pod.map(|pod| serde_json::to_value(pod).context("encoding a pod")).transpose()
@@ -83,7 +83,7 @@ impl Pods {
         list.items.into_iter().map(|pod| serde_json::to_value(pod).context("encoding a pod")).collect()
     }
 
-    /// Waits until `holds` of the pod.
+    /// Waits until the pod satisfies `holds`.
     pub async fn until(
         &self,
         name: &str,
@@ -121,7 +121,7 @@ impl Pods {
     }
 }
 
-/// The status of a condition; empty where the pod has none such.
+/// The status of a condition; empty if the pod does not have it.
 pub fn condition<'a>(pod: &'a Value, kind: &str) -> &'a str {
     let conditions = pod["status"]["conditions"].as_array();
     let found = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind));
@@ -144,7 +144,7 @@ pub fn address(pod: &Value) -> anyhow::Result<String> {
     pod["status"]["podIP"].as_str().map(str::to_owned).context("the pod has no address")
 }
 
-/// A request to the fixture's web server in the pod; its answer.
+/// Sends a request to the fixture's web server in the pod; returns the response.
 pub async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<String> {
     let url = format!("http://{}:8080{path}", address(pod)?);
     let method = method.parse().context("an HTTP method")?;

@@ -1,4 +1,4 @@
-//! A child process: in a process group of its own, its output in a file, gone when its handle is.
+//! A child process: in its own process group, its output in a file, killed when its handle is dropped.
 //!
 //! `setpriv --pdeathsig` (util-linux, on every Linux) makes the kernel end the child when the thread that started it
 //! ends, so that nothing outlives a run that was itself killed. So long-lived processes are started from `main`.
@@ -15,15 +15,16 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{wait, work};
 
-/// What a process does not do in this time after SIGTERM it is made to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// A process that has not ended in this time after SIGTERM is killed. An emulator may take half a minute: it waits for what
+/// the engine is making, and removes it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the kernel sends to the child where its starter dies first.
+/// What the kernel sends to the child if its starter dies first.
 #[derive(Clone, Copy, Debug)]
 pub enum Orphaned {
-    /// SIGKILL: nothing is to be tidied.
+    /// SIGKILL: nothing has to be cleaned up.
     Killed,
-    /// SIGTERM: an emulator that tidies up its containers.
+    /// SIGTERM: an emulator that cleans up its containers.
     Terminated,
 }
 
@@ -77,7 +78,7 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -108,7 +109,7 @@ impl Process {
         }
     }
 
-    /// SIGKILL to the process alone, as a crash would: no time to tidy up.
+    /// SIGKILL to the process alone, as in a crash: no time to clean up.
     pub fn kill(mut self) -> anyhow::Result<()> {
         self.signal_one(Signal::KILL);
         self.child.wait().with_context(|| format!("waiting for {} to be killed", self.name))?;
@@ -120,7 +121,7 @@ impl Process {
         self.terminate_within(PATIENCE).await
     }
 
-    /// The same, on a machine that needs so long for it.
+    /// The same, on a machine that needs that long for it.
     pub async fn terminate_within(mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         self.signal_one(Signal::TERM);
         let name = self.name.clone();
@@ -139,7 +140,7 @@ impl Process {
 
     fn signal_one(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            // An error says that it is gone already, which is what is wanted.
+            // An error means that it is gone already, as intended.
             kill_process(pid, signal).ok();
         }
     }

@@ -1,4 +1,4 @@
-//! `neargate-provider` as a real process, with the rights of its ServiceAccount and no more.
+//! `neargate-provider` as a real process, with only the rights of its ServiceAccount.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::process::{self, Orphaned, Process};
 use crate::work::{self, Work};
 use crate::{aws, wait};
 
-/// What a provider is started with.
+/// The parameters of a provider.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The name of its node.
@@ -24,11 +24,11 @@ pub struct Options {
     pub log_group: String,
 }
 
-/// A running provider; dropped, it is killed.
+/// A running provider; if dropped, it is killed.
 #[derive(Debug)]
 pub struct Provider {
     options: Options,
-    /// What the cluster asks for.
+    /// The arguments that the cluster needs.
     arguments: Vec<String>,
     kubeconfig: PathBuf,
     log: PathBuf,
@@ -96,7 +96,7 @@ impl Provider {
         self.process.take().context("the provider does not run")?.kill()
     }
 
-    /// SIGTERM; it must end well.
+    /// SIGTERM; it must end with success.
     pub async fn terminate(&mut self) -> anyhow::Result<()> {
         let status = self.process.take().context("the provider does not run")?.terminate().await?;
         anyhow::ensure!(status.success(), "the provider ended with {status}:\n{}", work::tail(&self.log, 30));

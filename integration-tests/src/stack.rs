@@ -74,7 +74,7 @@ impl Stack {
         dump + &self.provider.dump() + &self.emulator.dump()
     }
 
-    /// Ends it, and takes its node out of the cluster.
+    /// Ends it, and removes its node from the cluster.
     pub async fn close(mut self, cluster: &Cluster) -> anyhow::Result<()> {
         self.provider.terminate().await?;
         cluster.kubectl(&["delete", "node", self.provider.node(), "--ignore-not-found"]).await?;

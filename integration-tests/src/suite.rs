@@ -1,5 +1,5 @@
-//! A suite: tests that share one world, started once and ended before the process ends, with the closing line that
-//! `cargo test` prints of every other.
+//! A suite: tests that share one world, started once and ended before the process ends, with the same closing line
+//! as every other `cargo test`.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -18,10 +18,10 @@ pub trait Context: Sized + Send + Sync + 'static {
     /// Starts what all tests share.
     fn start(work: Work) -> impl Future<Output = anyhow::Result<Self>>;
 
-    /// What a person wants to see where a test failed: states and the ends of logs.
+    /// What helps to diagnose a failed test: states and the ends of logs.
     fn dump(&self) -> impl Future<Output = String>;
 
-    /// Ends it and says what was left behind.
+    /// Ends it; fails if anything is left behind.
     fn close(self) -> impl Future<Output = anyhow::Result<()>>;
 }
 
@@ -58,7 +58,7 @@ macro_rules! tests {
     };
 }
 
-/// Runs the tests as `cargo test` does, `threads` at a time unless told otherwise.
+/// Runs the tests as `cargo test` does, `threads` at a time by default.
 #[must_use]
 pub fn run<C: Context>(name: &str, needs: &[Need], threads: usize, tests: Vec<Test<C>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -89,7 +89,7 @@ pub fn run<C: Context>(name: &str, needs: &[Need], threads: usize, tests: Vec<Te
         Ok(runtime) => Arc::new(runtime),
         Err(error) => return trouble(name, "starting", &error.into()),
     };
-    // Children get their signal from the kernel when this process ends; its folder must be removed by hand.
+    // The kernel signals the children when this process ends; its folder must be removed explicitly.
     let context = match Work::new(name).and_then(|work| {
         end_on_interrupt(&runtime, &work);
         runtime.block_on(C::start(work))
@@ -129,7 +129,7 @@ fn title(path: &str) -> &str {
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message").to_owned()
 }
 
 fn trouble(name: &str, doing: &str, error: &anyhow::Error) -> ExitCode {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Between two looks. Short enough that no test is slow by it, long enough to leave two cores to what is looked at.
+/// Between two looks. Short enough not to slow down a test, long enough to leave two cores to what is observed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Looks until `look` answers `Ok`. Its `Err` is a status, "what is instead": the last one is reported where
+/// Looks until `look` returns `Ok`. Its `Err` is the current status: the last one is reported if
 /// `within` passes first.
 pub async fn until<T>(
     what: &str,
@@ -25,7 +25,7 @@ pub async fn until<T>(
     }
 }
 
-/// Looks again and again for as long as `period`: what must not change does not, at any look.
+/// Looks repeatedly for `period`: checks at every look that nothing has changed.
 pub async fn throughout(
     what: &str,
     period: Duration,
@@ -44,7 +44,7 @@ pub async fn throughout(
     Ok(())
 }
 
-/// Seconds, for deadlines that read as prose.
+/// Seconds, for readable deadlines.
 #[must_use]
 pub const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)

@@ -1,4 +1,4 @@
-//! The one folder of a run: data, certificates, kubeconfigs, logs. It goes with the run.
+//! The one folder of a run: data, certificates, kubeconfigs, logs. It is removed with the run.
 
 use std::path::{Path, PathBuf};
 
@@ -27,14 +27,14 @@ impl Work {
         self.folder.path()
     }
 
-    /// A folder in it, made if it is not there.
+    /// A folder in it, created if it does not exist.
     pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = self.path().join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(folder)
     }
 
-    /// Where the process of that name logs to: in the run's folder, or where `NEARGATE_KEEP_LOGS` says.
+    /// The log of the process of that name: in the run's folder, or in the folder that `NEARGATE_KEEP_LOGS` names.
     pub fn log(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = match std::env::var_os("NEARGATE_KEEP_LOGS") {
             Some(kept) => PathBuf::from(kept).join(self.path().file_name().unwrap_or_default()),
@@ -44,13 +44,13 @@ impl Work {
         Ok(folder.join(format!("{name}.log")))
     }
 
-    /// Removes the folder now, and says if that fails.
+    /// Removes the folder now, and reports if that fails.
     pub fn close(self) -> anyhow::Result<()> {
         self.folder.close().context("removing the run's folder")
     }
 }
 
-/// The last `lines` lines of a log, for a report; empty where there is none.
+/// The last `lines` lines of a log, for a report; empty if there is none.
 #[must_use]
 pub fn tail(log: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();

@@ -1,19 +1,20 @@
-//! Loops that live as long as the provider. A panic ends none of them: it is logged, and the loop goes on.
+//! Loops that live as long as the provider. A panic ends none of them: it is logged, and the loop continues.
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
 use futures::{FutureExt, Stream, StreamExt};
 
-/// Until a loop that panicked is started again: one that panics at once must not fill the log.
+/// Until a loop that panicked is restarted: one that panics at once must not fill the log.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs what `start` makes until it ends; what panics is started again after a second. `name` names the loop in the log.
+/// Runs the future that `start` makes until it ends; after a panic it is started again after a second. `name` names the
+/// loop in the log.
 pub(crate) async fn keep<F: Future<Output = ()>>(name: &'static str, start: impl Fn() -> F) {
     while let Err(panic) = AssertUnwindSafe(async { start().await }).catch_unwind().await {
         tracing::error!(
             name,
             panic = message(&*panic),
-            "a loop of the provider panicked; starting it again in 1 s"
+            "a loop of the provider panicked; restarting it in 1 s"
         );
         tokio::time::sleep(PAUSE).await;
     }
@@ -31,13 +32,13 @@ pub(crate) async fn each<S: Stream, F: Future<Output = ()>>(
             tracing::error!(
                 name,
                 panic = message(&*panic),
-                "a loop of the provider panicked; going on with the next item"
+                "a loop of the provider panicked; continuing with the next item"
             );
         }
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<String>()

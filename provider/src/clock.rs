@@ -1,4 +1,4 @@
-//! Where time enters. Everything else takes a [`Clock`] or an instant, so that a test can move time by hand.
+//! The source of time. Everything else takes a [`Clock`] or an instant, so that a test can move time by hand.
 
 use std::{fmt, sync::Arc};
 
@@ -20,7 +20,7 @@ pub struct System;
 impl Clock for System {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the clock module: the one place that asks the machine"
+        reason = "this is the clock module: the only place that asks the machine"
     )]
     fn now(&self) -> Timestamp {
         Timestamp::now()

@@ -1,6 +1,6 @@
-//! The address of the cluster's DNS, if no option names it: that of the Service `kube-dns`, as every cluster calls it.
+//! The address of the cluster's DNS, if no option names it: that of the Service `kube-dns`, its name in every cluster.
 //!
-//! It is read until it is there: a cluster's DNS may be deployed after the provider. Once known it stays, because the address of that
+//! It is read until it exists: a cluster's DNS may be deployed after the provider. Once known it is kept, because the address of that
 //! Service does not change while the cluster lives.
 
 use std::{net::IpAddr, sync::OnceLock, time::Duration};
@@ -15,7 +15,7 @@ const SERVICE: (&str, &str) = ("kube-system", "kube-dns");
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Reads it once, if the addresses are not known; logs what is missing.
+/// Reads it once, if the addresses are not known; logs a failure.
 pub(crate) async fn find(client: &Client, known: &OnceLock<Vec<IpAddr>>) {
     if known.get().is_some() {
         return;
@@ -26,11 +26,13 @@ pub(crate) async fn find(client: &Client, known: &OnceLock<Vec<IpAddr>>) {
         Ok(Ok(service)) => {
             let addresses = service.map(|service| addresses(&service)).unwrap_or_default();
             if addresses.is_empty() {
-                tracing::warn!("the Service kube-system/kube-dns has no address: give --cluster-dns");
+                tracing::warn!(
+                    "the Service kube-system/kube-dns has no address; pods get no cluster DNS: specify --cluster-dns"
+                );
                 return;
             }
             tracing::info!(?addresses, "found the cluster's DNS");
-            // Another asker may have been first, with the same answer.
+            // Another caller may have been first, with the same result.
             let _ = known.set(addresses);
         }
         Ok(Err(error)) => {

@@ -9,9 +9,9 @@
 //! kubectl logs --> API server --> kubelet::Service --GetLogEvents--> CloudWatch Logs
 //! ```
 //!
-//! The crate knows the public interfaces of AWS and of Kubernetes alone: it runs against the real AWS
-//! as it runs against an emulator of it. It keeps no state of its own: everything it must remember is
-//! on the pod, on the task, or in both.
+//! The crate knows only the public interfaces of AWS and of Kubernetes: it runs against the real AWS
+//! as it runs against an emulator of it. It keeps no state of its own: everything that it must
+//! remember is on the pod, on the task, or on both.
 
 mod background;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! `neargate-provider`: reads the command line, wires, runs. What goes wrong is one line that says what to do.
+//! `neargate-provider`: reads the command line, wires, runs. An error is one line that includes what to do.
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         let options = Options::load(Arguments::parse())?;
         let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
         let ended = runtime.block_on(run(options));
-        // A name that is still being resolved does not hold up the end.
+        // A name that is still being resolved does not delay the end.
         runtime.shutdown_background();
         ended
     };
@@ -52,7 +52,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     Ok(service.run(shutdown).await?)
 }
 
-/// The first signal ends the provider in order, whatever it is doing; the second one at once. Nothing is lost by that: the provider can
+/// The first signal ends the provider in order, at any time; the second one at once. Nothing is lost by that: the provider can
 /// be killed anywhere.
 async fn follow(mut terminate: Signal, mut interrupt: Signal, shutdown: CancellationToken) {
     let mut next = async || {
@@ -62,7 +62,7 @@ async fn follow(mut terminate: Signal, mut interrupt: Signal, shutdown: Cancella
         }
     };
     next().await;
-    tracing::info!("ending; a second signal ends at once");
+    tracing::info!("received a signal; shutting down (a second signal ends the provider at once)");
     shutdown.cancel();
     let signal = next().await;
     std::process::exit(ENDED_BY_SIGNAL + signal.as_raw_value());

@@ -1,4 +1,4 @@
-//! A node as one value: everything that is done for a pod's node is given this, and nothing reads a node's name elsewhere.
+//! A node as one value: all code that works for a pod's node receives this, and nothing reads a node's name elsewhere.
 //!
 //! Today all pods share one node. With a node per pod, as on EKS, each pod's value is its own.
 

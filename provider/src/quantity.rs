@@ -1,11 +1,11 @@
 //! Kubernetes quantities, read as integers.
 //!
 //! The grammar is that of `k8s.io/apimachinery/pkg/api/resource`: a decimal number, then a binary suffix (`Ki` …
-//! `Ei`), a decimal one (`n` … `E`) or an exponent (`e3`). As there, what does not divide is rounded up.
+//! `Ei`), a decimal one (`n` … `E`) or an exponent (`e3`). As there, fractions are rounded up.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-/// A text that is no quantity, or one too large to be meant.
+/// A text that is not a quantity, or one that is too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a quantity")]
 pub(crate) struct Error {

@@ -1,4 +1,4 @@
-//! The whole provider, wired: one watch of the node's pods, and who reads it; all of it only while this process leads.
+//! The whole provider, wired: one watch of the node's pods, and its readers; all of it only while this process leads.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,29 +20,29 @@ use crate::{
     translate::Settings,
 };
 
-/// How long the API server may take to answer at the start.
+/// How long the API server may take to respond at the start.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the provider does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The credentials of the cluster are not there or not readable.
+    /// The credentials of the cluster do not exist or are not readable.
     #[error("reading the Kubernetes cluster's credentials")]
     Kubeconfig(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The client could not be made of them.
+    /// The client could not be created from them.
     #[error("making the client of the Kubernetes cluster")]
     Client(#[source] kube::Error),
     /// The cluster refuses the provider.
     #[error("reading the namespace kube-system, whose UID names the cluster")]
     Cluster(#[source] kube::Error),
-    /// The cluster does not answer in time.
-    #[error("reading the namespace kube-system: the API server did not answer within {TIMEOUT:?}")]
+    /// The cluster does not respond in time.
+    #[error("reading the namespace kube-system: the API server did not respond within {TIMEOUT:?}")]
     Silent,
     /// The prober's TLS could not be set up.
     #[error("preparing the prober")]
     Prober(#[from] rustls::Error),
     /// AWS's usual chain names no region.
-    #[error("no AWS region: give --region, or set AWS_REGION")]
+    #[error("no AWS region: specify --region, or set AWS_REGION")]
     Region,
     /// The kubelet's API can't listen, or has no certificate.
     #[error("starting the kubelet's API")]
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// Connects to the cluster and to AWS. The cluster must answer; AWS need not yet.
+    /// Connects to the cluster and to AWS. The cluster must respond; AWS need not yet.
     pub async fn connect(options: Options) -> Result<Self, Error> {
         open_files::raise();
         let config = match &options.kubeconfig {
@@ -98,13 +98,14 @@ impl Service {
         Ok(Self { options, client, aws, settings, leader, clock })
     }
 
-    /// Runs until `shutdown`: waits while another provider of the node acts, acts while this one may. The tasks of the pods run
-    /// on, and the node stays. Fails if the node or the kubelet's address cannot be ours.
+    /// Runs until `shutdown`: waits while another provider of the node acts, acts while this one may. The tasks of the pods
+    /// continue to run, and the node stays. Fails if the node or the kubelet's address cannot be ours.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         self.leader.lead(&shutdown, || self.act(&shutdown)).await
     }
 
-    /// All that a provider does, from the start: nothing that an earlier term knew is believed in the next. Dropped, it ends.
+    /// All that a provider does, from the start: nothing that an earlier term knew is used in the next. It ends when it is
+    /// dropped.
     async fn act(&self, shutdown: &CancellationToken) -> Result<(), Error> {
         let Self { options, client, aws, settings, leader: _, clock } = self;
         let Options { kubeconfig: _, node, registration, fargate, kubelet } = options;
@@ -156,7 +157,7 @@ impl Service {
             clock.clone(),
         );
         let pods = async {
-            // The first pods are to have the cluster's DNS too, if it can be known.
+            // The first pods should have the cluster's DNS, too, if it can be found.
             if fargate.init.is_some() {
                 cluster_dns::find(client, &settings.cluster_dns).await;
             }

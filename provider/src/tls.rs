@@ -1,10 +1,9 @@
 //! TLS to and from peers whose certificate is not verified in the handshake, only that they hold its key.
 //!
-//! A probe's target is any container, so its certificate proves nothing that a probe asks (Kubernetes, "Configure Liveness, Readiness and
-//! Startup Probes", HTTP probes). A client of the kubelet's API shows any certificate, or none, and each *request* decides
-//! whether it proves anything: so a caller without one gets a 401 that it can read and not a broken handshake, a token still counts beside
-//! a certificate of another authority, and the authority can rotate under standing connections. That is Go's
-//! `RequestClientCert`, which a kubelet uses.
+//! A probe's target is any container, and its certificate is not what a probe checks (Kubernetes, "Configure Liveness, Readiness and
+//! Startup Probes", HTTP probes). A client of the kubelet's API presents any certificate, or none, and each *request* decides whether it
+//! is valid: so a caller without one gets a 401 that it can read and not a broken handshake, a token still counts beside a certificate of
+//! another authority, and the authority can rotate under open connections. That is Go's `RequestClientCert`, which a kubelet uses.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Takes any certificate whose key the peer holds.
+/// Accepts any certificate whose key the peer holds.
 #[derive(Debug)]
 pub(crate) struct AnyPeer(WebPkiSupportedAlgorithms);
 

@@ -1,4 +1,4 @@
-//! The SDK's side: what goes over the wire is what the translation said, and what comes back is sorted into whose trouble it is.
+//! The SDK's side: what is sent is what the translation returned, and errors are sorted by what they concern.
 
 use std::{collections::VecDeque, fs, net::Ipv4Addr, path::Path, sync::Arc};
 
@@ -30,7 +30,7 @@ struct Script {
     requests: Vec<(String, Value)>,
 }
 
-/// An endpoint that gives the answers it was told to, in order, and keeps what it was asked.
+/// An endpoint that returns scripted responses, in order, and records the requests.
 #[derive(Clone, Default)]
 struct Endpoint {
     script: Arc<Mutex<Script>>,
@@ -142,7 +142,7 @@ async fn what_goes_over_the_wire_is_what_the_golden_files_show() {
 }
 
 #[tokio::test]
-async fn an_error_is_the_pods_only_where_aws_has_refused_this_one_request() {
+async fn an_error_is_the_pods_only_if_aws_has_refused_this_one_request() {
     let (endpoint, client, health) = Endpoint::serve().await;
     let run = translations().remove(0).run;
     let refused = [
@@ -157,7 +157,7 @@ async fn an_error_is_the_pods_only_where_aws_has_refused_this_one_request() {
         let expected =
             Error::Refused { operation: "RunTask", code: code.to_owned(), message: "No.".to_owned() };
         assert_eq!(error, expected);
-        assert_eq!(health.latest(), Some(Outcome::Answered), "{code}: AWS is there");
+        assert_eq!(health.latest(), Some(Outcome::Answered), "{code}: AWS responded");
     }
     let everybodys = [
         (400, "ThrottlingException"),
@@ -186,12 +186,12 @@ async fn an_error_is_the_pods_only_where_aws_has_refused_this_one_request() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_trouble() {
+async fn no_response_from_the_endpoint_is_trouble() {
     let closed = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
     let address = closed.local_addr().expect("its address");
     drop(closed);
     let (client, health) = client(&format!("http://{address}"));
-    let error = client.describe_tasks(&["arn:task".to_owned()]).await.expect_err("nobody listens");
+    let error = client.describe_tasks(&["arn:task".to_owned()]).await.expect_err("nothing listens");
     assert!(matches!(error, Error::Trouble { operation: "DescribeTasks", .. }), "{error:?}");
     assert!(matches!(health.latest(), Some(Outcome::Trouble(_))));
     assert_eq!(health.last_success(), None);

@@ -1,7 +1,7 @@
 //! Golden pairs: `golden/<name>.pod.yaml` beside `golden/<name>.task.json`, what the pod becomes.
 //!
 //! `NEARGATE_RENEW_GOLDEN=1 cargo test -p neargate-provider --test golden` rewrites the second of each pair; the change is then
-//! read in the diff like any other.
+//! reviewed as a diff.
 
 use std::{env, fs, path::Path};
 
@@ -13,7 +13,7 @@ use neargate_provider::{
 };
 use serde_json::{Value, json};
 
-/// With an init image where the pod's file says so, as an annotation that only this test reads.
+/// With an init image if the pod's file asks for one, by an annotation that only this test reads.
 fn settings(pod: &Pod) -> Settings {
     let layer = Layer {
         node_ip: Some("192.0.2.1".to_owned()),
@@ -76,9 +76,9 @@ fn every_golden_pod_becomes_the_task_beside_it() {
         }
         let expected = fs::read_to_string(&golden).unwrap_or_default();
         if becomes != expected {
-            differences.push(format!("{name}: is {becomes}\nbut the file says {expected}"));
+            differences.push(format!("{name}: is {becomes}\nbut the file has {expected}"));
         }
     }
-    assert!(pods >= 10, "the golden pods are not where they are looked for");
+    assert!(pods >= 10, "the golden pods are missing");
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -11,7 +11,7 @@ use std::{
 use clap::{CommandFactory, Parser};
 use neargate_provider::options::{self, Architecture, Arguments, Certificate, Init, Layer, Options, file};
 
-/// The old Fargate provider's file, as its own example has it.
+/// The old Fargate provider's file, from its own example.
 const OLD_FILE: &str = r#"
 Region = "us-west-2"
 ClusterName = "virtual-kubelet"
@@ -83,7 +83,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 
 #[test]
 fn a_variable_wins_over_the_file_and_a_flag_over_the_variable() {
-    // A process of its own: the environment of this one belongs to every test.
+    // Its own process: the environment of this one is shared by all tests.
     let provider = env!("CARGO_BIN_EXE_neargate-provider");
     let run = |words: &[&str], variables: &[(&str, &str)]| {
         let output = std::process::Command::new(provider)
@@ -105,7 +105,7 @@ fn a_variable_wins_over_the_file_and_a_flag_over_the_variable() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_in_one_line_that_says_where() {
+fn an_invalid_value_is_refused_in_one_line_that_says_where() {
     let cases: &[(&[&str], &str, &str)] = &[
         (
             &[],
@@ -230,7 +230,7 @@ fn the_readme_has_the_table_of_the_options() {
 }
 
 #[test]
-fn the_default_that_the_help_names_is_the_one_that_is_taken() {
+fn the_default_that_the_help_names_is_the_one_that_is_used() {
     let file = "Subnets = [\"s\"]\nInitImage = \"init:1\"";
     let taken = resolve(&[], file).expect("valid");
     let values: Vec<_> = documented()

@@ -1,4 +1,4 @@
-//! Signals: the provider ends on the first whatever it is doing, and on the second at once.
+//! Signals: the first ends the provider in order at any time, the second one at once.
 
 use std::{
     path::Path,
@@ -70,7 +70,7 @@ impl Provider {
             if let Some(status) = self.0.try_wait().expect("a child of ours") {
                 return status;
             }
-            assert!(Instant::now() < end, "it runs on {DEADLINE:?} after {what}");
+            assert!(Instant::now() < end, "it still runs {DEADLINE:?} after {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -134,10 +134,10 @@ async fn a_second_signal_ends_an_end_that_waits() {
     let mut provider = Provider::start(folder.path(), address);
     let acting = tokio::time::timeout(Duration::from_secs(60), led.notified()).await;
     acting.expect("it leads, and reads its node");
-    // It would give back its lease, which takes as long as the API server is patient.
+    // It would release its lease, which takes as long as the API server does not respond.
     provider.signal("TERM");
     provider.signal("INT");
     let status = provider.ends("the second signal").await;
-    // Of two that are pending at once, either may be taken first.
+    // Of two that are pending at once, either may be handled first.
     assert!(matches!(status.code(), Some(130 | 143)), "{status}");
 }

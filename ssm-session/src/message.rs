@@ -4,7 +4,7 @@
 //! Everything is big endian. Sizes and offsets in bytes:
 //!
 //! ```text
-//!   0  HeaderLength    4   116: all up to PayloadLength; 112 where the service leaves PayloadType out
+//!   0  HeaderLength    4   116: all up to PayloadLength; 112 if the service leaves PayloadType out
 //!   4  MessageType    32   ASCII, padded with spaces, by the service also with NUL
 //!  36  SchemaVersion   4   1
 //!  40  CreatedDate     8   milliseconds since the Unix epoch
@@ -57,7 +57,7 @@ pub struct Message {
     pub schema_version: u32,
     /// Milliseconds since the Unix epoch; 0 is refused by the other side.
     pub created: u64,
-    /// The place in its direction's stream, from 0; 0 for what is no stream message.
+    /// The place in its direction's stream, from 0; 0 if it is not a stream message.
     pub sequence: i64,
     /// [`FLAG_SYN`] and FIN (2).
     pub flags: u64,
@@ -80,9 +80,9 @@ pub enum Kind {
     ChannelClosed,
     /// Stream messages may be sent again.
     StartPublication,
-    /// Stream messages are to be held back: nobody is at the other end.
+    /// Stream messages are to be held back: the other end is not connected.
     PausePublication,
-    /// From an agent to the service alone: connected, or about to terminate.
+    /// Only from an agent to the service: connected, or about to terminate.
     AgentSessionState,
 }
 
@@ -111,8 +111,8 @@ impl Kind {
         }
     }
 
-    /// Whether the frame says all by its kind. The plugin checks nothing else of such a frame (Validate in
-    /// `src/message/messageparser.go`), so neither is more than its fixed fields read here.
+    /// Whether the frame's kind is all of its content. The plugin checks nothing else of such a frame (Validate in
+    /// `src/message/messageparser.go`), so only its fixed fields are read here.
     fn is_bare(self) -> bool {
         matches!(self, Self::StartPublication | Self::PausePublication)
     }
@@ -160,7 +160,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Why bytes are no frame, or a message cannot become one. Each names the field that is wrong.
+/// Why bytes are not a frame, or a message cannot become one. Each names the field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("{field} does not fit: it ends at byte {needs}, the frame has {has}")]
@@ -175,7 +175,7 @@ pub enum Error {
     Digest,
     #[error("PayloadLength is {found} bytes, more than {MAX_PAYLOAD}")]
     TooLarge { found: usize },
-    #[error("Payload is {found} bytes longer than PayloadLength says")]
+    #[error("Payload is {found} bytes longer than PayloadLength")]
     Trailing { found: usize },
 }
 
@@ -199,7 +199,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] where the payload is.
+    /// [`Error::TooLarge`] if the payload is.
     pub fn encode(&self) -> Result<Bytes, Error> {
         let too_large = || Error::TooLarge { found: self.payload.len() };
         if self.payload.len() > MAX_PAYLOAD {
@@ -229,7 +229,7 @@ impl Message {
 
     /// The message in a frame. Its payload shares the frame's memory.
     ///
-    /// An empty payload has no digest that is checked, as in the plugin; [`Kind::StartPublication`] and
+    /// The digest of an empty payload is not checked, as in the plugin; [`Kind::StartPublication`] and
     /// [`Kind::PausePublication`] are read without date, digest and payload.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
-//! What a frame carries: its types, and the payloads that are JSON, a number or fixed text. The names of JSON's
+//! The content of a frame: its types, and the payloads that are JSON, a number or fixed text. The names of JSON's
 //! members are AWS's.
 //!
 //! JSON from the other side is Go's: a list, a text or a value that was never set may be `null`, and is read as
-//! empty; unknown members are passed over.
+//! empty; unknown members are ignored.
 //!
 //! Source: plugin `src/message/{clientmessage,handshakemessage}.go`, `src/service/service.go`; agent
 //! `contracts/model.go`.
@@ -29,19 +29,19 @@ pub const NON_INTERACTIVE_COMMANDS: &str = "NonInteractiveCommands";
 /// `SessionType` of port forwarding (same file).
 pub const PORT: &str = "Port";
 
-/// `ActionType` that tells the client what kind of session it is; parameters: [`SessionTypeRequest`].
+/// `ActionType` that specifies the kind of session to the client; parameters: [`SessionTypeRequest`].
 pub const SESSION_TYPE: &str = "SessionType";
 
 /// `ActionType` that asks for encryption; parameters: [`KmsEncryptionRequest`].
 pub const KMS_ENCRYPTION: &str = "KMSEncryption";
 
-/// What an exit code's payload begins with (agent `shell/shell.go`, sendExitCode).
+/// The beginning of an exit code's payload (agent `shell/shell.go`, sendExitCode).
 const EXIT_CODE: &str = "EXIT_CODE: ";
 
-/// `PayloadType` of a frame: the whole number's range, so that a number nobody knows yet is kept.
+/// `PayloadType` of a frame: the whole number's range, so that an unknown number is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
-    /// 0: no stream message.
+    /// 0: not a stream message.
     None,
     /// 1: what was typed, or the program's output.
     Output,
@@ -57,13 +57,13 @@ pub enum Type {
     HandshakeResponse,
     /// 7: [`HandshakeComplete`].
     HandshakeComplete,
-    /// 8: of encryption, which is not spoken here.
+    /// 8: of encryption, which is not supported here.
     EncryptionChallengeRequest,
-    /// 9: of encryption, which is not spoken here.
+    /// 9: of encryption, which is not supported here.
     EncryptionChallengeResponse,
     /// 10: [`Flag`].
     Flag,
-    /// 11: the program's standard error, where it is kept apart.
+    /// 11: the program's standard error, if it is kept apart.
     StdErr,
     /// 12: the program's exit code, as [`exit_code`] writes it.
     ExitCode,
@@ -120,7 +120,7 @@ impl From<Type> for u32 {
     }
 }
 
-/// Why a payload is not what its type says.
+/// Why a payload does not fit its type.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{name} is not the JSON that it should be")]
@@ -140,7 +140,7 @@ pub trait Json: Serialize + DeserializeOwned {
     ///
     /// # Errors
     ///
-    /// [`Error::Json`], in theory alone: every member has text for its name.
+    /// [`Error::Json`], only in theory: every member has text as its name.
     fn to_bytes(&self) -> Result<Bytes, Error> {
         serde_json::to_vec(self).map(Bytes::from).map_err(|source| Error::Json { name: Self::NAME, source })
     }
@@ -149,7 +149,7 @@ pub trait Json: Serialize + DeserializeOwned {
     ///
     /// # Errors
     ///
-    /// [`Error::Json`] where they are another's, or no JSON.
+    /// [`Error::Json`] if they are another payload's, or not JSON.
     fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(bytes).map_err(|source| Error::Json { name: Self::NAME, source })
     }
@@ -165,7 +165,7 @@ json!(Acknowledge, ChannelClosed, Size, OpenDataChannel);
 json!(HandshakeRequest, HandshakeResponse, HandshakeComplete, SessionTypeRequest, KmsEncryptionRequest);
 json!(KmsEncryptionResponse);
 
-/// Go's `null` for what was never set.
+/// Go's `null` for a value that was never set.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
@@ -186,7 +186,7 @@ pub struct Acknowledge {
     pub is_sequential: bool,
 }
 
-/// The session has ended. The plugin prints `output`, or a line of its own where that is empty, and exits.
+/// The session has ended. The plugin prints `output`, or its own line if that is empty, and exits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ChannelClosed {
@@ -212,8 +212,8 @@ pub struct Size {
     pub rows: u32,
 }
 
-/// The first message on a WebSocket, as *text*: who it is, with the token that StartSession or ResumeSession gave.
-/// A client sends `client_version`, an agent `client_instance_id` in its place.
+/// The first message on a WebSocket, as *text*: the side's identity, with the token that StartSession or ResumeSession gave.
+/// A client sends `client_version`, an agent `client_instance_id` instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct OpenDataChannel {
@@ -222,7 +222,7 @@ pub struct OpenDataChannel {
     /// A UUID of this request.
     pub request_id: String,
     pub token_value: String,
-    /// A UUID of the client. Clients of other makers leave it out.
+    /// A UUID of the client. Other clients omit it.
     #[serde(default, deserialize_with = "or_default")]
     pub client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,7 +231,7 @@ pub struct OpenDataChannel {
     pub client_instance_id: Option<String>,
 }
 
-/// The agent's first stream message, unless it does without a handshake.
+/// The agent's first stream message, unless it omits the handshake.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct HandshakeRequest {
@@ -258,7 +258,7 @@ pub struct RequestedAction {
 pub struct SessionTypeRequest {
     /// [`STANDARD_STREAM`], [`INTERACTIVE_COMMANDS`], [`NON_INTERACTIVE_COMMANDS`] or [`PORT`].
     pub session_type: String,
-    /// Of the type's own shape; null where it has none.
+    /// Of the type's own shape; null if it has none.
     #[serde(default)]
     pub properties: Value,
 }
@@ -279,7 +279,7 @@ pub struct KmsEncryptionResponse {
     pub cipher_text_hash: Option<String>,
 }
 
-/// The client's answer to [`HandshakeRequest`]: one entry an action, in the same order.
+/// The client's answer to [`HandshakeRequest`]: one entry per action, in the same order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct HandshakeResponse {
@@ -291,7 +291,7 @@ pub struct HandshakeResponse {
     pub errors: Vec<String>,
 }
 
-/// What became of one action.
+/// The result of one action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ProcessedAction {
@@ -305,7 +305,7 @@ pub struct ProcessedAction {
 }
 
 /// `ActionStatus`: a number on the wire. The plugin sends 0 for an action that it does not know (it writes the 3
-/// into `ActionResult`: `src/datachannel/streaming.go`, handleHandshakeRequest); an agent takes all but 1 as failed.
+/// into `ActionResult`: `src/datachannel/streaming.go`, handleHandshakeRequest); an agent treats all but 1 as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "i64", into = "i64")]
 pub enum ActionStatus {
@@ -337,7 +337,7 @@ impl From<ActionStatus> for i64 {
     }
 }
 
-/// The agent's last word in the handshake: the session begins.
+/// The agent's last message of the handshake: the session begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct HandshakeComplete {
@@ -357,7 +357,7 @@ impl HandshakeComplete {
     }
 }
 
-/// What a [`Type::Flag`] says: a number of 4 bytes, big endian.
+/// The value of a [`Type::Flag`]: a number of 4 bytes, big endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {
     /// 1: the connection of a port session has ended.
@@ -383,7 +383,7 @@ impl Flag {
     ///
     /// # Errors
     ///
-    /// [`Error::Flag`] where they are not four, or of a flag that is not known.
+    /// [`Error::Flag`] if they are not four, or not a known flag.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let known = Self::NUMBERS.iter().find(|(_, number)| number.to_be_bytes() == bytes);
         known
@@ -401,7 +401,7 @@ pub fn exit_code(code: i32) -> Bytes {
 ///
 /// # Errors
 ///
-/// [`Error::ExitCode`] where it is anything but what [`exit_code`] writes.
+/// [`Error::ExitCode`] if it is anything but what [`exit_code`] writes.
 pub fn parse_exit_code(payload: &[u8]) -> Result<i32, Error> {
     let text = String::from_utf8_lossy(payload);
     let code = text.strip_prefix(EXIT_CODE).and_then(|number| number.parse().ok());

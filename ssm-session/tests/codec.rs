@@ -8,8 +8,8 @@ use ssm_session::message::{Error, FLAGS_ALONE, Field, HEADER_LENGTH, Kind, MAX_P
 use ssm_session::payload::Type;
 use uuid::{Uuid, uuid};
 
-/// What SerializeClientMessage of the real session-manager-plugin (b79d06c1d3a2, run as a Go program) makes of
-/// [`message`].
+/// [`message`] as serialized by SerializeClientMessage of the real session-manager-plugin (b79d06c1d3a2, run as
+/// a Go program).
 const GOLDEN: &str = concat!(
     "00000074",
     "696e7075745f73747265616d5f64617461202020202020202020202020202020",
@@ -105,7 +105,7 @@ fn a_corrupted_byte_is_another_value_or_an_error_of_its_field() {
             corrupted[place] ^= mask;
             let decoded = decode(&corrupted);
             let expected = match field_at(place) {
-                // A length that is a little less leaves a tail, one that is more is missing something.
+                // A smaller length leaves a tail, with a larger one something is missing.
                 Field::PayloadLength => {
                     let error = decoded.unwrap_err();
                     let fields = [Field::PayloadLength, Field::Payload];
@@ -114,7 +114,7 @@ fn a_corrupted_byte_is_another_value_or_an_error_of_its_field() {
                 }
                 // A header without PayloadType is another valid header; the type is then read as the length.
                 Field::HeaderLength if decoded == Err(Error::Trailing { found: 9 }) => continue,
-                // Nothing protects these: each value is as good as another.
+                // Nothing protects these: every value is valid.
                 Field::SchemaVersion
                 | Field::CreatedDate
                 | Field::SequenceNumber
@@ -171,7 +171,7 @@ fn an_empty_payload_needs_no_digest() {
     assert_eq!(decode(&frame).unwrap(), Message { payload: Bytes::new(), ..message() });
 }
 
-/// As github.com/mmmorris1975/ssm-session-client has met it: NULs after the type, a header without PayloadType.
+/// As github.com/mmmorris1975/ssm-session-client has received it: NULs after the type, a header without PayloadType.
 #[test]
 fn the_services_channel_closed_has_a_short_header() {
     let closed = Message {

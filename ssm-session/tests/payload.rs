@@ -1,5 +1,5 @@
 //! JSON as the real plugin writes it (encoding/json on its own types at b79d06c1d3a2, run as a Go program), and the
-//! payloads that are no JSON.
+//! payloads that are not JSON.
 
 use serde_json::{Value, json};
 use ssm_session::payload::{
@@ -33,7 +33,7 @@ fn a_closed_channel_is_the_plugins() {
 }
 
 #[test]
-fn a_closed_channel_may_say_little() {
+fn a_closed_channel_may_have_few_members() {
     let closed = ChannelClosed::from_bytes(br#"{"MessageSchemaVersion":"1.0","Output":null}"#).unwrap();
     assert_eq!(closed, ChannelClosed::default());
 }
@@ -98,7 +98,7 @@ fn a_status_is_a_number() {
 }
 
 #[test]
-fn what_is_no_json_says_what_it_should_have_been() {
+fn an_error_names_what_invalid_json_should_have_been() {
     for bytes in [&b""[..], b"{", b"[]", b"\xff", br#"{"cols":-1,"rows":1}"#] {
         let error = Size::from_bytes(bytes).unwrap_err();
         assert_eq!(error.to_string(), "Size is not the JSON that it should be");

@@ -10,7 +10,7 @@ use crate::api::model::ecs;
 use crate::api::{self, Emulator, Error};
 use crate::cost::{self, By, Report, svg, text};
 
-/// What may be asked; `docs/cost.md` tells it.
+/// The query's parameters, described in `docs/cost.md`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Asked {
@@ -27,7 +27,7 @@ enum Format {
 }
 
 impl Format {
-    /// As the query names it.
+    /// The format by its name in the query.
     fn named(name: &str) -> Option<Self> {
         match name {
             "json" => Some(Self::Json),
@@ -37,7 +37,7 @@ impl Format {
         }
     }
 
-    /// The first that `Accept` lists of those that there are, else JSON.
+    /// The first format of ours that `Accept` lists, else JSON.
     fn accepted(headers: &HeaderMap) -> Self {
         let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let media = |entry: &str| entry.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -52,7 +52,7 @@ impl Format {
 
     fn write(self, report: &Report) -> (&'static str, String) {
         match self {
-            // Plain data with string keys: there is nothing in it that JSON could not say.
+            // Plain data with string keys: JSON can represent all of it.
             Self::Json => ("application/json", serde_json::to_string(report).unwrap_or_default()),
             Self::Text => ("text/plain; charset=utf-8", text::text(report)),
             Self::Svg => ("image/svg+xml", svg::svg(report)),
@@ -90,7 +90,7 @@ pub(super) async fn report(
         Err(error) => return api::refusal(&Error::failure(error)),
     };
     let (prices, now) = (emulator.prices.clone(), emulator.engine.clock().now());
-    // Many tasks are much arithmetic: not on a thread that answers others.
+    // Many tasks take much arithmetic: not on a thread that serves other requests.
     let written = tokio::task::spawn_blocking(move || {
         cost::report(usages, &prices, &query, now).map(|report| format.write(&report))
     });

@@ -11,18 +11,18 @@ use serde::Serialize;
 use crate::api::Emulator;
 use crate::{engine, runtime};
 
-/// How long the container engine may take. The whole answer has 2 s.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long the container engine may take. The whole response has 2 s.
+const TIMEOUT: Duration = Duration::from_millis(1500);
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Health {
     version: &'static str,
-    /// Names the data directory; containers carry it as `neargate.instance`.
+    /// Identifies the data directory; containers carry it as `neargate.instance`.
     instance: String,
     region: String,
     account: String,
-    /// Whether tasks can be placed; if not, why and since when; and what the engine's loops do.
+    /// Whether tasks can be placed; if not, why and since when; and what the engine's loops have done.
     #[serde(flatten)]
     engine: engine::Health,
     runtime: Engine,
@@ -45,10 +45,10 @@ enum Engine {
     },
 }
 
-/// 200 as long as the container engine responds, else 503; the body says which.
+/// 200 as long as the container engine responds, else 503; the body has the reason.
 pub(super) async fn health(State(emulator): State<Emulator>) -> Response {
     let engine = &emulator.engine;
-    let (status, runtime) = match engine.clock().timeout(PATIENCE, engine.runtime().info()).await {
+    let (status, runtime) = match engine.clock().timeout(TIMEOUT, engine.runtime().info()).await {
         Ok(Ok(runtime::Info { name, cpu_architecture, limits })) => {
             (StatusCode::OK, Engine::Responds { name, cpu_architecture, limits })
         }

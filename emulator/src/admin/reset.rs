@@ -7,10 +7,10 @@ use http::StatusCode;
 
 use crate::api::{self, Emulator, Error, read_body};
 
-/// Bytes of a body at most: there is nothing to say in it.
+/// Bytes of a body at most: the request has no parameters.
 const LARGEST_BODY: usize = 4 << 10;
 
-/// 204 once it is done. The request is read whole before that begins.
+/// 204 once it is done. The request is read to its end first.
 pub(super) async fn reset(State(emulator): State<Emulator>, body: Body) -> Response {
     if let Err(error) = read_body(body, LARGEST_BODY).await {
         return api::refusal(&error);

@@ -1,4 +1,4 @@
-//! From a request to its answer, in any protocol.
+//! From a request to its response, in any protocol.
 
 use std::mem;
 use std::panic::AssertUnwindSafe;
@@ -34,7 +34,7 @@ pub(super) async fn answer<P: Protocol>(
     let (service, operation) = match find(services, &request) {
         Ok(found) => found,
         Err(Refused { service, error }) => {
-            // A client that is cut off while it still sends sees a broken connection and not the error.
+            // A client that is disconnected while it still sends sees a broken connection and not the error.
             body::drain(unread).await;
             let service =
                 service.and_then(|named| services.iter().find(|service| service.name == named.name));
@@ -99,7 +99,7 @@ async fn perform<P: Protocol>(
         .unwrap_or_else(|_| Err(Error::failure("the operation panicked")))
 }
 
-/// An error as an answer. A failure of ours is logged here and nowhere else.
+/// The response for an error. A failure of ours is logged here and nowhere else.
 pub(super) fn refuse<P: Protocol>(
     service: Option<&Service<P>>,
     request_id: &str,

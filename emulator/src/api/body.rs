@@ -9,8 +9,8 @@ use hyper::body::Body as _;
 
 use super::error::{Error, common};
 
-/// Bytes of a body that are read and dropped so that the client receives the error. A client that is cut off while it
-/// still sends sees a broken connection instead.
+/// Bytes of a body that are read and dropped so that the client receives the error. A client that is disconnected
+/// while it still sends sees a broken connection instead.
 const LARGEST_DRAINED: usize = 64 << 20;
 
 /// A body that has not arrived after so long is given up.
@@ -32,7 +32,7 @@ pub(crate) async fn read(body: Body, most: usize) -> Result<Bytes, Error> {
     }
 }
 
-/// Reads what a client still sends, and keeps nothing of it.
+/// Reads what a client still sends, and drops it.
 pub(super) async fn drain(body: Body) {
     // It is refused anyway: how its body ends makes no difference.
     let _ = tokio::time::timeout(TIMEOUT, collect(body, 0)).await;

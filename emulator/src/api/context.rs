@@ -1,4 +1,4 @@
-//! What an operation may use, and who calls.
+//! What an operation may use, and its caller.
 
 use std::sync::Arc;
 
@@ -37,13 +37,13 @@ pub enum Caller {
 #[derive(Clone, Debug, Default)]
 pub struct RequestId(pub String);
 
-/// One request's surroundings.
+/// The context of one request.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub emulator: Emulator,
     /// Of the request's SigV4 credential scope, else the emulator's own.
     pub region: String,
-    /// What `x-amzn-RequestId` says.
+    /// The value of `x-amzn-RequestId`.
     pub request_id: String,
     pub caller: Caller,
 }

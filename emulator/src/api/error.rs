@@ -1,4 +1,4 @@
-//! The one error of the wire: what an operation answers when it does not answer.
+//! The one error of the wire: what an operation returns if it fails.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub enum Error {
         /// Further members of the error's shape, such as `resourceIds`.
         members: serde_json::Map<String, serde_json::Value>,
     },
-    /// The request breaks constraints of the service model. Answered with the service's own code.
+    /// The request violates constraints of the service model. Reported with the service's own code.
     #[error("{0}")]
     Invalid(String),
     /// A failure of ours: HTTP 500 with the service's own code and a message without details; the source is logged.
@@ -55,7 +55,7 @@ impl Error {
         self
     }
 
-    /// AWS's name of the error; `None` where the service gives it.
+    /// AWS's name of the error; `None` if it is the service's own.
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Answer { code, .. } => Some(code.name()),
@@ -85,7 +85,7 @@ impl std::fmt::Display for Chain<'_> {
     }
 }
 
-/// The errors that no service model lists, since the protocols and their frameworks have them.
+/// The errors that no service model lists, because the protocols and their frameworks have them.
 ///
 /// Source: "Common Errors" of each API reference; Smithy, "AWS JSON 1.1 protocol" and "AWS Query protocol".
 pub(crate) mod common {

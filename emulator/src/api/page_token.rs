@@ -1,4 +1,5 @@
-//! The opaque tokens of pages: they say where a page ended, and lead on within their own question alone.
+//! Opaque pagination tokens. A token holds the position after the last item and is valid only for the same
+//! operation and filters.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 /// Bytes of the seal in front of a token's position.
 const SEAL: usize = 8;
 
-/// A token that says where the page before ended. `scope` names the operation and its filters: a token of another
-/// question is no token of this one.
+/// A token that holds where the previous page ended. `scope` names the operation and its filters: a token is not
+/// valid for others.
 pub(super) fn seal(scope: &str, position: &impl Serialize) -> String {
     let position = serde_json::to_vec(position).unwrap_or_default();
     let mut bytes = digest(scope, &position).to_vec();
@@ -18,7 +19,7 @@ pub(super) fn seal(scope: &str, position: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Where the page before ended; `None` for a token that [`seal`] did not make for the same question.
+/// Where the previous page ended; `None` for a token that [`seal`] did not make for the same scope.
 pub(super) fn open<P: DeserializeOwned>(scope: &str, token: &str) -> Option<P> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     let (found, position) = bytes.split_at_checked(SEAL)?;

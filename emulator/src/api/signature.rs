@@ -1,4 +1,4 @@
-//! What a signature says without being verified: its SigV4 credential scope.
+//! What is read from a signature without verifying it: its SigV4 credential scope.
 //!
 //! `Authorization: AWS4-HMAC-SHA256 Credential=AKID/20261121/eu-west-1/ecs/aws4_request, SignedHeaders=…, Signature=…`
 
@@ -15,10 +15,10 @@ pub(super) struct Scope<'h> {
     pub(super) service: &'h str,
 }
 
-/// The request's credential scope; `None` where the request is not signed.
+/// The request's credential scope; `None` if the request is not signed.
 ///
-/// Source: AWS general reference, "Elements of an AWS API request signature". A region goes into ARNs, so one that
-/// no region could be called is refused.
+/// Source: AWS general reference, "Elements of an AWS API request signature". A region goes into ARNs, so text that
+/// cannot be a region's name is refused.
 pub(super) fn scope(headers: &HeaderMap) -> Result<Option<Scope<'_>>, Error> {
     let scope = headers
         .get(AUTHORIZATION)

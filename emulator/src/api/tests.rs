@@ -1,4 +1,4 @@
-//! A request's way through the API, for what no operation of AWS's shows on purpose.
+//! A request's path through the API, in cases that no operation of AWS's shows on purpose.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::engine::{self, Engine};
 use crate::runtime::simulated;
 use crate::store::Store;
 
-/// An emulator on a data directory that goes with the second value.
+/// An emulator on a data directory that is removed with the second value.
 pub(super) async fn emulator() -> (Emulator, TempDir) {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path()).await.unwrap();
@@ -75,7 +75,7 @@ fn request(body: Body) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_own_request_and_no_other() {
+async fn a_panic_fails_its_own_request_and_no_other() {
     let ((emulator, _data), services) = (emulator().await, services());
     let ask = async |body: &'static str| {
         let (status, _, body) = whole(answer(&services, &emulator, request(Body::from(body))).await).await;

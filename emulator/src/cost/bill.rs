@@ -1,7 +1,8 @@
 //! One task's bill.
 //!
 //! Source: AWS Fargate pricing: "from the time you start to download your container image until the Amazon ECS Task …
-//! terminates, rounded up to the nearest second", a minute at least for Linux, 20 GB of ephemeral storage free of charge.
+//! terminates, rounded up to the nearest second", at least one minute for Linux, 20 GB of ephemeral storage free of
+//! charge.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -16,10 +17,10 @@ use crate::clock::Timestamp;
 /// Seconds that a Linux task is billed at least.
 const MINIMUM: u32 = 60;
 
-/// Seconds of an hour, for which prices are.
+/// Seconds per hour: prices are per hour.
 pub const HOUR: f64 = 3600.0;
 
-/// What was used and what it costs; sums of it are of the same kind.
+/// What was used and what it costs; a sum of bills is a bill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bill {

@@ -1,7 +1,7 @@
 //! The same load on EC2: at each time the fewest instances of one type that hold the running tasks, paid by the second.
 //!
 //! Packing is first-fit decreasing, a heuristic: at most 22 % and one instance above the fewest possible in one dimension,
-//! and nearly always equal to them. Tasks are packed anew at each change, as though they could be moved. Left aside, in
+//! and nearly always equal to them. Tasks are packed again at each change, as though they could be moved. Ignored, in
 //! favour of EC2: what the system and the container agent take of an instance, the time that an instance needs to boot,
 //! clusters and zones, disks, and an ARM task's need of a Graviton type.
 
@@ -33,15 +33,15 @@ pub struct Comparison {
     /// Billed ones, of all instances.
     pub instance_seconds: f64,
     pub dollars: f64,
-    /// Tasks that fit no such instance even alone; they are left out.
+    /// Tasks that do not fit on such an instance even alone; they are left out.
     pub tasks_too_large: u32,
 }
 
-/// The instances of the whole time, to be asked for any part of it.
+/// The instances over the whole time, which can be queried for any part of it.
 #[derive(Debug)]
 pub struct Fleet {
     regions: Vec<Rented>,
-    /// From each time on, so many instances in all regions.
+    /// The number of instances in all regions, from each time on.
     steps: Vec<(Timestamp, u32)>,
     tasks_too_large: u32,
 }
@@ -83,7 +83,7 @@ impl Fleet {
         Some(fleet)
     }
 
-    /// How many instances there are from when on.
+    /// How many instances there are, from each time on.
     pub fn steps(&self) -> &[(Timestamp, u32)] {
         &self.steps
     }
@@ -137,7 +137,7 @@ fn needed_over_time(usages: &[&Usage], capacity: Size, now: Timestamp) -> Vec<(T
     let mut running: BTreeMap<Size, u32> = BTreeMap::new();
     let mut needed: Vec<(Timestamp, u32)> = Vec::new();
     for (at, changes) in changes {
-        // Starts first: a task that began and ended within a millisecond comes and goes in one step.
+        // Starts first: a task that began and ended within a millisecond is added and removed in one step.
         for (size, starts) in
             changes.iter().filter(|(_, starts)| *starts).chain(changes.iter().filter(|(_, starts)| !starts))
         {
@@ -170,7 +170,7 @@ fn pack(tasks: &BTreeMap<Size, u32>, capacity: Size) -> u32 {
             fill(&mut after, free, instances, size, &mut left);
         }
         while left > 0 {
-            // Nothing without size comes here, and nothing that does not fit.
+            // Only tasks that have a size and that fit get here.
             fill(&mut after, capacity, left, size, &mut left);
             after.retain(|(free, _)| *free != capacity);
         }
@@ -195,7 +195,7 @@ fn fill(after: &mut Vec<(Size, u32)>, free: Size, instances: u32, size: Size, le
     after.extend(runs.into_iter().filter(|(_, instances)| *instances > 0));
 }
 
-/// When each instance is rented, the one that was opened last given up first. One whose minimum is not used up is kept.
+/// When each instance is rented: the one that was opened last is given up first. One whose minimum is not used up is kept.
 fn rent(needed: &[(Timestamp, u32)]) -> Vec<(Timestamp, Option<Timestamp>)> {
     let paid_until =
         |from: Timestamp, until: Timestamp| until.max(from.plus(Duration::from_secs(u64::from(MINIMUM))));
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_fewest_instances_hold_the_vcpu_and_the_memory() {
-        /// What it shows, sizes and how many tasks of each, instances.
+        /// What the row shows; sizes and how many tasks of each; instances.
         type Row<'r> = (&'r str, &'r [(Size, u32)], u32);
         let rows: [Row<'_>; 8] = [
             ("nothing", &[], 0),
@@ -270,8 +270,8 @@ mod tests {
             let (prices, now) = (Prices::builtin(), Timestamp(now * 1000));
             let fleet = Fleet::of(usages, "m5.large", &prices, now).unwrap();
             let instance = prices.instance("m5.large", "us-east-1").unwrap();
-            let told = fleet.comparison("m5.large", &instance, now);
-            (told.peak_instances, told.instance_seconds, told.tasks_too_large)
+            let comparison = fleet.comparison("m5.large", &instance, now);
+            (comparison.peak_instances, comparison.instance_seconds, comparison.tasks_too_large)
         };
         let small = |from, until| usage(256, 512, from, until);
         let large = |from, until| usage(2048, 4096, from, until);

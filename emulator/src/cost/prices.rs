@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::usage::Usage;
 
-/// The region whose prices stand in where another's are not known.
+/// The region whose prices are used if another's are not known.
 pub const FALLBACK: &str = "us-east-1";
 
-/// The instance type to compare with where none is named.
+/// The instance type to compare with if none is named.
 pub const INSTANCE_TYPE: &str = "m5.large";
 
 /// A whole table. Cheap to clone.
@@ -27,7 +27,7 @@ struct Table {
     ec2: BTreeMap<String, InstanceType>,
 }
 
-/// Fargate's prices of a region; what is not known is not there.
+/// Fargate's prices of a region; an unknown one is absent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Region {
@@ -55,7 +55,7 @@ struct InstanceType {
     hour: BTreeMap<String, Dollars>,
 }
 
-/// A price: not negative, and a number.
+/// A price: a number, not negative.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "f64")]
 struct Dollars(f64);
@@ -71,7 +71,7 @@ impl TryFrom<f64> for Dollars {
     }
 }
 
-/// Dollars an hour, for one vCPU, one GB of memory and one GB of storage.
+/// Dollars per hour, for one vCPU, one GB of memory and one GB of storage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     pub vcpu: f64,
@@ -98,7 +98,7 @@ pub struct Invalid {
 }
 
 impl Prices {
-    /// The table that this program carries.
+    /// The table that is compiled into this program.
     pub fn builtin() -> Self {
         match Self::parse(include_str!("prices.toml")) {
             Ok(prices) => prices,
@@ -116,13 +116,13 @@ impl Prices {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             Invalid { line: before.matches('\n').count() + 1, message: error.message().to_owned() }
         })?;
-        // Line 1: what is missing stands nowhere.
+        // Line 1: what is missing has no line.
         let incomplete = |message: &str| Invalid { line: 1, message: message.to_owned() };
         let fallback = table.fargate.get(FALLBACK).cloned().unwrap_or_default();
         let complete = [fallback.x86, fallback.arm, fallback.spot_x86, fallback.spot_arm];
         if complete.iter().any(Option::is_none) || fallback.storage.is_none() {
             return Err(incomplete(
-                "fargate.us-east-1 must have x86, arm, spot-x86, spot-arm and storage: they stand in where a region's are not known",
+                "fargate.us-east-1 must have x86, arm, spot-x86, spot-arm and storage: they are used if a region's are not known",
             ));
         }
         if let Some(name) =
@@ -143,7 +143,7 @@ impl Prices {
         &self.0.date
     }
 
-    /// The page that the prices are from.
+    /// The web page that the prices are from.
     pub fn source(&self) -> &str {
         &self.0.source
     }
@@ -153,7 +153,7 @@ impl Prices {
         let compute = self.own_compute(&usage.region, usage).or_else(|| self.own_compute(FALLBACK, usage));
         let storage = self.own_storage(&usage.region).or_else(|| self.own_storage(FALLBACK));
         let free = Compute { vcpu: Dollars(0.0), gb: Dollars(0.0) };
-        // Both are there: a table without the fallback is refused.
+        // Both are present: a table without the fallback is refused.
         let (compute, storage) = (compute.unwrap_or(free), storage.unwrap_or(Dollars(0.0)));
         Rates { vcpu: compute.vcpu.0, gb: compute.gb.0, storage: storage.0 }
     }
@@ -170,7 +170,7 @@ impl Prices {
         self.0.ec2.keys().map(String::as_str)
     }
 
-    /// For which of these tasks, and for the instances beside them, another region's prices stand in; a sentence each.
+    /// For which of these tasks, and for the instances beside them, another region's prices are used; one sentence each.
     pub fn notes(&self, usages: &[Usage], instance_type: &str) -> Vec<String> {
         let mut missing = BTreeSet::new();
         for usage in usages {
@@ -189,10 +189,10 @@ impl Prices {
             }
         }
         let note = |(region, what): (&str, String)| {
-            format!("the table has no {what} price of {region}: that of {FALLBACK} stands in")
+            format!("the table has no {what} price of {region}: that of {FALLBACK} is used")
         };
         let spot = usages.iter().any(|usage| usage.spot);
-        let fluctuates = spot.then(|| "Spot prices change daily: a sample stands for them".to_owned());
+        let fluctuates = spot.then(|| "Spot prices change daily: a sample is used".to_owned());
         missing.into_iter().map(note).chain(fluctuates).collect()
     }
 

@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 /// Points of the timeline; a picture shows no more.
 const SAMPLES: u32 = 240;
 
-/// What tasks are put together by.
+/// What tasks are grouped by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum By {
     #[default]
@@ -53,11 +53,11 @@ impl fmt::Display for By {
     }
 }
 
-/// What is asked.
+/// The parameters of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     pub by: By,
-    /// EC2's, to compare with.
+    /// The EC2 instance type to compare with.
     pub instance_type: String,
 }
 
@@ -67,7 +67,7 @@ impl Default for Query {
     }
 }
 
-/// The answer; its JSON is described in `docs/cost.md`.
+/// The report; its JSON is described in `docs/cost.md`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -78,11 +78,11 @@ pub struct Report {
     /// The first image pull.
     #[serde(serialize_with = "time")]
     pub from: Timestamp,
-    /// The last task's end, or now where one runs.
+    /// The last task's end, or now if one is running.
     #[serde(serialize_with = "time")]
     pub until: Timestamp,
     pub prices: Source,
-    /// The dearest first.
+    /// The most expensive first.
     pub groups: Vec<Group>,
     pub total: Sum,
     pub ec2: Comparison,
@@ -96,18 +96,18 @@ pub struct Report {
 pub struct Source {
     pub date: String,
     pub source: String,
-    /// What was not known, and what stood in.
+    /// Prices that were not known, and what was used instead.
     pub notes: Vec<String>,
 }
 
-/// Tasks that were put together.
+/// Tasks that were grouped.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Group {
     /// `None`: tasks of no service, or without the tag.
     pub key: Option<String>,
     #[serde(flatten)]
     pub sum: Sum,
-    /// Where each task is by itself.
+    /// If each task is a group of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 }
@@ -119,7 +119,7 @@ pub struct Task {
     pub cluster_arn: String,
     pub region: String,
     pub family: String,
-    /// `service:NAME` for a service's task, else what RunTask said.
+    /// `service:NAME` for a service's task, else the group of the RunTask request.
     pub group: String,
     pub tags: BTreeMap<String, String>,
     pub cpu_architecture: &'static str,
@@ -163,15 +163,15 @@ pub struct Sum {
     pub bill: Bill,
 }
 
-/// How things stood.
+/// One point of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sample {
     #[serde(serialize_with = "time")]
     pub at: Timestamp,
-    /// The most that tasks had reserved at once since the sample before.
+    /// The most that tasks had reserved at once since the previous sample.
     pub vcpu: f64,
-    /// The most instances since the sample before.
+    /// The most instances since the previous sample.
     pub instances: u32,
     /// So far.
     pub fargate_dollars: f64,
@@ -182,7 +182,7 @@ pub struct Sample {
 /// The report of these tasks at `now`.
 ///
 /// # Errors
-/// The instance type is not in the table; says which are.
+/// The instance type is not in the table; the error names those that are.
 pub fn report(
     mut usages: Vec<Usage>,
     prices: &Prices,
@@ -196,7 +196,7 @@ pub fn report(
     };
     let instance = prices.instance(instance_type, FALLBACK).ok_or_else(unknown)?;
     let fleet = Fleet::of(&usages, instance_type, prices, now).ok_or_else(unknown)?;
-    // Equal sums come in the order of time.
+    // Equal sums are in the order of time.
     usages.sort_by(|a, b| (a.from, &a.task_arn).cmp(&(b.from, &b.task_arn)));
     let rates: Vec<Rates> = usages.iter().map(|usage| prices.rates(usage)).collect();
     let groups = groups(&usages, &rates, by, now);
@@ -229,7 +229,7 @@ fn add(a: Sum, b: Sum) -> Sum {
 fn groups(usages: &[Usage], rates: &[Rates], by: &By, now: Timestamp) -> Vec<Group> {
     let key = |usage: &Usage| match by {
         By::Task => Some(usage.task_arn.clone()),
-        // A service's name is its cluster's alone.
+        // A service's name is unique only within its cluster.
         By::Service => usage.service().map(|service| format!("{}/{service}", usage.cluster())),
         By::Cluster => Some(usage.cluster_arn.clone()),
         By::Tag(tag) => usage.tag(tag).map(str::to_owned),
@@ -319,7 +319,7 @@ impl<T: Copy + Default + PartialOrd> Steps<T> {
     }
 }
 
-/// As RFC 3339 has it, in UTC, to the millisecond.
+/// In the form of RFC 3339, in UTC, to the millisecond.
 pub(super) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.millis()).map(|at| at.to_string()).unwrap_or_default()
 }
@@ -379,7 +379,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn tasks_are_put_together_by_service_cluster_and_tag() {
+    fn tasks_are_grouped_by_service_cluster_and_tag() {
         let groups = |report: Report| -> Vec<(Option<String>, u32, f64)> {
             report
                 .groups
@@ -399,7 +399,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn however_tasks_are_put_together_the_total_is_the_same() {
+    fn however_tasks_are_grouped_the_total_is_the_same() {
         let totals: Vec<Sum> =
             ["task", "service", "cluster", "tag:team"].map(|kind| by(kind).total).into_iter().collect();
         assert_eq!((totals[0].tasks, totals[0].running_tasks), (4, 1));
@@ -424,13 +424,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn prices_that_stand_in_are_told_of() {
+    fn prices_of_another_region_are_reported() {
         let notes = by("task").prices.notes;
-        assert_eq!(notes, ["Spot prices change daily: a sample stands for them"]);
+        assert_eq!(notes, ["Spot prices change daily: a sample is used"]);
         let elsewhere =
             usages().into_iter().map(|usage| Usage { region: "eu-south-1".into(), ..usage }).collect();
         let notes = report(elsewhere, &Prices::builtin(), &Query::default(), NOW).unwrap().prices.notes;
-        assert_eq!(notes[0], "the table has no m5.large price of eu-south-1: that of us-east-1 stands in");
+        assert_eq!(notes[0], "the table has no m5.large price of eu-south-1: that of us-east-1 is used");
         assert_eq!(notes.len(), 4, "{notes:?}");
     }
 

@@ -42,7 +42,7 @@ impl Panel {
         self.bottom - (self.bottom - self.top) * value / self.most
     }
 
-    /// Points of a line; as steps, a value holds from the point before.
+    /// Points of a line; as steps, a value holds from the previous point.
     fn points(&self, samples: &[Sample], steps: bool, value: impl Fn(&Sample) -> f64) -> String {
         let mut points = String::new();
         let mut before = None;
@@ -105,7 +105,7 @@ pub fn svg(report: &Report) -> String {
     out + "</svg>\n"
 }
 
-/// Draws the axes of a panel up to a round value above `most`, and answers the panel so scaled.
+/// Draws the axes of a panel up to a round value above `most`, and returns the panel so scaled.
 fn axes(out: &mut String, panel: Panel, title: &str, most: f64, until: Timestamp) -> Panel {
     let step = round_step(most);
     let panel = Panel { most: (most / step).ceil().max(1.0) * step, ..panel };
@@ -153,7 +153,7 @@ fn legend(out: &mut String, panel: &Panel, entries: [(&str, bool, &str); 2]) {
     let mut right = RIGHT;
     for (colour, dashed, text) in entries.into_iter().rev() {
         let dash = if dashed { r#" stroke-dasharray="6 4""# } else { "" };
-        // Some 6.6 units a letter, at this size.
+        // Some 6.6 units per letter, at this size.
         let left = right - 6.6 * text.chars().map(|_| 1.0).sum::<f64>() - 34.0;
         let _ = writeln!(
             out,
@@ -178,7 +178,7 @@ fn round_step(most: f64) -> f64 {
     [1.0, 2.0, 5.0].into_iter().map(|digit| digit * power).find(|step| *step >= rough).unwrap_or(10.0 * power)
 }
 
-/// As many decimals as the distance of marks needs.
+/// With as many decimals as the distance of marks needs.
 fn label(value: f64, step: f64) -> String {
     match step {
         step if step >= 1.0 => format!("{value:.0}"),
@@ -201,7 +201,7 @@ fn marks(from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
     std::iter::successors(Some(first), next).take_while(|at| *at <= until).collect()
 }
 
-/// A time as finely as the whole span needs.
+/// A time, as precisely as the whole span needs.
 fn clock(at: Timestamp, span: f64) -> String {
     let format = match span {
         span if span < 480.0 => "%H:%M:%S",

@@ -2,7 +2,7 @@
 
 use super::report::{By, Group, Report, Sum, rfc3339};
 
-/// What stands where tasks have no service, or not the tag.
+/// Shown for tasks that have no service, or do not have the tag.
 fn unnamed(by: &By) -> String {
     match by {
         By::Service => "(no service)".to_owned(),
@@ -11,7 +11,7 @@ fn unnamed(by: &By) -> String {
     }
 }
 
-/// The whole report: what, the table, EC2, where the prices are from.
+/// The whole report: the heading, the table, EC2, where the prices are from.
 pub fn text(report: &Report) -> String {
     let Report { by, generated_at, from, until, prices, groups, total, ec2, timeline: _ } = report;
     if groups.is_empty() {
@@ -123,7 +123,7 @@ fn counted(count: u32, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A time without what is finer than a second.
+/// A time without fractions of a second.
 fn second(rfc3339: &str) -> String {
     match rfc3339.split_once('.') {
         Some((second, _)) => format!("{second}Z"),
@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn the_table_is_as_its_golden_file() {
-        let told = [by("task"), by("service"), by("tag:team")].join("\n");
+        let written = [by("task"), by("service"), by("tag:team")].join("\n");
         let golden = include_str!("golden.txt");
-        assert!(told == golden, "golden.txt is not:\n{told}");
+        assert!(written == golden, "golden.txt should be:\n{written}");
     }
 
     #[test]

@@ -1,27 +1,27 @@
-//! What is known of a task that was, or is, on the bill.
+//! What is known of a task that was, or is, billed.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// Milliseconds of a second, in which time is billed.
+/// Milliseconds per second: time is billed by the second.
 const SECOND: i64 = 1000;
 
-/// A task's part on the bill, from the start of its image pull. What is kept of it after the API has forgotten it.
+/// A task's part on the bill, from the start of its image pull. It is kept after the API has forgotten the task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     pub task_arn: String,
     pub cluster_arn: String,
     pub region: String,
     pub family: String,
-    /// `service:NAME` for a service's task, else what RunTask said.
+    /// `service:NAME` for a service's task, else the group of the RunTask request.
     pub group: String,
     pub tags: Vec<(String, String)>,
     /// On Graviton.
     pub arm: bool,
     /// On Fargate Spot.
     pub spot: bool,
-    /// CPU units; 1024 are a vCPU.
+    /// CPU units; 1024 per vCPU.
     pub cpu: u32,
     /// MiB.
     pub memory: u32,
@@ -43,12 +43,12 @@ impl Usage {
         f64::from(self.memory) / 1024.0
     }
 
-    /// When it ended, or `now` where it has not by then.
+    /// When it ended, or `now` if it has not by then.
     pub fn end(&self, now: Timestamp) -> Timestamp {
         self.until.map_or(now, |until| until.min(now)).max(self.from)
     }
 
-    /// Whether it is still on the bill at `now`.
+    /// Whether it is still billed at `now`.
     pub fn is_running(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until > now)
     }
@@ -76,7 +76,7 @@ fn last(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// The seconds billed for a time: begun seconds are whole ones, and `minimum` at least.
+/// The seconds billed for a time: a begun second counts as a whole one, and at least `minimum`.
 pub fn billed_seconds(from: Timestamp, until: Timestamp, minimum: u32) -> f64 {
     let millis = until.millis().saturating_sub(from.millis()).max(0);
     let seconds = u64::try_from(millis.saturating_add(SECOND - 1) / SECOND).unwrap_or(0);

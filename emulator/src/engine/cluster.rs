@@ -1,7 +1,12 @@
 //! Clusters: what they are, and every change of them, each read, decided and written in one transaction.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
+use super::engine::finish;
 use super::task::Tag;
 use super::update::{self, Record as _};
 use crate::store::{self, Body, SqliteConnection, Store, clusters as table, tasks};
@@ -80,16 +85,43 @@ pub enum Undeletable {
 
 /// The clusters of the store. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Clusters(Store);
+pub struct Clusters(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    /// Those that were read since the last change of any, by ARN. Most requests name one, and a trip to SQLite's thread and
+    /// back costs more than all else that a request does.
+    read: RwLock<HashMap<String, Arc<Cluster>>>,
+    /// Held while a cluster is changed, or read from the store: `read` has none that is older than the store's.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Clusters {
     pub(super) fn of(store: &Store) -> Self {
-        Self(store.clone())
+        let (read, turn) = (RwLock::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Inner { store: store.clone(), read, turn }))
     }
 
     /// The cluster of that ARN, deleted ones too.
-    pub async fn get(&self, arn: &str) -> Result<Option<Cluster>, store::Error> {
-        table::get(self.0.readers(), arn).await?.as_ref().map(read).transpose()
+    pub async fn get(&self, arn: &str) -> Result<Option<Arc<Cluster>>, store::Error> {
+        let Inner { store, read: known, turn } = &*self.0;
+        if let Some(found) = known.read().get(arn) {
+            return Ok(Some(Arc::clone(found)));
+        }
+        let _turn = turn.lock().await;
+        let Some(row) = table::get(store.readers(), arn).await? else { return Ok(None) };
+        let found = Arc::new(read(&row)?);
+        known.write().insert(arn.to_owned(), Arc::clone(&found));
+        Ok(Some(found))
+    }
+
+    /// Awaits `change`, which writes clusters. It must be carried to its end, even if its caller goes away.
+    pub(super) async fn changing<T>(&self, change: impl Future<Output = T>) -> T {
+        let _turn = self.0.turn.lock().await;
+        let changed = change.await;
+        self.0.read.write().clear();
+        changed
     }
 
     /// At most `limit` ACTIVE clusters of a region as (name, ARN), by name, those after `after` alone.
@@ -101,7 +133,7 @@ impl Clusters {
         limit: u32,
     ) -> Result<Vec<(String, String)>, store::Error> {
         let active = Status::Active.as_str();
-        let rows = table::list(self.0.readers(), account, region, active, after, limit).await?;
+        let rows = table::list(self.0.store.readers(), account, region, active, after, limit).await?;
         Ok(rows.into_iter().map(|row| (row.name, row.arn)).collect())
     }
 
@@ -117,8 +149,9 @@ impl Clusters {
     }
 
     async fn make(&self, cluster: Cluster, stays: fn(&Cluster) -> bool) -> Result<Cluster, store::Error> {
-        self.0
-            .write(move |connection| {
+        let clusters = self.clone();
+        finish(async move {
+            let made = clusters.0.store.write(move |connection| {
                 Box::pin(async move {
                     if let Some(found) = Cluster::find(connection, &cluster.arn).await?.filter(stays) {
                         return Ok(found);
@@ -126,8 +159,10 @@ impl Clusters {
                     cluster.put(connection).await?;
                     Ok(cluster)
                 })
-            })
-            .await
+            });
+            clusters.changing(made).await
+        })
+        .await
     }
 
     /// Changes the cluster by `change`, which sees it as it is in the transaction that writes it.
@@ -143,7 +178,8 @@ impl Clusters {
         R: Send + 'static,
         E: Send + 'static,
     {
-        update::change(&self.0, arn, change).await
+        let (clusters, arn) = (self.clone(), arn.to_owned());
+        finish(async move { clusters.changing(update::change(&clusters.0.store, &arn, change)).await }).await
     }
 
     /// Makes the cluster INACTIVE, as long as no live task is in it: RunTask reads the status in the transaction that
@@ -152,18 +188,22 @@ impl Clusters {
     /// # Errors
     /// There is no such cluster; it is INACTIVE already or has tasks; the store fails.
     pub async fn delete(&self, arn: &str) -> Result<Cluster, update::Error<Undeletable>> {
-        update::with(&self.0, arn, |connection, mut cluster: Cluster| {
-            Box::pin(async move {
-                if !cluster.is_active() {
-                    return Ok(Err(Undeletable::Inactive));
-                }
-                if tasks::any_live_in_cluster(&mut *connection, &cluster.arn).await? {
-                    return Ok(Err(Undeletable::HasTasks));
-                }
-                cluster.status = Status::Inactive;
-                cluster.put(connection).await?;
-                Ok(Ok(cluster))
-            })
+        let (clusters, arn) = (self.clone(), arn.to_owned());
+        finish(async move {
+            let deleted = update::with(&clusters.0.store, &arn, |connection, mut cluster: Cluster| {
+                Box::pin(async move {
+                    if !cluster.is_active() {
+                        return Ok(Err(Undeletable::Inactive));
+                    }
+                    if tasks::any_live_in_cluster(&mut *connection, &cluster.arn).await? {
+                        return Ok(Err(Undeletable::HasTasks));
+                    }
+                    cluster.status = Status::Inactive;
+                    cluster.put(connection).await?;
+                    Ok(Ok(cluster))
+                })
+            });
+            clusters.changing(deleted).await
         })
         .await
     }

@@ -11,6 +11,7 @@ use tracing::error;
 
 use super::background::Background;
 use super::changes::{Change, Changes, Reader};
+use super::cluster::Clusters;
 use super::network::pool::Pool;
 use super::network::ports::Ports;
 use super::options::Options;
@@ -33,6 +34,7 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     pub(super) changes: Changes,
     pub(super) registry: Arc<Registry>,
+    pub(super) clusters: Clusters,
     pub(super) ports: Arc<Ports>,
     pub(super) readiness: watch::Sender<Readiness>,
     pub(super) background: Background,
@@ -58,6 +60,7 @@ impl Context {
         let starting = NotReady { since: clock.now(), reason: "it is starting".to_owned() };
         Self {
             options,
+            clusters: Clusters::of(&store),
             store,
             runtime,
             changes: Changes::new(readers.collect()),

@@ -81,8 +81,8 @@ impl Engine {
         &*self.0.context.runtime
     }
 
-    pub fn clusters(&self) -> Clusters {
-        Clusters::of(self.store())
+    pub fn clusters(&self) -> &Clusters {
+        &self.0.context.clusters
     }
 
     pub fn definitions(&self) -> Definitions {

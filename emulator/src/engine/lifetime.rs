@@ -108,7 +108,8 @@ impl Engine {
                 .await
                 .map_err(Error::Unanswered)??;
             let _turn = context.unsupervised.lock().await;
-            context.store.write(|connection| Box::pin(reset::everything(connection))).await?;
+            let emptied = context.store.write(|connection| Box::pin(reset::everything(connection)));
+            context.clusters.changing(emptied).await?;
             context.store.purge();
             context.forget_unreadable();
             context.changes.publish(Change::Reset);

@@ -19,6 +19,7 @@ use crate::store::{Store, logs};
 
 mod chaos;
 mod faults;
+mod lost;
 pub(super) mod network;
 mod passing;
 mod pool;

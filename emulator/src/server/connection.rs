@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -47,9 +48,9 @@ impl Connections {
     /// Serves one connection whose requests all come from `caller`, over a socket or over any other stream.
     pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, caller: Caller) {
         let Self { router, clock, ending } = self;
-        let (running, activity) = watch::channel(Activity::default());
-        let service = service_fn(move |mut request: http::Request<Incoming>| {
-            let mut running = Running::begin(&running);
+        let activity = Activity::begin(clock);
+        let service = service_fn(|mut request: http::Request<Incoming>| {
+            let mut running = Running::begin(&activity);
             request.extensions_mut().insert(caller.clone());
             let response = router.clone().oneshot(request.map(Body::new));
             async move {
@@ -68,7 +69,7 @@ impl Connections {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = idle(activity, &clock) => {
+            () = activity.idle() => {
                 tracing::debug!("closed a connection that was idle, or whose answers were not taken");
                 Ok(())
             }
@@ -79,44 +80,70 @@ impl Connections {
     }
 }
 
-/// What happens on a connection.
-#[derive(Clone, Copy, Debug, Default)]
+/// What happens on a connection. Cheap to clone.
+///
+/// A request changes it several times, so a change wakes nothing: who waits for the end looks when it can have come.
+#[derive(Clone, Debug)]
 struct Activity {
+    clock: Clock,
+    now: Arc<Mutex<State>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
     running: usize,
     /// Of those that run, the ones that wait for the client alone: it takes nothing of their answers.
     offered: usize,
     has_begun: bool,
+    /// When the last of these changed ([`Clock::monotonic`]).
+    since: Duration,
 }
 
-/// Returns once a connection has been without a request, or with none that waits for the server, for too long.
-async fn idle(mut activity: watch::Receiver<Activity>, clock: &Clock) {
-    loop {
-        let Activity { running, offered, has_begun } = *activity.borrow_and_update();
-        let limit = if has_begun { IDLE } else { FIRST_REQUEST };
-        tokio::select! {
-            changed = activity.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-            () = clock.sleep(limit), if running == offered => return,
+impl Activity {
+    fn begin(clock: Clock) -> Self {
+        let state = State { running: 0, offered: 0, has_begun: false, since: clock.monotonic() };
+        Self { clock, now: Arc::new(Mutex::new(state)) }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let since = self.clock.monotonic();
+        let mut state = self.now.lock();
+        change(&mut state);
+        state.since = since;
+    }
+
+    /// Returns once the connection has been without a request, or with none that waits for the server, for too long.
+    async fn idle(&self) {
+        while let Some(left) = self.left() {
+            self.clock.sleep(left).await;
         }
+    }
+
+    /// The connection is not idle for too long before this has passed; `None`: it is.
+    fn left(&self) -> Option<Duration> {
+        let State { running, offered, has_begun, since } = *self.now.lock();
+        let limit = if has_begun { IDLE } else { FIRST_REQUEST };
+        if running != offered {
+            return Some(limit);
+        }
+        let passed = self.clock.monotonic().saturating_sub(since);
+        limit.checked_sub(passed).filter(|left| !left.is_zero())
     }
 }
 
 /// A request that runs, until the last byte of its answer.
 #[derive(Debug)]
 struct Running {
-    activity: watch::Sender<Activity>,
+    activity: Activity,
     /// Whether its answer waits for the client.
     is_offered: bool,
 }
 
 impl Running {
-    fn begin(activity: &watch::Sender<Activity>) -> Self {
-        activity.send_modify(|activity| {
-            activity.running += 1;
-            activity.has_begun = true;
+    fn begin(activity: &Activity) -> Self {
+        activity.change(|state| {
+            state.running += 1;
+            state.has_begun = true;
         });
         Self { activity: activity.clone(), is_offered: false }
     }
@@ -127,17 +154,17 @@ impl Running {
             return;
         }
         let was_offered = std::mem::replace(&mut self.is_offered, is_offered);
-        self.activity.send_modify(|activity| {
-            activity.offered = activity.offered - usize::from(was_offered) + usize::from(is_offered);
+        self.activity.change(|state| {
+            state.offered = state.offered - usize::from(was_offered) + usize::from(is_offered);
         });
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.activity.send_modify(|activity| {
-            activity.running -= 1;
-            activity.offered -= usize::from(self.is_offered);
+        self.activity.change(|state| {
+            state.running -= 1;
+            state.offered -= usize::from(self.is_offered);
         });
     }
 }

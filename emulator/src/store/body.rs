@@ -1,7 +1,7 @@
 //! A body: what its owner keeps in a row beside the columns, as JSON with the version of its shape.
 //!
-//! An owner raises the version when a change of shape would misread older bodies, goes on reading the older ones, and
-//! adds a migration (an empty one will do), so that an older release refuses the whole database at its start.
+//! An owner raises the version when a change of shape would misread older bodies, continues to read the older ones,
+//! and adds a migration (an empty one is enough), so that an older release refuses the whole database at its start.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// The body of `value`, which must be plain data with string keys: there is nothing in it that JSON cannot hold.
+    /// The body of `value`, which must be plain data with string keys: JSON can represent all of it.
     pub fn new(version: u32, value: &impl Serialize) -> Self {
         Self { version, json: serde_json::to_string(value).unwrap_or_default() }
     }

@@ -1,4 +1,4 @@
-//! RunTask's client tokens: what each was used for, so that the same token gets the same answer.
+//! RunTask's client tokens: what each was used for, so that the same token gets the same response.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::clock::Timestamp;
 
 /// How long a token is remembered.
 ///
-/// Source: Amazon ECS API reference, "Ensuring idempotency": a token is good for 24 hours.
+/// Source: Amazon ECS API reference, "Ensuring idempotency": a token is valid for 24 hours.
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Within which the token is unique: the cluster's ARN.
+    /// The token is unique within this: the cluster's ARN.
     pub scope: String,
     pub token: String,
     /// Of the request: another request with the same token is a conflict.
@@ -79,7 +79,7 @@ pub async fn get(
         .transpose()
 }
 
-/// Forgets the tokens that have expired by `now`; answers how many.
+/// Forgets the tokens that have expired by `now`; returns how many.
 pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -> Result<u64, Error> {
     sqlx::query("DELETE FROM client_tokens WHERE created_at <= ?")
         .bind(now.minus(LIFETIME).millis())

@@ -16,7 +16,7 @@ pub struct Row {
     pub body: Body,
 }
 
-/// Makes the cluster, or puts it in place of the one with its ARN.
+/// Creates the cluster, or replaces the one with its ARN.
 pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO clusters (arn, account, region, name, status, body_version, body) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -56,7 +56,7 @@ pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Err
     .map_err(Error::attempting("load the clusters"))
 }
 
-/// At most `limit` clusters of `status` in a region, by name, those after `after` alone.
+/// At most `limit` clusters of `status` in a region, by name, only those after `after`.
 pub async fn list(
     executor: impl SqliteExecutor<'_>,
     account: &str,
@@ -79,7 +79,7 @@ pub async fn list(
     .map_err(Error::attempting("list the clusters"))
 }
 
-/// Whether there was one.
+/// Deletes the cluster; whether there was one.
 pub async fn delete(connection: &mut SqliteConnection, arn: &str) -> Result<bool, Error> {
     sqlx::query("DELETE FROM clusters WHERE arn = ?")
         .bind(arn)

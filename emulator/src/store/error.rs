@@ -1,4 +1,4 @@
-//! Why the store could not do it.
+//! Why an operation of the store failed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// SQLite's `SQLITE_FULL`: no room in the file system.
 const FULL: &str = "13";
 
-/// Why the store could not do it.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the data directory {dir} is in use by another neargate (pid {pid})")]
@@ -25,7 +25,7 @@ pub enum Error {
         #[source]
         source: sqlx::migrate::MigrateError,
     },
-    /// The disk has no room. Nothing of the write is kept; it may be tried again.
+    /// The disk has no room. Nothing of the write is kept; it may be retried.
     #[error("cannot {attempted}: the disk is full")]
     Full { attempted: &'static str },
     #[error("cannot {attempted}")]
@@ -34,7 +34,7 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
-    /// What a column holds cannot be read back.
+    /// A column's content cannot be read back.
     #[error("cannot read {what}")]
     Corrupt {
         what: &'static str,
@@ -63,7 +63,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: says what was attempted when SQLite refused.
+    /// For `map_err`: adds what was attempted when SQLite failed.
     pub(super) fn attempting(attempted: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| match &source {
             sqlx::Error::Database(database) if database.code().as_deref() == Some(FULL) => {
@@ -73,12 +73,12 @@ impl Error {
         }
     }
 
-    /// For `map_err`: says what was attempted on the data directory.
+    /// For `map_err`: adds what was attempted on the data directory.
     pub(super) fn directory(attempted: &'static str, dir: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Directory { attempted, dir: dir.to_path_buf(), source }
     }
 
-    /// For `map_err`: says which column could not be read back.
+    /// For `map_err`: adds which column could not be read back.
     pub(super) fn corrupt<E>(what: &'static str) -> impl Fn(E) -> Self
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,4 +1,4 @@
-//! Where a data directory is, to detect a copy of it: a copy would give out the same sandboxes and end the original's
+//! Where a data directory is, to detect a copy of it: a copy would hand out the same sandboxes and end the original's
 //! tasks, because what runs on the engine carries the directory's id.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -36,7 +36,7 @@ impl Home {
         Ok(Self { path, device: metadata.dev(), inode: metadata.ino(), machine })
     }
 
-    /// Whether the directory here is another than the one that was at `kept`.
+    /// Whether this directory is not the one that was at `kept`.
     ///
     /// One that was moved keeps its inode on its device; one that stayed keeps its path, and its device may have another
     /// number after each boot of the machine.
@@ -47,7 +47,8 @@ impl Home {
 }
 
 /// Remembers where the directory is. If it is a copy, it gets an id of its own, and forgets what the original has on the
-/// engine; [`meta::COPIED`] then says that its tasks are the original's. With `adopt` a copy goes on as the original.
+/// engine; [`meta::COPIED`] then records that its tasks are the original's. With `adopt` a copy continues as the
+/// original.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     data_dir: &Path,
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_told_from_a_directory_that_stayed_or_moved() {
+    fn a_copy_is_distinguished_from_a_directory_that_stayed_or_moved() {
         let home = |path: &str, device, inode, machine: Option<&str>| Home {
             path: path.to_owned(),
             device,
@@ -105,8 +106,8 @@ mod tests {
         for (what, here, is_copy) in [
             ("stayed", home("/a", 1, 10, Some("m")), false),
             ("moved", home("/b", 1, 10, Some("m")), false),
-            ("the device is numbered anew", home("/a", 2, 10, Some("m")), false),
-            ("the machine has no id any more", home("/a", 1, 10, None), false),
+            ("the device has another number", home("/a", 2, 10, Some("m")), false),
+            ("the machine no longer has an id", home("/a", 1, 10, None), false),
             ("copied beside it", home("/b", 1, 11, Some("m")), true),
             ("copied to another device", home("/b", 2, 10, Some("m")), true),
             ("restored in its place", home("/a", 1, 11, Some("m")), true),

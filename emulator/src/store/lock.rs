@@ -1,4 +1,4 @@
-//! One process a data directory: an advisory lock on `DIR/lock`, which the kernel takes back however the process ends.
+//! One process per data directory: an advisory lock on `DIR/lock`, which the kernel releases however the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -11,10 +11,10 @@ use super::Error;
 pub struct Lock(#[expect(dead_code, reason = "the lock lasts as long as this file is open")] File);
 
 impl Lock {
-    /// Takes `dir`, or says who has it.
+    /// Takes `dir`; an error names the process that has it.
     ///
     /// # Errors
-    /// [`Error::Locked`] where another process has it; [`Error::Directory`] where its lock can't be opened.
+    /// [`Error::Locked`] if another process has it; [`Error::Directory`] if its lock can't be opened.
     pub fn acquire(dir: &Path) -> Result<Self, Error> {
         let attempted = Error::directory("lock", dir);
         let mut file = OpenOptions::new()

@@ -1,4 +1,4 @@
-//! What the data directory says of itself: small values by name.
+//! Facts about the data directory itself: small values by name.
 
 use sqlx::{SqliteConnection, SqliteExecutor};
 use uuid::Uuid;
@@ -8,10 +8,10 @@ use super::Error;
 /// The key of the data directory's id.
 pub(super) const INSTANCE_ID: &str = "instance";
 
-/// There if the data directory is a copy whose tasks the engine has not given up yet.
+/// Present if the data directory is a copy whose tasks the engine has not given up yet.
 pub const COPIED: &str = "copied";
 
-/// The data directory's id, made where it has none.
+/// The data directory's id, created if it has none.
 pub(super) async fn instance_id(connection: &mut SqliteConnection) -> Result<String, Error> {
     if let Some(id) = get(&mut *connection, INSTANCE_ID).await? {
         return Ok(id);

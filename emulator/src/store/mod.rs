@@ -1,8 +1,8 @@
 //! SQLite through sqlx. All SQL is here.
 //!
 //! ```text
-//! write(work) ──▶ one writer: BEGIN IMMEDIATE, each work in its SAVEPOINT, COMMIT ──▶ the answers
-//! readers()   ──▶ a pool of read-only connections: WAL, so nobody waits for the writer
+//! write(work) ──▶ one writer: BEGIN IMMEDIATE, each work in its SAVEPOINT, COMMIT ──▶ the results
+//! readers()   ──▶ a pool of read-only connections: WAL, so no reader waits for the writer
 //! ```
 //!
 //! One file per table family: plain functions over a connection, so that one [`Store::write`] can join several of them.

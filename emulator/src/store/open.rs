@@ -1,4 +1,4 @@
-//! The handle: opens a data directory, hands writes to the one writer and gives out the readers.
+//! The handle: opens a data directory, passes writes to the one writer and provides the readers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::lock::Lock;
 use super::writer::{self, Writer};
 use super::{Error, home, meta, private, purge};
 
-/// Batches of log events that are on their way in at once: 64 MiB.
+/// Batches of log events that are held for writing at once: 64 MiB.
 const INCOMING: usize = 256;
 
 /// Requests that read ahead in many log streams at once: 64 MiB.
@@ -31,14 +31,14 @@ const READERS: u32 = 4;
 /// For how long a connection waits for another's lock. Only a checkpoint or a migration ever holds one against us.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Rows that a reader fetches before they are asked for. Few: a row may be a block of log events.
+/// Rows that a reader fetches in advance. Few: a row may be a block of log events.
 const READ_AHEAD: usize = 8;
 
 /// Page caches in KiB, negative as `cache_size` wants them.
 const WRITER_CACHE: &str = "-8192";
 const READER_CACHE: &str = "-2048";
 
-/// The write-ahead log is cut back to this many bytes after a checkpoint that found it longer.
+/// The write-ahead log is truncated to this many bytes after a checkpoint that found it longer.
 const WAL_KEPT: &str = "67108864";
 
 /// A data directory, open. Cheap to clone; all clones are the same store.
@@ -58,21 +58,21 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens `data_dir`, made where it is missing: takes its lock, brings `neargate.db` to this version's schema and
-    /// starts the writer. However the last process ended, what it acknowledged is there.
+    /// Opens `data_dir`, created if it is missing: takes its lock, brings `neargate.db` to this version's schema and
+    /// starts the writer. However the last process ended, what it acknowledged is kept.
     ///
     /// A directory that was copied since gets an id of its own ([`meta::COPIED`]).
     ///
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Locked`] where another process has it; [`Error::Directory`] where it can't be made or written;
-    /// [`Error::Newer`] where a newer release has written it.
+    /// [`Error::Locked`] if another process has it; [`Error::Directory`] if it can't be created or written;
+    /// [`Error::Newer`] if a newer release has written it.
     pub async fn open(data_dir: &Path) -> Result<Self, Error> {
         Self::open_as(data_dir, false).await
     }
 
-    /// [`Store::open`]; with `adopt` a copy goes on under the id of its original, which must not run any more.
+    /// [`Store::open`]; with `adopt` a copy continues under the id of its original, which must no longer run.
     pub async fn open_as(data_dir: &Path, adopt: bool) -> Result<Self, Error> {
         private::directory(data_dir)?;
         let lock = Lock::acquire(data_dir)?;
@@ -95,7 +95,7 @@ impl Store {
         let mut connection =
             SqliteConnection::connect_with(&writing).await.map_err(Error::attempting("open the database"))?;
         sqlx::migrate!("src/store/migrations").run(&mut connection).await.map_err(|source| match source {
-            // What was migrated by a release that has more migrations than this one.
+            // The database was migrated by a release that has more migrations than this one.
             sqlx::migrate::MigrateError::VersionMissing(_) => Error::Newer { dir: data_dir.to_path_buf() },
             source => Error::Migrate { database: database.clone(), source },
         })?;
@@ -130,19 +130,19 @@ impl Store {
         })))
     }
 
-    /// Names this data directory: 32 hexadecimal digits, made once and kept for as long as the directory is.
+    /// Identifies this data directory: 32 hexadecimal digits, created once and kept as long as the directory exists.
     pub fn instance_id(&self) -> &str {
         &self.0.instance_id
     }
 
-    /// Runs `work` in a transaction of the one writer and answers once that is committed.
+    /// Runs `work` in a transaction of the one writer and returns once that is committed.
     ///
-    /// Writes that wait at the same time share a transaction. Each has its own savepoint: where `work` fails, all that
-    /// it did is undone, and nothing of its neighbours. It begins no transaction of its own. A caller that stops
-    /// waiting does not undo it.
+    /// Writes that wait at the same time share a transaction. Each has its own savepoint: if `work` fails, all that it
+    /// did is undone, and nothing that others did. It must not begin a transaction. A caller that stops waiting does
+    /// not undo it.
     ///
     /// # Errors
-    /// What `work` answered, or why its transaction could not be committed.
+    /// The error of `work`, or why its transaction could not be committed.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -158,14 +158,14 @@ impl Store {
         self.0.discarded.notify_one();
     }
 
-    /// A turn to hold one batch of log events (256 KiB, or one event) until it is committed. All batches together have
-    /// a bound.
+    /// A permit to hold one batch of log events (256 KiB, or one event) until it is committed. It bounds all batches
+    /// together.
     pub async fn logs_in(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.0.incoming.acquire().await.ok()
     }
 
-    /// A turn to read ahead in many log streams (16 MiB). All that is read ahead together has a bound.
+    /// A permit to read ahead in many log streams (16 MiB). It bounds all that is read ahead together.
     pub async fn logs_out(&self) -> Option<SemaphorePermit<'_>> {
         self.0.outgoing.acquire().await.ok()
     }
@@ -175,17 +175,17 @@ impl Store {
         &self.0.readers
     }
 
-    /// Whether nothing is being read or written: for a test whose time passes in between.
+    /// Whether nothing is being read or written: for a test that moves its clock only then.
     #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {
         let readers = &self.0.readers;
-        // A pool that is closed still counts as idle what it closes.
+        // A closed pool still counts the connections that it closes as idle.
         let idle = if readers.is_closed() { 0 } else { readers.num_idle() };
         self.0.writer.is_at_rest() && usize::try_from(readers.size()).is_ok_and(|size| size == idle)
     }
 
-    /// Finishes the writes that wait, folds the write-ahead log into the database and gives the directory back. Later
-    /// writes, through any clone, answer [`Error::Closed`].
+    /// Finishes the waiting writes, merges the write-ahead log into the database and releases the directory. Later
+    /// writes, through any clone, return [`Error::Closed`].
     pub async fn close(&self) {
         // Readers first: a checkpoint can't pass one that still reads.
         self.0.readers.close().await;
@@ -193,8 +193,8 @@ impl Store {
     }
 }
 
-/// Makes a database of a release whose files could not shrink into one that can. One that is large stays as it is: its
-/// free pages are used again, and not given back.
+/// Converts a database of a release whose files could not shrink into one that can. A large one stays as it is: its
+/// free pages are reused, and not returned to the file system.
 async fn shrinkable(connection: &mut SqliteConnection) {
     let converted = async {
         if purge::pragma(connection, "PRAGMA auto_vacuum").await? == 0
@@ -207,6 +207,9 @@ async fn shrinkable(connection: &mut SqliteConnection) {
         Ok::<(), Error>(())
     };
     if let Err(error) = converted.await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the database's file will not shrink");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "could not rewrite the database; its file will not shrink until a later start rewrites it"
+        );
     }
 }

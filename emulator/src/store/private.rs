@@ -13,7 +13,7 @@ pub(super) const DATABASE: &str = "neargate.db";
 /// What a data directory holds.
 const OURS: [&str; 4] = ["lock", DATABASE, "neargate.db-wal", "neargate.db-shm"];
 
-/// Makes the directory for its user alone. One that is there and holds nothing but a store's files becomes so; any other
+/// Creates the directory for its user alone. An existing one that holds only a store's files is restricted too; any other
 /// keeps its mode, because others may have to read what else is in it.
 pub(super) fn directory(data_dir: &Path) -> Result<(), Error> {
     DirBuilder::new()
@@ -33,8 +33,8 @@ pub(super) fn directory(data_dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the database's file, if it is missing, and all files of the store their user's alone. SQLite gives those that it
-/// makes itself the mode of the database's.
+/// Creates the database's file if it is missing, and restricts all files of the store to their user. SQLite gives the
+/// files that it creates itself the mode of the database's.
 pub(super) fn files(data_dir: &Path) -> Result<(), Error> {
     let attempted = Error::directory("write", data_dir);
     OpenOptions::new()
@@ -49,7 +49,7 @@ pub(super) fn files(data_dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets the mode of what is there. A file system without modes, or a file of another user, ends no start.
+/// Sets the mode if the path exists. A file system without modes, or a file of another user, does not prevent the start.
 fn restrict(path: &Path, mode: u32) {
     let restricted = path.metadata().and_then(|metadata| {
         if metadata.permissions().mode() & 0o777 == mode {
@@ -60,6 +60,10 @@ fn restrict(path: &Path, mode: u32) {
     if let Err(error) = restricted
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "others may be able to read this: its mode could not be set");
+        tracing::warn!(
+            path = %path.display(),
+            %error,
+            "could not restrict the mode of a file of the data directory; other users may be able to read it"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! Deletion in pieces: what is deleted is out of sight at once and goes piece by piece, each a write of its own, so that
-//! no other write waits for more than one piece. Free pages go back to the file system the same way.
+//! Deletion in pieces: what is deleted is hidden at once and removed piece by piece, each in its own write, so that no
+//! other write waits for more than one piece. Free pages are returned to the file system the same way.
 //!
-//! A log stream is deleted by moving it to a group that no name leads to.
+//! A log stream is deleted by moving it to a group that no name finds.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use super::{Error, writer};
 /// The group of streams that are deleted. Groups are numbered from 1.
 pub(super) const TRASH: i64 = 0;
 
-/// Blocks of a piece: some tens of kilobytes each.
+/// Blocks per piece: some tens of kilobytes each.
 const BLOCKS: u32 = 128;
 
-/// Streams of a piece, whose blocks are gone.
+/// Streams per piece, whose blocks are gone.
 const STREAMS: u32 = 1000;
 
-/// Free pages of a piece, of 4 KiB each.
+/// Free pages per piece, of 4 KiB each.
 const PAGES: u32 = 1024;
 
 /// Free pages that stay for what is written next, beside an eighth of the file.
@@ -71,7 +71,7 @@ async fn make_trash(connection: &mut SqliteConnection) -> Result<(), Error> {
     .map_err(Error::attempting("discard log streams"))
 }
 
-/// Deletes a piece of what was discarded, else gives a piece of the free pages back. Whether there may be more.
+/// Deletes a piece of what was discarded, else returns a piece of the free pages. Returns whether there may be more.
 pub(super) async fn step(connection: &mut SqliteConnection) -> Result<bool, Error> {
     let blocks = delete(
         connection,
@@ -93,7 +93,7 @@ pub(super) async fn step(connection: &mut SqliteConnection) -> Result<bool, Erro
     }
     let (free, all) =
         (pragma(connection, "PRAGMA freelist_count").await?, pragma(connection, "PRAGMA page_count").await?);
-    // Without `auto_vacuum` the pragma does nothing, and there would be no end.
+    // Without `auto_vacuum` the pragma does nothing, and this would never end.
     let gives_back = pragma(connection, "PRAGMA auto_vacuum").await? == 2;
     if !gives_back || free <= PAGES_KEPT.max(all / 8).saturating_add(PAGES) {
         return Ok(false);

@@ -1,11 +1,11 @@
-//! Back to an empty data directory, for test suites.
+//! Resets to an empty data directory, for test suites.
 
 use sqlx::SqliteConnection;
 
 use super::{Error, home, meta, purge};
 
-/// Deletes everything but the data directory's id and home. Log events go piece by piece afterwards
-/// ([`super::Store::purge`]).
+/// Deletes everything but the data directory's id and home. Log events are deleted piece by piece
+/// afterwards ([`super::Store::purge`]).
 pub async fn everything(connection: &mut SqliteConnection) -> Result<(), Error> {
     for statement in [
         "DELETE FROM clusters",

@@ -1,4 +1,4 @@
-//! The pool of sandboxes: made ahead, claimed by one task each, never reused.
+//! The pool of sandboxes: created in advance, claimed by one task each, never reused.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
@@ -80,7 +80,7 @@ pub async fn insert(connection: &mut SqliteConnection, row: &Row) -> Result<(), 
     Ok(())
 }
 
-/// Gives the oldest idle sandbox of the subnet to the task; `None` where none is idle.
+/// Assigns the oldest idle sandbox of the subnet to the task; `None` if none is idle.
 pub async fn claim(
     connection: &mut SqliteConnection,
     subnet_id: &str,
@@ -168,7 +168,7 @@ pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Err
     .map_err(Error::attempting("load the sandboxes"))
 }
 
-/// Forgets the sandbox, whatever its state, and returns what was known of it.
+/// Forgets the sandbox, in any state, and returns what was known of it.
 pub async fn delete(connection: &mut SqliteConnection, sandbox_id: &str) -> Result<Option<Row>, Error> {
     sqlx::query_as::<_, Row>(concat!(
         "DELETE FROM sandboxes WHERE sandbox_id = ?

@@ -17,7 +17,8 @@ pub struct Row {
     pub body: Body,
 }
 
-/// The next revision of a family: one more than any that it ever gave out, deleted ones too. The first is 1.
+/// The next revision of a family: one more than any that was ever assigned, deleted ones too. The first is
+/// 1.
 pub async fn next_revision(
     connection: &mut SqliteConnection,
     account: &str,
@@ -36,7 +37,7 @@ pub async fn next_revision(
     .map_err(Error::attempting("number a revision"))
 }
 
-/// Makes the task definition, or puts it in place of the one with its ARN.
+/// Creates the task definition, or replaces the one with its ARN.
 pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO task_definitions (arn, account, region, family, revision, status, body_version, body)
@@ -103,12 +104,12 @@ pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Err
 pub struct Filter<'a> {
     pub account: &'a str,
     pub region: &'a str,
-    /// The whole name of a family: ListTaskDefinitions' `familyPrefix` is that, in spite of its name.
+    /// The whole name of a family: ListTaskDefinitions' `familyPrefix` is that, despite its name.
     pub family: Option<&'a str>,
     pub status: &'a str,
-    /// By family and revision, both falling instead of rising.
+    /// By family and revision, both descending instead of ascending.
     pub descending: bool,
-    /// Family and revision of the last one on the page before.
+    /// Family and revision of the last one on the previous page.
     pub after: Option<(&'a str, i64)>,
     pub limit: u32,
 }
@@ -154,7 +155,7 @@ pub enum FamilyStatus {
     All,
 }
 
-/// At most `limit` families whose name starts with `prefix`, by name, those after `after` alone.
+/// At most `limit` families whose name starts with `prefix`, by name, only those after `after`.
 pub async fn families(
     executor: impl SqliteExecutor<'_>,
     account: &str,
@@ -185,7 +186,7 @@ pub async fn families(
     .map_err(Error::attempting("list the families"))
 }
 
-/// Whether there was one. Its revision is not given out again.
+/// Deletes the task definition; whether there was one. Its revision is not assigned again.
 pub async fn delete(connection: &mut SqliteConnection, arn: &str) -> Result<bool, Error> {
     sqlx::query("DELETE FROM task_definitions WHERE arn = ?")
         .bind(arn)

@@ -37,7 +37,7 @@ impl From<Columns> for Row {
     }
 }
 
-/// Makes the task, or puts it in place of the one with its ARN.
+/// Creates the task, or replaces the one with its ARN.
 pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO tasks (arn, cluster_arn, task_definition_arn, last_status, stopped_at, body_version, body)
@@ -59,7 +59,7 @@ pub async fn put(connection: &mut SqliteConnection, row: &Row) -> Result<(), Err
     Ok(())
 }
 
-/// [`put`] of many. Where an ARN comes twice, the later row stays.
+/// [`put`] of many. If an ARN comes twice, the later row stays.
 pub async fn put_many(connection: &mut SqliteConnection, rows: &[Row]) -> Result<(), Error> {
     for chunk in rows.chunks(CHUNK) {
         let mut insert = QueryBuilder::new(
@@ -124,8 +124,8 @@ pub async fn any_live_of_definition(
     .map_err(Error::attempting("look for a task definition's tasks"))
 }
 
-/// Counts a task whose body cannot be read among the stopped ones, so that it holds neither its cluster nor its revision.
-/// The body stays as it is.
+/// Counts a task whose body cannot be read among the stopped ones, so that it blocks the deletion of neither its cluster
+/// nor its revision. The body stays as it is.
 pub async fn set_aside(connection: &mut SqliteConnection, arn: &str) -> Result<(), Error> {
     sqlx::query("UPDATE tasks SET last_status = 'STOPPED' WHERE arn = ? AND last_status <> 'STOPPED'")
         .bind(arn)
@@ -135,7 +135,7 @@ pub async fn set_aside(connection: &mut SqliteConnection, arn: &str) -> Result<(
         .map_err(Error::attempting("set a task aside"))
 }
 
-/// Every task, in the order in which they were made.
+/// Every task, in the order of creation.
 pub async fn load_all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Row>, Error> {
     sqlx::query_as::<_, Columns>(
         "SELECT arn, cluster_arn, task_definition_arn, last_status, stopped_at, body_version, body FROM tasks ORDER BY rowid",

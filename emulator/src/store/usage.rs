@@ -1,4 +1,4 @@
-//! What tasks that are no longer shown are billed for, by ARN. Kept until a reset, the newest [`MOST`] of them.
+//! The billed usage of tasks that are no longer shown, by ARN. Kept until a reset, the newest [`MOST`] of them.
 
 use sqlx::{FromRow, QueryBuilder, SqliteConnection, SqliteExecutor};
 
@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 /// Rows of one multi-row insert: four parameters each, far from SQLite's 32,766.
 const CHUNK: usize = 200;
 
-/// Tasks whose usage is kept at most: the bill of that many is made in about a second.
+/// Tasks whose usage is kept at most: the bill of that many is computed in about a second.
 pub const MOST: u32 = 100_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

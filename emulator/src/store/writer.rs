@@ -1,4 +1,4 @@
-//! The one writer: takes the writes that wait, commits them together and only then answers them.
+//! The one writer: takes the waiting writes, commits them together and only then replies to them.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::Error;
 use super::lock::Lock;
 
-/// Writes that share a transaction at most. More would only make the first of them wait for longer.
+/// Writes that share a transaction at most. More would only make the first of them wait longer.
 const GROUP: usize = 256;
 
-/// Writes that wait at most; who brings more is held back.
+/// Writes that wait at most; further callers are held back.
 const QUEUE: usize = 4 * GROUP;
 
 pub(super) enum Message {
@@ -24,11 +24,11 @@ pub(super) enum Message {
     Close(oneshot::Sender<()>),
 }
 
-/// A write on its way: what to do, and who waits for it.
+/// A write on its way: what to do, and the caller that waits for it.
 pub(super) trait Work: Send {
-    /// Does it. The caller hears nothing before [`Done::settle`].
+    /// Does it. The caller gets the result only from [`Done::settle`].
     fn run<'c>(self: Box<Self>, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Box<dyn Done>>;
-    /// It was not tried.
+    /// Reports that it was not tried.
     fn refuse(self: Box<Self>, error: Error);
 }
 
@@ -36,7 +36,7 @@ pub(super) trait Work: Send {
 pub(super) trait Done: Send {
     /// Whether to keep what it wrote.
     fn keep(&self) -> bool;
-    /// Tells the caller, now that the transaction's fate is known.
+    /// Reports to the caller, now that it is known whether the transaction was committed.
     fn settle(self: Box<Self>, fate: Result<(), Error>);
 }
 
@@ -76,7 +76,7 @@ where
     }
 
     fn refuse(self: Box<Self>, error: Error) {
-        // A caller that no longer waits needs no answer, here and in `settle`.
+        // A caller that no longer waits needs no reply, here and in `settle`.
         let _ = self.reply.send(Err(error));
     }
 }
@@ -91,7 +91,7 @@ impl<T: Send> Done for Tried<T> {
     }
 }
 
-/// The way to the writer.
+/// The handle of the writer.
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
     sender: mpsc::Sender<Message>,
@@ -113,11 +113,11 @@ impl Handle {
         self.pending.load(Ordering::Relaxed) == 0
     }
 
-    /// Returns once the writer has ended; at once where it has already.
+    /// Returns once the writer has ended; at once if it has already.
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.send(Message::Close(done)).await.is_ok() {
-            // An error means that the writer has ended for another close: what was asked for.
+            // An error means that the writer has ended because of another close, as intended.
             let _ = closed.await;
         }
     }
@@ -132,7 +132,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer; it ends when it is closed or when its last handle is gone, and gives `lock` back then.
+    /// Starts the writer; it ends when it is closed or when its last handle is dropped, and then releases `lock`.
     pub(super) fn start(connection: SqliteConnection, lock: Lock) -> Handle {
         let (sender, queue) = mpsc::channel(QUEUE);
         let pending = Arc::new(AtomicUsize::new(0));
@@ -162,7 +162,10 @@ impl Writer {
             pending.fetch_sub(count, Ordering::Relaxed);
         }
         if let Err(error) = execute(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
-            tracing::warn!(%error, "the write-ahead log stays as it is until the next start");
+            tracing::warn!(
+                %error,
+                "could not merge the write-ahead log into the database; the next start does it"
+            );
         }
         if let Err(error) = connection.close().await {
             tracing::warn!(%error, "the database did not close cleanly");
@@ -175,7 +178,7 @@ impl Writer {
     }
 }
 
-/// Carries out as many of `group` as one transaction takes, and answers them. Where the transaction is lost, so are
+/// Carries out as many of `group` as one transaction takes, and replies to them. If the transaction is lost, so are
 /// those that were in it; the rest stay in `group` for another.
 async fn commit(connection: &mut SqliteConnection, group: &mut VecDeque<Box<dyn Work>>) {
     let mut tried = Vec::with_capacity(group.len());
@@ -188,10 +191,10 @@ async fn commit(connection: &mut SqliteConnection, group: &mut VecDeque<Box<dyn 
     // SQLite itself rolls back for some errors (a full disk); then there is nothing left to roll back.
     let _ = execute(connection, "ROLLBACK").await;
     let source = Arc::new(Error::attempting("write to the database")(source));
-    tracing::warn!(error = %source, writes = tried.len(), "a transaction was lost");
+    tracing::warn!(error = %source, writes = tried.len(), "a transaction was lost; none of its writes is kept");
     let lost = || Error::NotCommitted { source: Arc::clone(&source) };
     if tried.is_empty() {
-        // Not even the first could begin: no other will.
+        // Not even the first could begin, so no other will.
         for work in group.drain(..) {
             work.refuse(lost());
         }
@@ -208,7 +211,7 @@ async fn transact(
     group: &mut VecDeque<Box<dyn Work>>,
     tried: &mut Vec<Box<dyn Done>>,
 ) -> Result<(), sqlx::Error> {
-    // Two statements a trip: each trip to SQLite's thread and back costs more than either statement.
+    // Two statements per trip: each trip to SQLite's thread and back costs more than either statement.
     execute(connection, "BEGIN IMMEDIATE; SAVEPOINT work").await?;
     while let Some(work) = group.pop_front() {
         let done = work.run(connection).await;
@@ -217,7 +220,7 @@ async fn transact(
         if !keep {
             execute(connection, "ROLLBACK TO work").await?;
         }
-        // RELEASE fails where SQLite has rolled the transaction back under the work, whatever the work made of that.
+        // RELEASE fails if SQLite has rolled the transaction back under the work, even if the work ignored that.
         let next = if group.is_empty() { "RELEASE work; COMMIT" } else { "RELEASE work; SAVEPOINT work" };
         execute(connection, next).await?;
     }

@@ -17,7 +17,7 @@ async fn all(filter: FilterLogEventsFluentBuilder, limit: i32) -> Vec<String> {
         let page = page.unwrap();
         assert!(i32::try_from(page.events().len()).unwrap() <= limit);
         for event in page.events.unwrap_or_default() {
-            assert!(ids.insert(event.event_id.unwrap()), "an event id came twice");
+            assert!(ids.insert(event.event_id.unwrap()), "an event id appeared twice");
             messages.push(event.message.unwrap());
         }
     }
@@ -117,7 +117,7 @@ async fn from_the_tail_the_newest_events_come_first_whatever_the_page() {
     let bounded = tail().start_time(NOW + 1).end_time(NOW + 3);
     assert_eq!(all(bounded, 2).await, ["b3", "b2 ERROR", "a2 again", "a2", "b1"]);
 
-    // A token keeps its direction, whatever the next request says.
+    // A token keeps its direction, regardless of the next request.
     let page = tail().limit(1).send().await.unwrap();
     let next = filter(&world).set_next_token(page.next_token).limit(1).send().await.unwrap();
     assert_eq!(next.events()[0].message(), Some("j5 ERROR"));

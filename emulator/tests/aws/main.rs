@@ -1,4 +1,4 @@
-//! AWS's own SDK against the router, in this process: no socket, no container, a clock that stands still.
+//! AWS's own SDK against the router, in this process: no socket, no container, a clock that does not move.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod filter_log_events;

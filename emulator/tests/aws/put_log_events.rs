@@ -55,7 +55,7 @@ async fn a_batch_outside_the_limits_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn a_missing_group_or_stream_is_said() {
+async fn a_missing_group_or_stream_is_reported() {
     let world = World::with_stream().await;
     let put = |group: &str, stream: &str| {
         let put = world.logs.put_log_events().log_group_name(group).log_stream_name(stream);

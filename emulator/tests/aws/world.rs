@@ -25,7 +25,7 @@ use neargate::store::Store;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-/// When it is, until a test moves the clock: 2025-11-21, in milliseconds.
+/// The time until a test moves the clock: 2025-11-21, in milliseconds.
 pub(crate) const NOW: i64 = 1_763_724_591_000;
 
 pub(crate) const REGION: &str = "eu-west-1";
@@ -92,13 +92,13 @@ pub(crate) fn event(after: i64, message: impl Into<String>) -> InputLogEvent {
     InputLogEvent::builder().timestamp(NOW + after).message(message).build().unwrap()
 }
 
-/// Code and message of the error that a call ended with.
+/// Code and message of the error that a call returned.
 #[track_caller]
 pub(crate) fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
     result: Result<T, SdkError<E, HttpResponse>>,
 ) -> String {
     let error = result.unwrap_err();
-    let error = error.as_service_error().unwrap_or_else(|| panic!("no answer of the service: {error:?}"));
+    let error = error.as_service_error().unwrap_or_else(|| panic!("not an error of the service: {error:?}"));
     format!("{}: {}", error.code().unwrap_or("?"), error.message().unwrap_or("?"))
 }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::{CapacityProviderStrategyItem, ClusterField, Tag};
 
-use crate::support::{Emulator, container, reached, register, run_task, told};
+use crate::support::{Emulator, container, reached, refusal, register, run_task};
 
 #[tokio::test]
 async fn the_default_cluster_exists_in_every_region() {
@@ -17,7 +17,7 @@ async fn the_default_cluster_exists_in_every_region() {
 }
 
 #[tokio::test]
-async fn creating_a_cluster_twice_answers_the_first() {
+async fn creating_a_cluster_twice_returns_the_first() {
     let emulator = Emulator::start().await;
     let ecs = emulator.ecs();
     let tag = Tag::builder().key("team").value("a").build();
@@ -72,10 +72,10 @@ async fn clusters_are_listed_by_page_and_a_token_of_another_question_is_invalid(
 
     let token = pages[0].next_token().unwrap();
     let invalid = ("InvalidParameterException".to_owned(), "Invalid token.".to_owned());
-    assert_eq!(told(ecs.list_tasks().next_token(token).send().await), invalid);
-    assert_eq!(told(ecs.list_clusters().next_token("made up").send().await), invalid);
+    assert_eq!(refusal(ecs.list_tasks().next_token(token).send().await), invalid);
+    assert_eq!(refusal(ecs.list_clusters().next_token("made up").send().await), invalid);
     assert_eq!(
-        told(ecs.list_clusters().max_results(101).send().await).1,
+        refusal(ecs.list_clusters().max_results(101).send().await).1,
         "maxResults should be between 1 and 100"
     );
 }
@@ -101,7 +101,7 @@ async fn a_cluster_counts_its_tasks_and_is_not_deleted_with_them() {
     let described = ecs.describe_clusters().clusters("busy").send().await.unwrap();
     let cluster = &described.clusters()[0];
     assert_eq!((cluster.running_tasks_count(), cluster.pending_tasks_count()), (2, 0));
-    let (code, message) = told(ecs.delete_cluster().cluster("busy").send().await);
+    let (code, message) = refusal(ecs.delete_cluster().cluster("busy").send().await);
     assert_eq!(code, "ClusterContainsTasksException");
     assert_eq!(message, "The Cluster cannot be deleted while Tasks are active.");
 }
@@ -117,7 +117,7 @@ async fn a_deleted_cluster_is_inactive_takes_no_tasks_and_can_be_made_again() {
     let described = ecs.describe_clusters().clusters("gone").send().await.unwrap();
     assert_eq!(described.clusters()[0].status(), Some("INACTIVE"));
     assert_eq!(ecs.list_clusters().send().await.unwrap().cluster_arns().len(), 1);
-    let refused = told(run_task(&ecs, &definition).cluster("gone").send().await);
+    let refused = refusal(run_task(&ecs, &definition).cluster("gone").send().await);
     assert_eq!(refused, ("ClusterNotFoundException".to_owned(), "Cluster not found.".to_owned()));
 
     let again = ecs.create_cluster().cluster_name("gone").send().await.unwrap();
@@ -165,13 +165,16 @@ async fn what_no_cluster_could_be_is_refused() {
             "The specified capacity provider strategy cannot contain",
         ),
     ] {
-        let (code, told) = told(request.send().await);
+        let (code, reported) = refusal(request.send().await);
         assert_eq!(code, "InvalidParameterException");
-        assert!(told.starts_with(message), "{told}");
+        assert!(reported.starts_with(message), "{reported}");
     }
-    assert_eq!(told(ecs.delete_cluster().cluster("nope").send().await).0, "ClusterNotFoundException");
+    assert_eq!(refusal(ecs.delete_cluster().cluster("nope").send().await).0, "ClusterNotFoundException");
     assert_eq!(
-        told(ecs.describe_clusters().clusters("arn:aws:ecs:eu-west-1:000000000000:cluster/x").send().await).0,
+        refusal(
+            ecs.describe_clusters().clusters("arn:aws:ecs:eu-west-1:000000000000:cluster/x").send().await
+        )
+        .0,
         "InvalidParameterException"
     );
 }

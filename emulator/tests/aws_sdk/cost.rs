@@ -48,7 +48,7 @@ async fn tasks_that_run_and_tasks_that_stopped_are_billed_by_task_service_and_ta
     reached(&ecs, &stopped, "STOPPED").await;
 
     let report = json(&emulator, "").await;
-    // 0.25 vCPU and 0.5 GB for the minute that is the least.
+    // 0.25 vCPU and 0.5 GB for the minimum of one minute.
     let minute = 60.0 * (0.25 * 0.04048 + 0.5 * 0.004445) / 3600.0;
     let dollars = report["total"]["dollars"].as_f64().unwrap();
     assert!((dollars - 2.0 * minute).abs() < 1e-12, "{report}");
@@ -80,8 +80,8 @@ async fn the_report_comes_as_json_text_or_a_picture_by_query_or_accept() {
         ("?format=svg", "*/*", "image/svg+xml"),
         ("?format=json", "text/plain", "application/json"),
     ] {
-        let (status, told, body) = ask(&emulator, query, accept).await;
-        assert_eq!((status, told.as_str()), (200, kind), "{query} {accept}: {body}");
+        let (status, content_type, body) = ask(&emulator, query, accept).await;
+        assert_eq!((status, content_type.as_str()), (200, kind), "{query} {accept}: {body}");
     }
     for (query, message) in [
         ("?by=family", "task, service, cluster or tag:KEY"),

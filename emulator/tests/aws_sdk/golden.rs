@@ -10,7 +10,7 @@ use crate::support::{Emulator, network, reached_in};
 const RUNNING: &str = "arn:aws:ecs:us-east-1:000000000000:task/mine/0df94bb6616444acb6e5b83a52dfc1cc";
 const STOPPED: &str = "arn:aws:ecs:us-east-1:000000000000:task/mine/7693248366db48349dc089089cdca664";
 
-/// When that release was killed. A stopped task is kept for an hour, so what is asked is asked on that day.
+/// When that release was killed. A stopped task is kept for an hour, so the requests are made on that day.
 const KILLED: Timestamp = Timestamp(1_795_730_870_000);
 
 /// A data directory with that database, changed by `change`.
@@ -103,7 +103,7 @@ async fn what_release_0_1_0_kept_is_read() {
     let lost = reached_in(&ecs, "mine", RUNNING, "STOPPED").await;
     assert!(lost.containers()[0].reason().is_some_and(|reason| !reason.is_empty()), "{lost:?}");
 
-    // The token of the release that remembered no more than its tasks.
+    // The token of a release that recorded only its tasks.
     let again = ecs
         .run_task()
         .cluster("mine")

@@ -1,6 +1,6 @@
 //! AWS's own SDK for Rust against the router, in one process and without a socket, on the simulated runtime.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 mod clusters;
 mod cost;

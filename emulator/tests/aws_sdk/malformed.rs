@@ -96,7 +96,7 @@ async fn what_is_no_request_of_aws_json_is_refused_in_its_own_terms() {
     }
 }
 
-/// Whoever takes a request has to hold its bytes, and little more: these once took 50 to 350 times their size.
+/// A request may take the memory of its bytes, and little more: these once took 50 to 350 times their size.
 #[tokio::test]
 async fn requests_that_would_take_many_times_their_size_are_refused() {
     let emulator = Emulator::start().await;
@@ -212,7 +212,7 @@ async fn every_answer_has_an_id_of_its_own_and_an_empty_body_asks_for_nothing_in
 }
 
 #[tokio::test]
-async fn health_says_what_runs_and_reset_throws_everything_away() {
+async fn health_reports_what_runs_and_reset_deletes_everything() {
     let emulator = Emulator::start().await;
     let ecs = emulator.ecs();
     ecs.create_cluster().cluster_name("mine").send().await.unwrap();

@@ -8,7 +8,7 @@ use neargate::api::Caller;
 
 use crate::support::{Emulator, container, reached, register, run_task};
 
-/// A form, signed for a service where one is named.
+/// A form, signed for a service if one is named.
 fn post(service: Option<&str>, form: &str) -> Request<Body> {
     let mut request = Request::post("/")
         .header("Host", "localhost:4566")
@@ -56,7 +56,7 @@ async fn what_is_no_request_of_a_query_service_is_refused_in_its_own_shape() {
 }
 
 #[tokio::test]
-async fn the_version_stands_for_the_service_of_a_request_that_is_not_signed() {
+async fn the_version_names_the_service_of_a_request_that_is_not_signed() {
     let emulator = Emulator::start().await;
     let (status, id, body) = emulator.text(post(None, "Action=DescribeVpcs&Version=2016-11-15")).await;
     assert_eq!(status, 200, "{body}");

@@ -1,4 +1,4 @@
-//! Every rule of RunTask, StopTask, DescribeTasks and ListTasks, a row each.
+//! Every rule of RunTask, StopTask, DescribeTasks and ListTasks, one row each.
 
 use aws_sdk_ecs::types::{
     CapacityProviderStrategyItem, Compatibility, ContainerDefinition, ContainerOverride, CpuArchitecture,
@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
 };
 use neargate::engine;
 
-use crate::support::{Emulator, container, network, register, run_task, told};
+use crate::support::{Emulator, container, network, refusal, register, run_task};
 
 fn provider(name: &str, base: i32, weight: i32) -> CapacityProviderStrategyItem {
     CapacityProviderStrategyItem::builder().capacity_provider(name).base(base).weight(weight).build().unwrap()
@@ -151,7 +151,7 @@ async fn what_run_task_does_not_take_is_refused_in_ecs_terms() {
             "No Fargate configuration exists for given values.",
         ),
     ] {
-        assert_eq!(told(request.send().await), (code.to_owned(), message.to_owned()));
+        assert_eq!(refusal(request.send().await), (code.to_owned(), message.to_owned()));
     }
     let tasks = ecs.list_tasks().send().await.unwrap();
     assert!(tasks.task_arns().is_empty(), "a refused request leaves no task");
@@ -196,7 +196,7 @@ async fn unknown_subnets_are_mapped_unless_the_vpc_is_strict() {
     let ecs = emulator.ecs();
     register(&ecs, "app", vec![container(&[])]).await;
     let subnet = "Error retrieving subnet information for [subnet-0a1b2c3d]: The subnet ID 'subnet-0a1b2c3d' does not exist (ErrorCode: InvalidSubnetID.NotFound)";
-    let refused = told(run_task(&ecs, "app").send().await);
+    let refused = refusal(run_task(&ecs, "app").send().await);
     assert_eq!(refused, ("InvalidParameterException".to_owned(), subnet.to_owned()));
 
     let lenient = Emulator::start().await;
@@ -204,10 +204,10 @@ async fn unknown_subnets_are_mapped_unless_the_vpc_is_strict() {
     register(&ecs, "app", vec![container(&[])]).await;
     run_task(&ecs, "app").send().await.unwrap();
     let malformed =
-        told(run_task(&ecs, "app").network_configuration(network(&["nonsense"], &[])).send().await);
+        refusal(run_task(&ecs, "app").network_configuration(network(&["nonsense"], &[])).send().await);
     assert_eq!(malformed.0, "InvalidParameterException");
     let malformed = network(&["subnet-0a1b2c3d"], &["nonsense"]);
-    let malformed = told(run_task(&ecs, "app").network_configuration(malformed).send().await);
+    let malformed = refusal(run_task(&ecs, "app").network_configuration(malformed).send().await);
     assert!(
         malformed.1.starts_with("Error retrieving security group information for [nonsense]"),
         "{malformed:?}"
@@ -228,7 +228,7 @@ async fn what_is_not_built_yet_is_refused_by_name_when_it_is_run() {
     ] {
         let definition = fargate(&ecs, container).execution_role_arn("execution").send().await.unwrap();
         let definition = definition.task_definition().unwrap().task_definition_arn().unwrap().to_owned();
-        let refused = told(run_task(&ecs, &definition).send().await);
+        let refused = refusal(run_task(&ecs, &definition).send().await);
         assert_eq!(
             refused,
             ("ClientException".to_owned(), format!("neargate does not run tasks with {what} yet."))
@@ -243,18 +243,18 @@ async fn describe_list_and_stop_hold_their_own_rules() {
     let invalid = |message: &str| ("InvalidParameterException".to_owned(), message.to_owned());
     let id = "0".repeat(32);
     let describe = |tasks: Vec<String>| ecs.describe_tasks().set_tasks(Some(tasks)).send();
-    assert_eq!(told(describe(Vec::new()).await), invalid("Tasks cannot be empty."));
+    assert_eq!(refusal(describe(Vec::new()).await), invalid("Tasks cannot be empty."));
     assert_eq!(
-        told(describe(vec![id.clone(); 101]).await),
+        refusal(describe(vec![id.clone(); 101]).await),
         invalid("Tasks cannot have more than 100 elements.")
     );
     assert_eq!(
-        told(describe(vec!["short".to_owned()]).await),
+        refusal(describe(vec!["short".to_owned()]).await),
         invalid("taskId length should be one of [32,36]")
     );
     let cluster = "arn:aws:ecs:us-east-1:000000000000:cluster/default".to_owned();
     assert_eq!(
-        told(describe(vec![cluster]).await),
+        refusal(describe(vec![cluster]).await),
         invalid("Unexpected resource type 'cluster' in ARN. Expected 'task'.")
     );
 
@@ -266,21 +266,27 @@ async fn describe_list_and_stop_hold_their_own_rules() {
     }
     assert_eq!(missing.failures().len(), 2);
 
-    assert_eq!(told(ecs.stop_task().task("").send().await), invalid("Task can not be blank."));
-    assert_eq!(told(ecs.stop_task().task(&id).send().await), invalid("The referenced task was not found."));
+    assert_eq!(refusal(ecs.stop_task().task("").send().await), invalid("Task can not be blank."));
     assert_eq!(
-        told(ecs.stop_task().task(&id).reason("x".repeat(1025)).send().await),
+        refusal(ecs.stop_task().task(&id).send().await),
+        invalid("The referenced task was not found.")
+    );
+    assert_eq!(
+        refusal(ecs.stop_task().task(&id).reason("x".repeat(1025)).send().await),
         invalid("Reason can be at most 1024 characters.")
     );
 
     let only = invalid("When you specify startedBy as the filter, it must be the only filter that you use.");
-    assert_eq!(told(ecs.list_tasks().started_by("me").family("app").send().await), only);
-    assert_eq!(told(ecs.list_tasks().started_by("me").launch_type(LaunchType::Fargate).send().await), only);
-    assert_eq!(told(ecs.list_tasks().service_name("web").send().await).0, "ServiceNotFoundException");
-    assert_eq!(told(ecs.list_tasks().cluster("nope").send().await).0, "ClusterNotFoundException");
+    assert_eq!(refusal(ecs.list_tasks().started_by("me").family("app").send().await), only);
+    assert_eq!(
+        refusal(ecs.list_tasks().started_by("me").launch_type(LaunchType::Fargate).send().await),
+        only
+    );
+    assert_eq!(refusal(ecs.list_tasks().service_name("web").send().await).0, "ServiceNotFoundException");
+    assert_eq!(refusal(ecs.list_tasks().cluster("nope").send().await).0, "ClusterNotFoundException");
     for max_results in [0, 101] {
-        let told = told(ecs.list_tasks().max_results(max_results).send().await);
-        assert_eq!(told, invalid("maxResults should be between 1 and 100"));
+        let reported = refusal(ecs.list_tasks().max_results(max_results).send().await);
+        assert_eq!(reported, invalid("maxResults should be between 1 and 100"));
     }
 }
 
@@ -362,5 +368,5 @@ async fn arm64_is_refused_with_the_reason_by_an_engine_that_does_not_run_it() {
         return;
     }
     let message = "neargate cannot run tasks of the CPU architecture ARM64 here: the container engine (simulated) runs X86_64.";
-    assert_eq!(told(ran), ("ClientException".to_owned(), message.to_owned()));
+    assert_eq!(refusal(ran), ("ClientException".to_owned(), message.to_owned()));
 }

@@ -1,4 +1,4 @@
-//! An emulator in this process, and clients whose HTTP goes straight into its router.
+//! An emulator in this process, and clients whose HTTP goes directly to its router.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ use neargate::store::Store;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-/// How long a state may take to come.
+/// How long a state may take to be reached.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An emulator on a data directory of its own.
@@ -88,13 +88,13 @@ impl Emulator {
         aws_sdk_ecs::Client::from_conf(config.build())
     }
 
-    /// What the router answers to a request that no SDK would send: status, `x-amzn-RequestId` and body.
+    /// The router's response to a request that no SDK would send: status, `x-amzn-RequestId` and body.
     pub(crate) async fn raw(&self, request: http::Request<Body>) -> (u16, String, serde_json::Value) {
         let (status, id, body) = self.text(request).await;
         (status, id, serde_json::from_str(&body).unwrap_or(serde_json::Value::Null))
     }
 
-    /// The same with the body as it came.
+    /// The same with the body as text.
     pub(crate) async fn text(&self, request: http::Request<Body>) -> (u16, String, String) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
@@ -130,12 +130,12 @@ impl HttpConnector for InProcess {
     }
 }
 
-/// Code and message of an error that the service answered.
-pub(crate) fn told<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug>(
+/// Code and message of an error that the service returned.
+pub(crate) fn refusal<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug>(
     result: Result<T, SdkError<E, R>>,
 ) -> (String, String) {
     let error = result.expect_err("the service accepted it");
-    let error = error.as_service_error().unwrap_or_else(|| panic!("not the service's: {error:?}"));
+    let error = error.as_service_error().unwrap_or_else(|| panic!("not an error of the service: {error:?}"));
     (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned())
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn container(script: &[(&str, &str)]) -> ContainerDefinition {
         .build()
 }
 
-/// Registers a Fargate task definition of 0.25 vCPU and 0.5 GB and answers its ARN.
+/// Registers a Fargate task definition of 0.25 vCPU and 0.5 GB and returns its ARN.
 pub(crate) async fn register(
     ecs: &aws_sdk_ecs::Client,
     family: &str,

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::{PropagateTags, Tag, TaskField};
 
-use crate::support::{Emulator, container, register, run_task, told};
+use crate::support::{Emulator, container, refusal, register, run_task};
 
 fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build()
@@ -25,7 +25,7 @@ async fn clusters_tasks_and_task_definitions_are_tagged_alike() {
         assert_eq!(listed.tags(), [tag("b", "3"), tag("c", "4")], "{arn}");
 
         let many: Vec<Tag> = (0..49).map(|n| tag(&format!("k{n}"), "")).collect();
-        let (code, message) = told(add(&many).send().await);
+        let (code, message) = refusal(add(&many).send().await);
         assert_eq!(
             (code.as_str(), message.as_str()),
             ("InvalidParameterException", "A resource can have up to 50 tags.")
@@ -34,7 +34,7 @@ async fn clusters_tasks_and_task_definitions_are_tagged_alike() {
     let described = ecs.describe_tasks().tasks(task).include(TaskField::Tags).send().await.unwrap();
     assert_eq!(described.tasks()[0].tags(), [tag("b", "3"), tag("c", "4")]);
     let described = ecs.describe_tasks().tasks(task).send().await.unwrap();
-    assert!(described.tasks()[0].tags().is_empty(), "tags are shown where they are included");
+    assert!(described.tasks()[0].tags().is_empty(), "tags are shown if they are included");
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn resources_that_are_not_there_have_no_tags() {
         ("default", "InvalidParameterException"),
         ("arn:aws:s3:::bucket", "InvalidParameterException"),
     ] {
-        assert_eq!(told(ecs.list_tags_for_resource().resource_arn(arn).send().await).0, code, "{arn}");
+        assert_eq!(refusal(ecs.list_tags_for_resource().resource_arn(arn).send().await).0, code, "{arn}");
     }
 }
 
@@ -94,7 +94,7 @@ async fn of_many_tags_set_at_once_none_is_lost() {
     }
     let own = ecs.untag_resource().resource_arn(task).tag_keys("aws:ecs:clusterName").send().await;
     assert_eq!(
-        told(own),
+        refusal(own),
         (
             "InvalidParameterException".to_owned(),
             "Tag keys and values can not begin with 'aws:', which is reserved for AWS use.".to_owned()
@@ -113,7 +113,7 @@ async fn a_deletion_beside_a_change_of_tags_is_not_undone() {
         let definition = register(&ecs, &name, vec![container(&[])]).await;
         let of_cluster = || ecs.tag_resource().resource_arn(&arn).tags(tag("a", "1")).send();
         let of_definition = || ecs.tag_resource().resource_arn(&definition).tags(tag("a", "1")).send();
-        // Either may be told that the cluster is gone.
+        // Either may fail because the cluster is gone.
         let (_, deleted, _, _, deregistered, _) = tokio::join!(
             of_cluster(),
             ecs.delete_cluster().cluster(&name).send(),

@@ -1,4 +1,4 @@
-//! Every rule of RegisterTaskDefinition, a row each: a request that is fine, changed in one place, and the error.
+//! Every rule of RegisterTaskDefinition, one row each: a valid request, changed in one place, and the error.
 
 use axum::body::Body;
 use http::Request;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Emulator;
 
-/// A definition that Fargate takes, with everything in it that Fargate takes.
+/// A definition that Fargate accepts, with everything in it that Fargate accepts.
 fn fine() -> Value {
     json!({
         "family": "app", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512",
@@ -37,7 +37,7 @@ fn fine() -> Value {
     })
 }
 
-/// Puts `value` at the JSON pointer, making what is missing on the way.
+/// Puts `value` at the JSON pointer, and creates missing objects on the way.
 fn changed(pointer: &str, value: Value) -> Value {
     let mut request = fine();
     let mut at = &mut request;
@@ -63,17 +63,17 @@ async fn register(emulator: &Emulator, request: &Value) -> (u16, String, String)
     (status, text("__type"), text("message"))
 }
 
-/// Changes one place of the fine request after the other and compares what is told.
+/// Changes one place of the valid request after the other and compares the errors.
 async fn refused(rows: Vec<(&str, Value, &str)>) {
     let emulator = Emulator::start().await;
     assert_eq!(
         register(&emulator, &fine()).await,
         (200, String::new(), String::new()),
-        "the fine one is fine"
+        "the unchanged request is valid"
     );
     for (pointer, value, message) in rows {
-        let told = register(&emulator, &changed(pointer, value.clone())).await;
-        assert_eq!(told, (400, "ClientException".to_owned(), message.to_owned()), "{pointer} = {value}");
+        let reported = register(&emulator, &changed(pointer, value.clone())).await;
+        assert_eq!(reported, (400, "ClientException".to_owned(), message.to_owned()), "{pointer} = {value}");
     }
 }
 
@@ -261,7 +261,7 @@ async fn a_definition_holds_64_kib() {
 }
 
 #[tokio::test]
-async fn the_models_own_constraints_are_told_in_awss_words() {
+async fn the_models_own_constraints_are_reported_in_awss_words() {
     let emulator = Emulator::start().await;
     for (pointer, value, message) in [
         (
@@ -280,7 +280,7 @@ async fn the_models_own_constraints_are_told_in_awss_words() {
             r"1 validation error detected: Value 'a*' at 'tags.1.member.key' failed to satisfy constraint: Member must satisfy regular expression pattern: ([\p{L}\p{Z}\p{N}_.:/=+\-@]*)",
         ),
     ] {
-        let told = register(&emulator, &changed(pointer, value)).await;
-        assert_eq!(told, (400, "InvalidParameterException".to_owned(), message.to_owned()));
+        let reported = register(&emulator, &changed(pointer, value)).await;
+        assert_eq!(reported, (400, "InvalidParameterException".to_owned(), message.to_owned()));
     }
 }

@@ -5,10 +5,10 @@ use aws_sdk_ecs::types::{
     TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus,
 };
 
-use crate::support::{Emulator, container, reached, register, run_task, told};
+use crate::support::{Emulator, container, reached, refusal, register, run_task};
 
 #[tokio::test]
-async fn a_definition_is_answered_in_its_normal_form() {
+async fn a_definition_is_returned_in_its_normal_form() {
     let emulator = Emulator::start().await;
     let ecs = emulator.ecs();
     let app = ContainerDefinition::builder()
@@ -53,7 +53,7 @@ async fn a_definition_is_answered_in_its_normal_form() {
 
     let described = ecs.describe_task_definition().task_definition("app:1").send().await.unwrap();
     assert_eq!(described.task_definition(), Some(definition));
-    assert!(described.tags().is_empty(), "tags are shown where they are included");
+    assert!(described.tags().is_empty(), "tags are shown if they are included");
     let described = ecs
         .describe_task_definition()
         .task_definition("app")
@@ -92,7 +92,7 @@ async fn a_definition_is_found_by_family_by_revision_and_by_arn() {
         ("app:x", "Invalid revision number. Number: x"),
         ("", "Task definition can not be blank."),
     ] {
-        let refused = told(ecs.describe_task_definition().task_definition(name).send().await);
+        let refused = refusal(ecs.describe_task_definition().task_definition(name).send().await);
         assert_eq!(refused, ("ClientException".to_owned(), message.to_owned()), "{name}");
     }
 }
@@ -104,7 +104,7 @@ async fn a_revision_is_deregistered_then_deleted_and_its_number_never_comes_agai
     let first = register(&ecs, "app", vec![container(&[])]).await;
     register(&ecs, "app", vec![container(&[])]).await;
     assert_eq!(
-        told(ecs.deregister_task_definition().task_definition("app").send().await),
+        refusal(ecs.deregister_task_definition().task_definition("app").send().await),
         ("ClientException".to_owned(), "Revision is missing.".to_owned())
     );
 
@@ -112,7 +112,7 @@ async fn a_revision_is_deregistered_then_deleted_and_its_number_never_comes_agai
     let definition = deregistered.task_definition().unwrap();
     assert_eq!(definition.status(), Some(&TaskDefinitionStatus::Inactive));
     assert!(definition.deregistered_at().is_some());
-    let refused = told(run_task(&ecs, "app:2").send().await);
+    let refused = refusal(run_task(&ecs, "app:2").send().await);
     assert_eq!(refused, ("ClientException".to_owned(), "TaskDefinition is inactive".to_owned()));
 
     let deleted = ecs
@@ -133,7 +133,7 @@ async fn a_revision_is_deregistered_then_deleted_and_its_number_never_comes_agai
     let third = register(&ecs, "app", vec![container(&[])]).await;
     assert_eq!(third.rsplit(':').next(), Some("3"));
     let eleven = (0..11).map(|n| format!("app:{n}")).collect();
-    let refused = told(ecs.delete_task_definitions().set_task_definitions(Some(eleven)).send().await);
+    let refused = refusal(ecs.delete_task_definitions().set_task_definitions(Some(eleven)).send().await);
     assert_eq!(refused.1, "TaskDefinitions cannot have more than 10 elements.");
 }
 
@@ -179,7 +179,7 @@ async fn a_definition_that_does_not_fit_fargate_is_registered_for_ec2_and_not_ru
     let definition = registered.task_definition().unwrap();
     assert_eq!(definition.compatibilities(), [Compatibility::Ec2, Compatibility::External]);
     assert_eq!(
-        told(run_task(&ecs, "ec2").send().await),
+        refusal(run_task(&ecs, "ec2").send().await),
         (
             "InvalidParameterException".to_owned(),
             "Task definition does not support launch_type FARGATE.".to_owned()
@@ -204,12 +204,12 @@ async fn a_definition_that_tasks_use_is_delete_in_progress_until_they_end() {
     assert!(definition.delete_requested_at().is_some());
     let list = || ecs.list_task_definitions().status(status.clone()).send();
     assert_eq!(list().await.unwrap().task_definition_arns().len(), 1);
-    let refused = told(run_task(&ecs, "app:1").send().await);
+    let refused = refusal(run_task(&ecs, "app:1").send().await);
     assert_eq!(refused, ("ClientException".to_owned(), "TaskDefinition is inactive".to_owned()));
 
     ecs.stop_task().task(task).send().await.unwrap();
     reached(&ecs, task, "STOPPED").await;
     assert!(list().await.unwrap().task_definition_arns().is_empty());
-    let gone = told(ecs.describe_task_definition().task_definition("app:1").send().await);
+    let gone = refusal(ecs.describe_task_definition().task_definition("app:1").send().await);
     assert_eq!(gone.1, "Unable to describe task definition.");
 }

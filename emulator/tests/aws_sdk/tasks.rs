@@ -7,10 +7,10 @@ use aws_sdk_ecs::types::{
     KeyValuePair, LaunchType, TaskOverride, TaskStopCode,
 };
 
-use crate::support::{Emulator, container, describe, reached, register, run_task, told};
+use crate::support::{Emulator, container, describe, reached, refusal, register, run_task};
 
 #[tokio::test]
-async fn run_task_answers_a_task_that_is_being_provisioned() {
+async fn run_task_returns_a_task_that_is_being_provisioned() {
     let emulator = Emulator::start().await;
     let ecs = emulator.ecs();
     let definition = register(&ecs, "app", vec![container(&[])]).await;
@@ -40,7 +40,7 @@ async fn run_task_answers_a_task_that_is_being_provisioned() {
         (Some("ElasticNetworkInterface"), Some("PRECREATED"))
     );
     let subnet = KeyValuePair::builder().name("subnetId").value("subnet-0a1b2c3d").build();
-    assert_eq!(attachment.details(), [subnet], "its subnet alone");
+    assert_eq!(attachment.details(), [subnet], "only its subnet");
 
     let [app] = task.containers() else { panic!("{task:?}") };
     assert_eq!(
@@ -107,11 +107,11 @@ async fn a_task_that_exits_ends_at_version_5_with_its_exit_code() {
 }
 
 #[tokio::test]
-async fn a_stopped_task_says_who_stopped_it_and_why() {
+async fn a_stopped_task_shows_who_stopped_it_and_why() {
     let emulator = Emulator::start().await;
     let ecs = emulator.ecs();
     register(&ecs, "app", vec![container(&[])]).await;
-    for (reason, told) in [(None, "Task stopped by user"), (Some("enough"), "enough")] {
+    for (reason, expected) in [(None, "Task stopped by user"), (Some("enough"), "enough")] {
         let ran = run_task(&ecs, "app").send().await.unwrap();
         let arn = ran.tasks()[0].task_arn().unwrap();
         reached(&ecs, arn, "RUNNING").await;
@@ -120,18 +120,18 @@ async fn a_stopped_task_says_who_stopped_it_and_why() {
         assert_eq!((reply.desired_status(), reply.last_status()), (Some("STOPPED"), Some("RUNNING")));
         assert_eq!(
             (reply.stop_code(), reply.stopped_reason()),
-            (Some(&TaskStopCode::UserInitiated), Some(told))
+            (Some(&TaskStopCode::UserInitiated), Some(expected))
         );
         assert!(reply.stopping_at().is_some());
 
         let task = reached(&ecs, arn, "STOPPED").await;
         assert_eq!(
             (task.stop_code(), task.stopped_reason()),
-            (Some(&TaskStopCode::UserInitiated), Some(told))
+            (Some(&TaskStopCode::UserInitiated), Some(expected))
         );
         assert_eq!(task.containers()[0].exit_code(), Some(143));
         let again = ecs.stop_task().task(arn).reason("again").send().await.unwrap();
-        assert_eq!(again.task().unwrap().stopped_reason(), Some(told), "a stop is done once");
+        assert_eq!(again.task().unwrap().stopped_reason(), Some(expected), "a stop is done once");
     }
 }
 
@@ -157,14 +157,14 @@ async fn a_client_token_runs_its_request_once() {
 
     ecs.create_cluster().cluster_name("other").send().await.unwrap();
     let elsewhere = arns(&request().cluster("other").send().await.unwrap());
-    assert_ne!(elsewhere, first, "a token is of its cluster");
+    assert_ne!(elsewhere, first, "a token is unique within its cluster");
     assert_eq!(ecs.list_tasks().send().await.unwrap().task_arns(), first);
 
     ecs.deregister_task_definition().task_definition("app:1").send().await.unwrap();
     assert_eq!(
         arns(&request().send().await.unwrap()),
         first,
-        "what it returned does not depend on what is there"
+        "what it returned does not depend on what exists"
     );
 }
 
@@ -239,8 +239,8 @@ async fn tasks_of_other_clusters_and_regions_are_not_there() {
     let missing = ecs.describe_tasks().tasks(arn).send().await.unwrap();
     assert_eq!(missing.failures()[0].reason(), Some("MISSING"));
     assert!(ecs.list_tasks().send().await.unwrap().task_arns().is_empty());
-    assert_eq!(told(ecs.stop_task().task(arn).send().await).1, "The referenced task was not found.");
-    let elsewhere = told(emulator.ecs_in("eu-west-1").describe_tasks().tasks(arn).send().await);
+    assert_eq!(refusal(ecs.stop_task().task(arn).send().await).1, "The referenced task was not found.");
+    let elsewhere = refusal(emulator.ecs_in("eu-west-1").describe_tasks().tasks(arn).send().await);
     assert_eq!(elsewhere.1, "Identifier is for us-east-1. Your region is eu-west-1.");
 }
 

@@ -1,4 +1,4 @@
-//! Connections that a task makes inside its sandbox, as they come out in the emulator.
+//! Connections that a task makes inside its sandbox, as the emulator receives them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{World, connect, docker, exit, said, with_world};
+use crate::support::{World, connect, docker, exit, wait_for_output, with_world};
 
 fn at(inward: Inward) -> String {
     inward.address().to_string()
@@ -29,7 +29,8 @@ fn serve(runtime: &Runtime) -> AbortOnDropHandle<()> {
     }))
 }
 
-/// By a word of three letters: `who` asks, `all` that comes after it back, a `big` answer, or none but the end (`yes`).
+/// By a word of three letters: `who` returns the caller, `all` echoes what follows, `big` returns a large reply, `yes`
+/// only closes.
 async fn answer(mut call: Call) -> std::io::Result<()> {
     let mut word = [0; 3];
     call.stream.read_exact(&mut word).await?;
@@ -52,7 +53,7 @@ async fn answer(mut call: Call) -> std::io::Result<()> {
 async fn who_calls_is_known_by_its_sandbox_and_no_port_of_a_task_is_taken() {
     with_world(|world| async move {
         let _serving = serve(&world.runtime);
-        // Nothing may leave it: what is inside is no peer.
+        // Nothing may leave it: an address inside the sandbox is not a peer.
         let silent = neargate::runtime::SandboxSpec {
             filter: Arc::new(Filter::default()),
             ..crate::support::sandbox(&world.network, Some(world.address(11)))
@@ -84,7 +85,7 @@ async fn a_hundred_calls_at_once_are_answered_beside_one_that_does_not_read() {
         let task = world.task(10, 256, 512, &[]).await;
         let address = at(Inward::Endpoint);
         let slow = task.run_tool("slow", &["ignore", "big", &address]).await;
-        said(&world.runtime, &slow, "ignores").await;
+        wait_for_output(&world.runtime, &slow, "ignores").await;
         let answers = task.prints(&["crowd", "100", "who", &address]).await;
         let who = format!("{} Endpoint", task.sandbox_id);
         assert_eq!(answers, format!("connected\n{{{who:?}: 100}}"));
@@ -115,7 +116,7 @@ async fn a_new_process_takes_the_calls_over_and_ends_those_that_are_open() {
         let before = task.prints(&["call", "who", &address]).await;
         assert!(before.starts_with(&task.sandbox_id), "{before}");
 
-        // As an emulator that was started again: its first word to a sandbox that it has adopted is the filter.
+        // As an emulator that was restarted: its first message to an adopted sandbox is the filter.
         let again = connect(world.options.clone()).await.unwrap();
         let mut calls = again.calls();
         again.set_filter(&task.sandbox_id, &Arc::new(Filter::open())).await.unwrap();
@@ -132,7 +133,7 @@ async fn a_new_process_takes_the_calls_over_and_ends_those_that_are_open() {
     .await;
 }
 
-/// A way to the engine that can be cut.
+/// A connection to the engine that can be cut.
 struct Cable {
     socket: PathBuf,
     connections: Arc<parking_lot::Mutex<JoinSet<()>>>,
@@ -184,12 +185,12 @@ async fn a_lost_attach_is_made_again_and_ends_the_calls_that_came_by_it() {
         call.stream.read_exact(&mut word).await.unwrap();
         cable.cut();
         assert_eq!(within("the end of the call", call.stream.read(&mut word)).await.unwrap(), 0);
-        // Without a word from anybody: the link attaches again by itself.
+        // Without any request: the link attaches again by itself.
         assert_eq!(exit(&world.runtime, &open).await.code, 0);
         let later = task.run_tool("later", &["call", "who", &address]).await;
-        let call = within("a call by the new attach", calls.next()).await.expect("a call");
+        let call = within("a call over the new attach", calls.next()).await.expect("a call");
         answer(call).await.unwrap();
-        said(&world.runtime, &later, &task.sandbox_id).await;
+        wait_for_output(&world.runtime, &later, &task.sandbox_id).await;
         remote.set_filter(&task.sandbox_id, &Arc::default()).await.unwrap();
     })
     .await;

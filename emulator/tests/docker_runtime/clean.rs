@@ -14,8 +14,8 @@ use crate::support::{
     VPC, World, blocks, connect, docker, eventually, observed, own, tool_image, with_world,
 };
 
-/// What `neargate clean` prints of the instance of one data directory, and whether all of it is removed. Never without a
-/// directory: others on this engine may be dead for a moment, such as an emulator that a test has killed to start it again.
+/// Whether all of the instance of one data directory was removed, and what `neargate clean` prints. Never without a
+/// directory: others on this engine may be dead for a moment, such as an emulator that a test has killed to restart it.
 async fn cleaned(data_dir: &Path, dry_run: bool) -> (bool, String) {
     let mut out = Vec::new();
     let options = clean::Options { docker_host: None, data_dir: Some(data_dir.to_owned()), dry_run };
@@ -44,24 +44,27 @@ async fn clean_removes_what_dead_instances_left_and_nothing_of_a_living_one() {
         let task = living.task(4, 256, 512, &["data"]).await;
         let container = task.run_tool("app", &["hold"]).await;
 
-        // An instance whose process died: its lock is free. And one whose data directory is gone altogether.
+        // An instance whose process died: its lock is free. And one whose data directory no longer exists.
         let kept = tempfile::tempdir().unwrap();
         drop(store::Lock::acquire(kept.path()).unwrap());
         for directory in [kept.path().to_owned(), kept.path().join("gone")] {
             let world = dead(&directory).await;
             let short = &world.options.instance_id[..8];
-            let (whole, said) = cleaned(&directory, true).await;
+            let (whole, output) = cleaned(&directory, true).await;
             assert!(whole);
             for kind in ["container", "volume", "network"] {
-                assert!(said.contains(&format!("would remove {kind} neargate-{short}-")), "{kind}: {said}");
+                assert!(
+                    output.contains(&format!("would remove {kind} neargate-{short}-")),
+                    "{kind}: {output}"
+                );
             }
             let held = world.runtime.inventory().await.unwrap();
             assert_eq!(held.containers.len(), 1, "a dry run removes nothing");
 
-            let (whole, said) = cleaned(&directory, false).await;
-            assert!(whole, "{said}");
+            let (whole, output) = cleaned(&directory, false).await;
+            assert!(whole, "{output}");
             for kind in ["container", "volume", "network"] {
-                assert!(said.contains(&format!("removed {kind} neargate-{short}-")), "{kind}: {said}");
+                assert!(output.contains(&format!("removed {kind} neargate-{short}-")), "{kind}: {output}");
             }
             let left = world.runtime.inventory().await.unwrap();
             assert!(
@@ -70,13 +73,13 @@ async fn clean_removes_what_dead_instances_left_and_nothing_of_a_living_one() {
             );
             assert_eq!(cleaned(&directory, false).await, (true, "nothing to remove\n".to_owned()));
         }
-        let (whole, said) = cleaned(&living.options.data_dir, false).await;
+        let (whole, output) = cleaned(&living.options.data_dir, false).await;
         let lives = format!("left instance {}", living.options.instance_id);
         assert!(
-            said.contains(&lives) && said.contains(&format!("process {} runs it", std::process::id())),
-            "{said}"
+            output.contains(&lives) && output.contains(&format!("process {} runs it", std::process::id())),
+            "{output}"
         );
-        assert!(whole, "what lives is not to be removed");
+        assert!(whole, "a living instance is not an error");
         assert!(matches!(observed(&living.runtime, &container).await.state, State::Running { .. }));
     })
     .await;
@@ -87,21 +90,21 @@ async fn clean_reports_what_cannot_be_removed_and_removes_the_rest() {
     with_world(|_| async move {
         let directory = tempfile::tempdir().unwrap();
         let world = dead(directory.path()).await;
-        // Somebody's own container holds the task's volume.
+        // A user's own container holds the task's volume.
         let volume = volume_of(&world.options.instance_id).await;
         let stranger = stranger_with(&volume).await;
-        let (whole, said) = cleaned(directory.path(), false).await;
+        let (whole, output) = cleaned(directory.path(), false).await;
         let force = RemoveContainerOptionsBuilder::default().force(true).build();
         docker().remove_container(&stranger, Some(force)).await.unwrap();
-        assert!(!whole, "{said}");
-        assert!(said.contains(&format!("left volume {volume}\n")), "{said}");
-        assert!(said.contains(&format!("could not remove the volume {volume}: ")), "{said}");
+        assert!(!whole, "{output}");
+        assert!(output.contains(&format!("left volume {volume}\n")), "{output}");
+        assert!(output.contains(&format!("could not remove the volume {volume}: ")), "{output}");
         let short = &world.options.instance_id[..8];
         for kind in ["container", "network"] {
-            assert!(said.contains(&format!("removed {kind} neargate-{short}-")), "{kind}: {said}");
+            assert!(output.contains(&format!("removed {kind} neargate-{short}-")), "{kind}: {output}");
         }
-        let (whole, said) = cleaned(directory.path(), false).await;
-        assert!(whole && said.contains(&format!("removed volume {volume}\n")), "{said}");
+        let (whole, output) = cleaned(directory.path(), false).await;
+        assert!(whole && output.contains(&format!("removed volume {volume}\n")), "{output}");
     })
     .await;
 }
@@ -145,19 +148,20 @@ async fn the_doctor_finds_this_machine_fit_and_leaves_nothing() {
             data_dir: Some(world.options.data_dir.join("absent")),
         };
         let well = doctor::run(&options, &mut out).await.unwrap();
-        let said = String::from_utf8(out).unwrap();
-        assert!(well, "{said}");
+        let output = String::from_utf8(out).unwrap();
+        assert!(well, "{output}");
         for subject in ["port", "data dir", "engine", "limits", "oom", "sandbox", "ulimits", "images"] {
-            let line = said.lines().find(|line| line.get(6..).is_some_and(|rest| rest.starts_with(subject)));
-            assert!(line.is_some_and(|line| !line.starts_with("fail")), "{subject}: {said}");
+            let line =
+                output.lines().find(|line| line.get(6..).is_some_and(|rest| rest.starts_with(subject)));
+            assert!(line.is_some_and(|line| !line.starts_with("fail")), "{subject}: {output}");
         }
         let task = world.task(4, 256, 512, &[]).await;
         let limits = task.output(task.spec("limits", &["cat", "/proc/self/limits"]).await).await;
         let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
         let most = open_files.split_whitespace().next().unwrap();
-        let ulimits = said.lines().find(|line| line.contains("ulimits")).unwrap();
+        let ulimits = output.lines().find(|line| line.contains("ulimits")).unwrap();
         assert!(ulimits.contains(&format!(" {most} ")), "{ulimits}, and a container got {most}");
-        // Another doctor may be at work; this one's probe is gone, and no other that came meanwhile stays.
+        // Another doctor may run at the same time; this one's probe is gone, and no other that was created meanwhile stays.
         let mut ids = probes().await;
         ids.retain(|id| !before.contains(id));
         eventually("the probes of all doctors to go", async || {
@@ -182,10 +186,10 @@ async fn the_doctor_says_how_to_reach_an_engine_that_is_not_there() {
         data_dir: None,
     };
     assert!(!doctor::run(&options, &mut out).await.unwrap());
-    let said = String::from_utf8(out).unwrap();
+    let output = String::from_utf8(out).unwrap();
     assert!(
-        said.contains("fail  engine") && said.contains("there is no socket /nowhere/docker.sock"),
-        "{said}"
+        output.contains("fail  engine") && output.contains("there is no socket /nowhere/docker.sock"),
+        "{output}"
     );
-    assert!(said.contains("apt install docker.io"), "{said}");
+    assert!(output.contains("apt install docker.io"), "{output}");
 }

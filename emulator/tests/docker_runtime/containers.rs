@@ -1,4 +1,4 @@
-//! What a container is given, and the life that it has.
+//! What a container gets, and its life.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use neargate::runtime::{
     ContainerSpec, Exec, HealthCheck, Mount, Runtime as _, Session, Size, State, Stream, Ulimit,
 };
 
-use crate::support::{event, exit, observed, said, sandbox, with_world};
+use crate::support::{event, exit, observed, sandbox, wait_for_output, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_of_a_task_share_localhost() {
@@ -34,7 +34,7 @@ async fn tasks_in_different_subnets_reach_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_gets_what_its_definition_says() {
+async fn a_container_gets_what_its_definition_specifies() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         let with = async |name: &str, words: &[&str], change: &dyn Fn(&mut ContainerSpec)| {
@@ -154,7 +154,7 @@ async fn an_empty_volume_begins_with_what_the_image_has_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containers_share_their_processes_where_the_task_says_so() {
+async fn containers_share_their_processes_if_the_task_specifies_it() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         task.run_tool("holder", &["hold"]).await;
@@ -205,7 +205,7 @@ async fn the_definitions_health_check_counts_and_the_images_does_not() {
 async fn a_stop_is_sigterm_and_then_sigkill() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
-        // PID 1 does not heed a SIGTERM that it does not handle; below an init process it does.
+        // PID 1 ignores a SIGTERM that it does not handle; below an init process it does not.
         let deaf = task.run_tool("deaf", &["hold"]).await;
         world.runtime.stop_container(&deaf, Duration::from_secs(1)).await.unwrap();
         let killed = exit(&world.runtime, &deaf).await;
@@ -268,7 +268,7 @@ async fn a_container_of_a_sandbox_that_died_is_made_again_in_the_tasks_next_one(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_start_says_why_in_the_engines_words() {
+async fn what_can_not_start_reports_why_in_the_engines_words() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         let mut spec = task.spec("app", &[]).await;
@@ -281,7 +281,7 @@ async fn what_can_not_start_says_why_in_the_engines_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_is_released_with_containers_that_nobody_knows_of() {
+async fn a_task_is_released_with_containers_that_are_not_recorded() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &["shared"]).await;
         let mut spec = task.spec("running", &["hold"]).await;
@@ -330,7 +330,7 @@ async fn what_a_container_uses_is_counted() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         let id = task.run_tool("app", &["hog", "64"]).await;
-        said(&world.runtime, &id, "holds").await;
+        wait_for_output(&world.runtime, &id, "holds").await;
         let usage = world.runtime.stats(&id).await.unwrap();
         assert!((64 << 20..512 << 20).contains(&usage.memory), "{usage:?}");
         assert_eq!(usage.memory_limit, 512 << 20);

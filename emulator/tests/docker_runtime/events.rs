@@ -1,4 +1,4 @@
-//! The engine's events as the runtime's.
+//! The engine's events, as the runtime reports them.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::support::{connect, event, eventually, observed, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_containers_life_is_told_by_events() {
+async fn a_containers_life_is_reported_by_events() {
     with_world(|world| async move {
         let mut events = world.runtime.events();
         event(&mut events, |event| (event == Event::Resync).then_some(())).await;
@@ -22,7 +22,7 @@ async fn a_containers_life_is_told_by_events() {
             _ => None,
         });
         let (started_id, started_at) = started.await;
-        assert_eq!(started_id, id, "a sandbox's start is no event");
+        assert_eq!(started_id, id, "a sandbox's start is not an event");
         let (exited_id, exit) = event(&mut events, |event| match event {
             Event::Exited { container_id, exit } => Some((container_id, exit)),
             _ => None,
@@ -39,11 +39,11 @@ async fn a_containers_life_is_told_by_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_connection_is_told_and_what_happened_meanwhile_too() {
+async fn a_lost_connection_is_reported_and_what_happened_meanwhile_too() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         let server = task.run_tool("server", &["serve", "8080", "bye then"]).await;
-        // The same instance, by a way to the engine that can be cut: over TCP, as an engine elsewhere is reached.
+        // The same instance, over a connection to the engine that can be cut: over TCP, as with a remote engine.
         let way = Way::open().await;
         let options =
             Options { docker_host: Some(format!("tcp://{}", way.address)), ..world.options.clone() };
@@ -66,7 +66,7 @@ async fn a_lost_connection_is_told_and_what_happened_meanwhile_too() {
         })
         .await;
         assert_eq!(exit.code, 0);
-        assert!(resynchronised, "who missed events is told to look again");
+        assert!(resynchronised, "a resync is reported after events were missed");
     })
     .await;
 }
@@ -78,7 +78,7 @@ fn exit_of(event: Event, id: &str) -> Option<Exit> {
     }
 }
 
-/// A way to the engine's socket over TCP.
+/// A proxy to the engine's socket over TCP.
 struct Way {
     address: SocketAddr,
     carrier: Mutex<AbortHandle>,
@@ -90,7 +90,7 @@ impl Way {
         Self { address: listener.local_addr().unwrap(), carrier: Mutex::new(carry(listener)) }
     }
 
-    /// Ends every connection, and takes no more.
+    /// Ends every connection, and accepts no more.
     fn close(&self) {
         self.carrier.lock().abort();
     }
@@ -106,7 +106,7 @@ impl Way {
 
 fn carry(listener: TcpListener) -> AbortHandle {
     let carrier = async move {
-        // Connections end with the set that they are in.
+        // Connections end when their set is dropped.
         let mut connections = JoinSet::new();
         loop {
             let (mut near, _) = listener.accept().await.unwrap();

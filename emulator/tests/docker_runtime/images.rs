@@ -14,9 +14,9 @@ async fn an_image_of_the_engine_is_known_by_its_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_does_not_answer_is_told_from_an_image_that_is_none() {
+async fn a_registry_that_does_not_respond_is_distinguished_from_an_image_that_is_none() {
     with_world(|world| async move {
-        // Nobody listens on port 1; ten ask, and one pull answers them all.
+        // Nothing listens on port 1; ten calls wait, and one pull serves them all.
         let asking = (0..10).map(|_| world.runtime.resolve_image("127.0.0.1:1/nobody/home"));
         for answer in futures::future::join_all(asking).await {
             match answer {

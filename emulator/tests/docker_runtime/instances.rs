@@ -1,4 +1,4 @@
-//! What one instance finds again, and what it leaves alone.
+//! What one instance adopts, and what it does not touch.
 
 use neargate::runtime::docker::Options;
 use neargate::runtime::{ObservedSandbox, Runtime as _, State};
@@ -58,7 +58,7 @@ async fn one_instance_ends_all_of_its_own_and_nothing_of_another() {
         other.remove_everything().await.unwrap();
         assert!(matches!(observed(&mine.runtime, &container).await.state, State::Running { .. }));
 
-        // A stranger's container on this network is taken off it, and otherwise left alone.
+        // A stranger's container on this network is disconnected from it, and otherwise left as it is.
         let stranger = stranger_on(&mine.options.instance_id).await;
         mine.runtime.remove_everything().await.unwrap();
         assert_eq!(

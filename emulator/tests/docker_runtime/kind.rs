@@ -1,4 +1,4 @@
-//! `--vpc-from-kind`: a kind cluster as Docker tells it. The nodes are ours, with kind's labels and kind's file.
+//! `--vpc-from-kind`: a kind cluster as Docker describes it. The nodes are ours, with kind's labels and kind's file.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -47,7 +47,7 @@ impl Fake {
             }
         }
         let mut fake = Self { docker, name, containers: Vec::new() };
-        // The worker first: the order in which Docker lists them is not to matter.
+        // The worker first: the order in which Docker lists them must not matter.
         for role in ["worker", "control-plane", "external-load-balancer"] {
             fake.node(role).await;
         }
@@ -92,7 +92,7 @@ impl Fake {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kind_cluster_becomes_a_vpc_or_says_what_to_do() {
+async fn a_kind_cluster_becomes_a_vpc_or_an_error_says_what_to_do() {
     if docker().ping().await.is_err() && std::env::var_os("CI").is_none() {
         eprintln!("SKIPPED: no container engine");
         return;
@@ -105,7 +105,7 @@ async fn a_kind_cluster_becomes_a_vpc_or_says_what_to_do() {
     }
 }
 
-/// A container of a task whose definition says kind's labels: no node.
+/// A container of a task whose definition has kind's labels: not a node.
 async fn disguised(world: &World, cluster: &str) {
     let task = world.task(10, 256, 512, &[]).await;
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use neargate::runtime::Runtime as _;
 
-use crate::support::{Task, World, docker, eventually, exit, said, with_world};
+use crate::support::{Task, World, docker, eventually, exit, wait_for_output, with_world};
 
-/// Whether the limits of a task can be held here; without, these tests have nothing to see.
+/// Whether the limits of a task can be enforced here; otherwise these tests have nothing to check.
 async fn holds_task_limits(world: &World) -> bool {
     let limits = world.runtime.info().await.unwrap().limits;
     if limits == "cgroupfs" {
@@ -24,10 +24,10 @@ async fn the_memory_of_two_containers_together_hits_the_tasks_limit() {
         }
         let task = world.task(4, 256, 128, &[]).await;
         let first = task.run_tool("first", &["hog", "80"]).await;
-        said(&world.runtime, &first, "holds 80 MiB").await;
-        // Alone it would fit as well.
+        wait_for_output(&world.runtime, &first, "holds 80 MiB").await;
+        // Alone it would fit, too.
         let second = task.run_tool("second", &["hog", "80"]).await;
-        // The kernel takes the largest of the cgroup that ran out: one ends, the other has room then.
+        // The kernel kills the largest of the cgroup that ran out: one ends, the other then has room.
         let end = tokio::select! {
             end = exit(&world.runtime, &first) => end,
             end = exit(&world.runtime, &second) => end,

@@ -78,7 +78,7 @@ async fn a_log_that_is_damaged_or_was_removed_is_unreadable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_parts_of_a_long_line_come_as_they_are() {
+async fn the_parts_of_a_long_line_are_returned_as_they_are() {
     with_world(|world| async move {
         let task = world.task(4, 256, 512, &[]).await;
         for terminal in [false, true] {

@@ -2,7 +2,7 @@
 //! Without an engine they are skipped on a laptop and fail in CI.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits for a state of the real engine")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics there")]
 
 mod calls;
 mod clean;

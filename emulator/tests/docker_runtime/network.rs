@@ -1,4 +1,4 @@
-//! What a sandbox lets through, where it sends the rest, and the networks that it can be on.
+//! What a sandbox lets through, its routes, and the networks that it can be on.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -9,13 +9,15 @@ use neargate::runtime::{
     Allow, Cidr, Error, Filter, NetworkSpec, Protocol, Resolver, Route, Runtime as _, SandboxSpec,
 };
 
-use crate::support::{Task, VPC, World, blocks, connect, docker, exit, own, said, sandbox, with_world};
+use crate::support::{
+    Task, VPC, World, blocks, connect, docker, exit, own, sandbox, wait_for_output, with_world,
+};
 
 fn allow(protocol: Protocol, ports: Option<(u16, u16)>, peers: &[Ipv4Addr]) -> Allow {
     Allow { protocol, ports, peers: peers.iter().map(|peer| *peer..=*peer).collect() }
 }
 
-/// What is said to be allowed in, and everything out.
+/// Allows this in, and everything out.
 fn ingress(allow: Allow) -> Arc<Filter> {
     Arc::new(Filter { ingress: vec![allow], ..Filter::open() })
 }
@@ -28,13 +30,13 @@ impl World {
 }
 
 impl Task<'_> {
-    /// What a word of the tool prints, such as whether a port is open.
-    async fn says(&self, name: &str, words: &[&str]) -> String {
+    /// What the tool prints for these arguments, such as whether a port is open.
+    async fn output_of(&self, name: &str, words: &[&str]) -> String {
         self.output(self.spec(name, words).await).await.trim().to_owned()
     }
 
     async fn knock(&self, name: &str, address: Ipv4Addr, port: u16) -> String {
-        self.says(name, &["knock", &format!("{address}:{port}")]).await
+        self.output_of(name, &["knock", &format!("{address}:{port}")]).await
     }
 }
 
@@ -51,18 +53,18 @@ async fn what_comes_in_is_let_in_by_peer_protocol_and_port() {
             server.run_tool(name, &["serve", port, "it is me"]).await;
         }
         let echo = server.run_tool("echo", &["echo", "8080"]).await;
-        said(&world.runtime, &echo, "ready").await;
+        wait_for_output(&world.runtime, &echo, "ready").await;
         let at = |port: u16| format!("{}:{port}", server.address);
-        // Its answers go out, and are let in by the client for which it is one.
-        assert_eq!(friend.says("say", &["say", "hey", &at(8081)]).await, "it is me");
+        // Its replies go out, and the client, for which they are replies, lets them in.
+        assert_eq!(friend.output_of("say", &["say", "hey", &at(8081)]).await, "it is me");
         assert_eq!(friend.knock("port", server.address, 8082).await, "closed");
-        assert_eq!(friend.says("protocol", &["ask", &at(8080)]).await, "closed");
+        assert_eq!(friend.output_of("protocol", &["ask", &at(8080)]).await, "closed");
         assert_eq!(stranger.knock("stranger", server.address, 8080).await, "closed");
         assert_eq!(server.knock("itself", server.address, 8082).await, "open", "a task reaches itself");
 
         let rule = ingress(allow(Protocol::Udp, Some((8080, 8080)), &[friend.address]));
         world.runtime.set_filter(&server.sandbox_id, &rule).await.unwrap();
-        assert_eq!(friend.says("udp", &["ask", &at(8080)]).await, "open");
+        assert_eq!(friend.output_of("udp", &["ask", &at(8080)]).await, "open");
         assert_eq!(friend.knock("tcp", server.address, 8080).await, "closed");
         let rule = ingress(allow(Protocol::All, None, &[friend.address]));
         world.runtime.set_filter(&server.sandbox_id, &rule).await.unwrap();
@@ -86,9 +88,9 @@ async fn what_goes_out_is_let_out_and_answers_need_no_rule() {
         let egress = vec![allow(Protocol::Tcp, Some((8080, 8080)), &[server.address])];
         let client = world.filtered(20, Arc::new(Filter { egress, ..Filter::default() })).await;
         let at = format!("{}:8080", server.address);
-        assert_eq!(client.says("allowed", &["say", "hey", &at]).await, "it is me");
+        assert_eq!(client.output_of("allowed", &["say", "hey", &at]).await, "it is me");
         assert_eq!(client.knock("port", server.address, 8081).await, "closed");
-        // The host refuses at once what nobody listens for, where it is asked.
+        // The host refuses a port at once if nothing listens on it.
         let gateway = world.address(1);
         assert_eq!(client.knock("gateway", gateway, 9).await, "closed");
         let free = world.task(30, 256, 512, &[]).await;
@@ -102,7 +104,7 @@ async fn a_filter_of_thousands_of_addresses_is_set_whole() {
     with_world(|world| async move {
         let friend = world.task(20, 256, 512, &[]).await;
         let stranger = world.task(21, 256, 512, &[]).await;
-        // Apart, so that none can be made one with another.
+        // Not adjacent, so that no two can be merged.
         let apart = (0..6_000).map(|n| Ipv4Addr::from(0x0a80_0000 + 2 * n));
         let peers: Vec<Ipv4Addr> = apart.chain([friend.address]).collect();
         let server = world.filtered(10, ingress(allow(Protocol::Tcp, None, &peers))).await;
@@ -123,13 +125,13 @@ async fn the_engines_resolver_is_let_out_and_no_other_of_its_port() {
     with_world(|world| async move {
         let server = world.task(10, 256, 512, &[]).await;
         let echo = server.run_tool("echo", &["echo", "53"]).await;
-        said(&world.runtime, &echo, "ready").await;
+        wait_for_output(&world.runtime, &echo, "ready").await;
         let at = format!("{}:53", server.address);
         let filter = Filter { resolver: true, strict: true, ..Filter::default() };
         let client = world.filtered(20, Arc::new(filter)).await;
-        assert_eq!(client.says("other", &["ask", &at]).await, "closed");
+        assert_eq!(client.output_of("other", &["ask", &at]).await, "closed");
         let free = world.filtered(21, Arc::new(Filter::open())).await;
-        assert_eq!(free.says("other", &["ask", &at]).await, "open");
+        assert_eq!(free.output_of("other", &["ask", &at]).await, "open");
     })
     .await;
 }
@@ -141,7 +143,7 @@ async fn a_filter_is_replaced_under_open_connections_by_a_new_process() {
         server.run_tool("server", &["serve", "8080", "still here"]).await;
         let client = world.filtered(20, Arc::new(Filter::open())).await;
         let at = format!("{}:8080", server.address);
-        client.says("warm", &["say", "hey", &at]).await;
+        client.output_of("warm", &["say", "hey", &at]).await;
         let mut spec = client.spec("linger", &["linger", "hey", &at, "/shared/go"]).await;
         let shared = |read_only| {
             vec![neargate::runtime::Mount {
@@ -152,16 +154,16 @@ async fn a_filter_is_replaced_under_open_connections_by_a_new_process() {
         };
         spec.process.mounts = shared(true);
         let lingering = client.run(spec).await;
-        said(&world.runtime, &lingering, "connected").await;
+        wait_for_output(&world.runtime, &lingering, "connected").await;
 
-        // As an emulator that was started again does.
+        // As an emulator that was restarted does.
         let again = connect(world.options.clone()).await.unwrap();
         again.set_filter(&server.sandbox_id, &Arc::default()).await.unwrap();
         assert_eq!(client.knock("late", server.address, 8080).await, "closed");
         let mut go = client.spec("go", &["write", "/shared/go", "now"]).await;
         go.process.mounts = shared(false);
         assert_eq!(exit(&world.runtime, &client.run(go).await).await.code, 0);
-        said(&world.runtime, &lingering, "still here").await;
+        wait_for_output(&world.runtime, &lingering, "still here").await;
     })
     .await;
 }
@@ -171,7 +173,7 @@ async fn routes_and_the_resolver_are_the_sandboxs() {
     with_world(|world| async move {
         let server = world.task(10, 256, 512, &[]).await;
         let echo = server.run_tool("echo", &["echo", "53"]).await;
-        said(&world.runtime, &echo, "ready").await;
+        wait_for_output(&world.runtime, &echo, "ready").await;
         let route =
             |destination: &str| Route { destination: destination.parse().unwrap(), via: server.address };
         let spec = SandboxSpec {
@@ -183,7 +185,7 @@ async fn routes_and_the_resolver_are_the_sandboxs() {
             ..sandbox(&world.network, Some(world.address(20)))
         };
         let task = world.task_in(&spec, 256, 512, &[]).await;
-        let routes = task.says("routes", &["cat", "/proc/net/route"]).await;
+        let routes = task.output_of("routes", &["cat", "/proc/net/route"]).await;
         let number = |address: Ipv4Addr| format!("{:08X}", u32::from_ne_bytes(address.octets()));
         for destination in [Ipv4Addr::new(192, 0, 2, 0), Ipv4Addr::UNSPECIFIED] {
             let expected = [number(destination), number(server.address)];
@@ -192,11 +194,11 @@ async fn routes_and_the_resolver_are_the_sandboxs() {
             });
             assert_eq!(there.count(), 1, "{expected:?} in {routes}");
         }
-        let resolver = task.says("resolver", &["cat", "/etc/resolv.conf"]).await;
+        let resolver = task.output_of("resolver", &["cat", "/etc/resolv.conf"]).await;
         assert!(resolver.contains("search svc.cluster.local cluster.local"), "{resolver}");
-        // The engine's resolver, which the containers ask, asks the VPC's.
-        task.says("ask", &["ask", "127.0.0.11:53"]).await;
-        said(&world.runtime, &echo, "heard").await;
+        // The engine's resolver, which the containers query, queries the VPC's.
+        task.output_of("ask", &["ask", "127.0.0.11:53"]).await;
+        wait_for_output(&world.runtime, &echo, "received").await;
     })
     .await;
 }
@@ -226,7 +228,7 @@ async fn a_borrowed_network_gives_addresses_until_it_is_full_and_is_never_remove
         assert_eq!(
             world.runtime.inventory().await.unwrap().sandboxes.len(),
             5,
-            "nothing of the sixth is left"
+            "the sixth leaves nothing behind"
         );
 
         world.runtime.remove_everything().await.unwrap();

@@ -1,8 +1,8 @@
-//! Who ran out of memory, and who only was beside it.
+//! Which container ran out of memory, and which only was beside it.
 
 use neargate::runtime::{Event, Exit, Runtime as _, State};
 
-use crate::support::{World, connect, event, exit, observed, said, with_world};
+use crate::support::{World, connect, event, exit, observed, wait_for_output, with_world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_beyond_its_own_limit_ran_out_of_memory() {
@@ -13,12 +13,12 @@ async fn a_container_beyond_its_own_limit_ran_out_of_memory() {
         let mut spec = task.spec("hog", &["hog", "200"]).await;
         spec.process.memory = Some(64);
         let id = task.run(spec).await;
-        let told = event(&mut events, |event| match event {
+        let exit = event(&mut events, |event| match event {
             Event::Exited { container_id, exit } if container_id == id => Some(exit),
             _ => None,
         })
         .await;
-        assert_eq!((told.code, told.oom_killed), (137, true));
+        assert_eq!((exit.code, exit.oom_killed), (137, true));
     })
     .await;
 }
@@ -50,7 +50,7 @@ async fn a_sibling_that_is_killed_after_the_others_oom_is_not_marked() {
     .await;
 }
 
-/// More ooms at once than the kernel names: beyond ten in five seconds it leaves the cgroup out of its log.
+/// More OOM kills at once than the kernel logs: beyond ten in five seconds it omits the cgroup from its log.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_are_each_known() {
     with_world(|world| async move {
@@ -80,13 +80,13 @@ async fn beside_an_oom(world: &World, round: u32) -> (Exit, Exit) {
     (hog, exit(&world.runtime, &sibling).await)
 }
 
-/// What was killed while nobody watched is told right afterwards too.
+/// A kill while no process watched is reported correctly afterwards, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_oom_while_nobody_watched_is_known_afterwards() {
+async fn an_oom_while_no_process_watched_is_known_afterwards() {
     with_world(|world| async move {
         let task = world.task(4, 256, 128, &[]).await;
         let sibling = task.run_tool("sibling", &["hog", "16"]).await;
-        said(&world.runtime, &sibling, "holds").await;
+        wait_for_output(&world.runtime, &sibling, "holds").await;
         let hog = task.run_tool("hog", &["hog", "200"]).await;
         exit(&world.runtime, &hog).await;
         let again = connect(world.options.clone()).await.unwrap();

@@ -9,14 +9,16 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilde
 use futures::TryStreamExt as _;
 use neargate::runtime::{Allow, Filter, Inward, Protocol, Runtime as _};
 
-use crate::support::{Task, World, docker, eventually, said, sandbox, sandbox_name, tool_image, with_world};
+use crate::support::{
+    Task, World, docker, eventually, sandbox, sandbox_name, tool_image, wait_for_output, with_world,
+};
 
-/// UDP 8080 alone, out or in.
+/// Only UDP 8080, out or in.
 fn to_echo(peer: Ipv4Addr) -> Allow {
     Allow { protocol: Protocol::Udp, ports: Some((8080, 8080)), peers: vec![peer..=peer] }
 }
 
-/// A filter that must hold.
+/// A filter that must be enforced.
 fn strict(ingress: Vec<Allow>, egress: Vec<Allow>) -> Arc<Filter> {
     Arc::new(Filter { ingress, egress, resolver: false, strict: true })
 }
@@ -52,14 +54,14 @@ impl World {
     }
 }
 
-/// Everything that a container has said.
+/// Everything that a container has written.
 async fn so_far(id: &str) -> String {
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
     let pieces: Vec<_> = docker().logs(id, Some(options)).try_collect().await.unwrap();
     pieces.iter().map(|piece| String::from_utf8_lossy(piece.as_ref()).into_owned()).collect()
 }
 
-/// In which the tool sends.
+/// The ways in which the tool sends.
 const WAYS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,12 +74,12 @@ async fn what_raw_sockets_send_is_kept_to_the_filter_and_to_the_tasks_own_addres
         let mut echoes = Vec::new();
         for server in [&anyone, &choosy] {
             let echo = server.run_tool("echo", &["echo", "8080"]).await;
-            said(&world.runtime, &echo, "ready").await;
+            wait_for_output(&world.runtime, &echo, "ready").await;
             echoes.push((format!("{}:8080", server.address), echo));
         }
         let friends = friend.address.to_string();
 
-        // It may send to port 8080 of `choosy`, which lets in its friend alone; and nothing to `anyone`.
+        // It may send to port 8080 of `choosy`, which lets in only its friend; and nothing to `anyone`.
         let attacker = world.task_with(30, &strict(Vec::new(), vec![to_echo(choosy.address)])).await;
         let own = attacker.address.to_string();
         let mut length = 100;
@@ -94,17 +96,18 @@ async fn what_raw_sockets_send_is_kept_to_the_filter_and_to_the_tasks_own_addres
         let inside = format!("{}:8080", Inward::Metadata.address().ip());
         world.outside(&["raw", &friends, &inside, "150"]).await;
 
-        // The same packets from a container without a guard arrive: the tool sends what it says.
+        // The same packets from a container without a guard arrive: the tool really sends them.
         for (n, (to, echo)) in echoes.iter().enumerate() {
             let length = 200 + 10 * n;
             world.outside(&["raw", &friends, to, &length.to_string()]).await;
             for length in length..length + WAYS {
-                said(&world.runtime, echo, &format!("heard {length} bytes")).await;
+                wait_for_output(&world.runtime, echo, &format!("received {length} bytes")).await;
             }
         }
         for (_, echo) in &echoes {
-            let heard = so_far(echo).await;
-            let of_attacker: Vec<&str> = heard.lines().filter(|line| line.starts_with("heard 1")).collect();
+            let output = so_far(echo).await;
+            let of_attacker: Vec<&str> =
+                output.lines().filter(|line| line.starts_with("received 1")).collect();
             assert_eq!(of_attacker, [""; 0], "what no rule lets out, lies about its source, or goes inside");
         }
     })
@@ -164,7 +167,7 @@ async fn a_sandbox_of_an_older_release_keeps_its_filter_and_gives_raw_sockets_on
     .await;
 }
 
-/// A sandbox as a release made it whose program passes netlink messages alone. Answers its address.
+/// A sandbox of a release whose program only passes on netlink messages. Returns its address.
 async fn older_sandbox(world: &World, sandbox_id: &str) -> Ipv4Addr {
     let id = &world.options.instance_id;
     let name = sandbox_name(world, sandbox_id);

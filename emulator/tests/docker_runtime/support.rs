@@ -1,4 +1,4 @@
-//! A fresh Neargate instance on the real engine for each test, gone after it whatever happened.
+//! A fresh Neargate instance on the real engine for each test, removed after it in any case.
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -38,7 +38,7 @@ pub(crate) async fn with_world<F: Future<Output = ()>>(test: impl FnOnce(Arc<Wor
         instance_id: uuid::Uuid::new_v4().simple().to_string(),
         data_dir: directory.path().to_owned(),
     };
-    // As a server does: it lives, says this to whoever cleans up beside it.
+    // As a server does: it shows a concurrent `neargate clean` that this instance is alive.
     let _lock = neargate::store::Lock::acquire(directory.path()).unwrap();
     let Some(runtime) = connect(options.clone()).await else { return };
     let network = runtime.ensure_network(&own(VPC, blocks())).await.unwrap();
@@ -50,7 +50,7 @@ pub(crate) async fn with_world<F: Future<Output = ()>>(test: impl FnOnce(Arc<Wor
     }
 }
 
-/// The runtime; `None` where no engine answers on a laptop.
+/// The runtime; `None` if no engine responds on a laptop.
 pub(crate) async fn connect(options: Options) -> Option<Runtime> {
     match Runtime::connect(options).await {
         Ok(runtime) => Some(runtime),
@@ -131,7 +131,7 @@ pub(crate) struct Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    /// A task in a sandbox that is there already.
+    /// A task in an existing sandbox.
     pub(crate) fn joined(world: &'a World, sandbox_id: &str, address: Ipv4Addr) -> Self {
         let task_id = uuid::Uuid::new_v4().simple().to_string();
         Self { world, task_id, sandbox_id: sandbox_id.to_owned(), address, cpu: 256, memory: 512 }
@@ -142,13 +142,13 @@ impl<'a> Task<'a> {
         sandbox_name(self.world, &self.sandbox_id)
     }
 
-    /// What a word of the tool prints, in a container of its own.
+    /// What the tool prints for these arguments, in its own container.
     pub(crate) async fn prints(&self, words: &[&str]) -> String {
         let name = uuid::Uuid::new_v4().simple().to_string();
         self.output(self.spec(&name, words).await).await.trim().to_owned()
     }
 
-    /// A container of this task that runs the tool with these words.
+    /// A container of this task that runs the tool with these arguments.
     pub(crate) async fn spec(&self, name: &str, words: &[&str]) -> ContainerSpec {
         ContainerSpec {
             task_id: self.task_id.clone(),
@@ -211,24 +211,24 @@ pub(crate) async fn exit(runtime: &Runtime, id: &str) -> Exit {
     }
 }
 
-/// Waits until the container has said this.
-pub(crate) async fn said(runtime: &Runtime, id: &str, text: &str) {
+/// Waits until the container has written this.
+pub(crate) async fn wait_for_output(runtime: &Runtime, id: &str, text: &str) {
     let mut log = runtime.logs(id, &Cursor::default());
-    let mut heard = String::new();
-    let heard_it = async {
+    let mut output = String::new();
+    let search = async {
         while let Some(frame) = log.try_next().await.unwrap() {
-            heard += &String::from_utf8_lossy(&frame.bytes);
-            if heard.contains(text) {
+            output += &String::from_utf8_lossy(&frame.bytes);
+            if output.contains(text) {
                 return true;
             }
         }
         false
     };
-    let found = tokio::time::timeout(DEADLINE, heard_it).await;
-    assert_eq!(found, Ok(true), "waited for {text:?}, heard {heard:?}");
+    let found = tokio::time::timeout(DEADLINE, search).await;
+    assert_eq!(found, Ok(true), "waited for {text:?}; the output is {output:?}");
 }
 
-/// Waits for the first event that `wanted` takes.
+/// Waits for the first event that `wanted` accepts.
 pub(crate) async fn event<T>(
     events: &mut (impl futures::Stream<Item = Event> + Unpin),
     mut wanted: impl FnMut(Event) -> Option<T>,
@@ -245,11 +245,11 @@ pub(crate) async fn event<T>(
     };
     match tokio::time::timeout(DEADLINE, found).await {
         Ok(found) => found,
-        Err(_) => panic!("the awaited event did not come; these did: {passed:?}"),
+        Err(_) => panic!("the awaited event did not arrive; these did: {passed:?}"),
     }
 }
 
-/// Waits until `probe` answers something, with a deadline.
+/// Waits until `probe` returns something, with a deadline.
 pub(crate) async fn eventually<T, F: Future<Output = Result<T, String>>>(
     what: &str,
     mut probe: impl FnMut() -> F,
@@ -265,10 +265,11 @@ pub(crate) async fn eventually<T, F: Future<Output = Result<T, String>>>(
 }
 
 pub(crate) async fn observed(runtime: &Runtime, id: &str) -> Observed {
-    runtime.inspect_container(id).await.unwrap().expect("the container is there")
+    runtime.inspect_container(id).await.unwrap().expect("the container exists")
 }
 
-/// An image of the tool alone, built by this toolchain. Its tag is the hash of its source, so that it is made once.
+/// An image that contains only the tool, built by this toolchain. Its tag is the hash of its source, so that it is
+/// built once.
 pub(crate) async fn tool_image() -> String {
     static IMAGE: OnceCell<String> = OnceCell::const_new();
     let made = IMAGE.get_or_init(|| async {
@@ -283,7 +284,7 @@ pub(crate) async fn tool_image() -> String {
     made.await.clone()
 }
 
-/// Imports the image of the tool: a file where the tests mount volumes, a variable, and a failing health check.
+/// Imports the image of the tool: a file if the tests mount volumes, a variable, and a failing health check.
 async fn import(tag: &str, program: &[u8]) {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content, mode) in [("tool", program, 0o755), ("data/seed", b"from the image", 0o644)] {
@@ -306,7 +307,7 @@ async fn import(tag: &str, program: &[u8]) {
     docker().create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await.unwrap();
 }
 
-/// The engine itself, for what only a person could do to it.
+/// The engine itself, for what only a user could do to it.
 pub(crate) fn docker() -> bollard::Docker {
     bollard::Docker::connect_with_defaults().unwrap()
 }

@@ -1,11 +1,11 @@
-//! What the tests run in containers: one static program, a word for what it does.
+//! What the tests run in containers: one static program, whose first argument selects what it does.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// What drops packets gives no answer: how long one is waited for that should not come.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A dropped packet has no reply: how long to wait for one that should not arrive.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,14 +22,14 @@ fn main() {
             }
         }
         ["print", text] => print!("{text}"),
-        // A line that the engine cuts.
+        // A line that the engine splits.
         ["long", length] => println!("{}", "x".repeat(number(length) as usize)),
         ["cat", path] => print!("{}", std::fs::read_to_string(path).expect("reads")),
         ["write", path, text] => std::fs::write(path, text).expect("writes"),
         ["exists", path] => std::process::exit(if std::path::Path::new(path).exists() { 0 } else { 1 }),
         ["show", name] => println!("{}", std::env::var(name).unwrap_or_default()),
         ["directory"] => println!("{}", std::env::current_dir().expect("there is one").display()),
-        // Touches so many MiB, says so, and keeps them.
+        // Touches so many MiB, prints a line, and keeps them.
         ["hog", mebibytes] => {
             let size = number(mebibytes) as usize * 1024 * 1024;
             let mut memory: Vec<u8> = Vec::with_capacity(size);
@@ -42,7 +42,7 @@ fn main() {
         ["burn"] => loop {
             std::hint::black_box(0);
         },
-        // Answers every word of three letters with its name until it is "bye".
+        // Replies to every word of three letters with its name until it is "bye".
         ["serve", port, name] => {
             let listener = TcpListener::bind(("0.0.0.0", number(port) as u16)).expect("binds");
             for connection in listener.incoming() {
@@ -55,7 +55,7 @@ fn main() {
                 }
             }
         }
-        // Says a word to a server, prints its answer.
+        // Sends a word to a server, prints its reply.
         ["say", word, address] => {
             let deadline = Instant::now() + Duration::from_secs(20);
             let mut connection = loop {
@@ -65,7 +65,7 @@ fn main() {
                     Err(_) => std::thread::sleep(Duration::from_millis(20)),
                 }
             };
-            connection.write_all(word.as_bytes()).expect("says");
+            connection.write_all(word.as_bytes()).expect("is written");
             let mut answer = String::new();
             connection.read_to_string(&mut answer).expect("hears");
             print!("{answer}");
@@ -73,7 +73,7 @@ fn main() {
         // Whether a server can be reached at all.
         ["knock", address] => {
             let address = address.parse().expect("an address and a port");
-            let outcome = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| error.kind());
+            let outcome = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|error| error.kind());
             println!(
                 "{}",
                 match outcome {
@@ -83,46 +83,48 @@ fn main() {
                 }
             );
         }
-        // Connects, and says its word when there is such a file.
+        // Connects, and sends its word once the file exists.
         ["linger", word, address, path] => {
             let mut connection = TcpStream::connect(address).expect("connects");
             println!("connected");
             while !std::path::Path::new(path).exists() {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            connection.write_all(word.as_bytes()).expect("says");
+            connection.write_all(word.as_bytes()).expect("is written");
             let mut answer = String::new();
             connection.read_to_string(&mut answer).expect("hears");
             print!("{answer}");
         }
-        // Sends every packet back and says so.
+        // Sends every packet back and prints a line.
         ["echo", port] => {
             let socket = UdpSocket::bind(("0.0.0.0", number(port) as u16)).expect("binds");
             let mut packet = [0; 512];
             println!("ready");
             loop {
                 let (length, from) = socket.recv_from(&mut packet).expect("receives");
-                println!("heard {length} bytes");
+                println!("received {length} bytes");
                 let _ = socket.send_to(&packet[..length], from);
             }
         }
-        // Whether a packet comes back. It is a question for the name server, of the address of "a".
+        // Whether a packet comes back. It is a DNS query for the address of "a".
         ["ask", address] => {
             let socket = UdpSocket::bind("0.0.0.0:0").expect("binds");
-            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
             let question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
             let sent = socket.send_to(question, address);
             let open = sent.is_ok() && socket.recv(&mut [0; 512]).is_ok();
             println!("{}", if open { "open" } else { "closed" });
         }
-        // Writes packets past the hooks of IP, or in the name of another: one each way, each a byte longer.
+        // Sends packets that bypass the hooks of IP, or with another's source address: one in each way, each a byte
+        // longer.
         ["raw", from, to, length] => {
             for (way, length) in raw::WAYS.iter().zip(number(length) as usize..) {
                 let sent = raw::send(way, from.parse().expect("an address"), to.parse().expect("a port"), length);
                 println!("{way} {}", sent.map_or_else(|error| error.to_string(), |()| "sent".to_owned()));
             }
         }
-        // Makes a connection known that nobody made, with a packet to itself in the name of another, and sends its answer.
+        // Creates a connection tracking entry for a connection that does not exist, with a packet to itself from another's
+        // address, and sends the reply.
         ["answer", from, to, length] => {
             let peer: SocketAddrV4 = to.parse().expect("a port");
             let socket = UdpSocket::bind((from.parse::<Ipv4Addr>().expect("an address"), 5555)).expect("binds");
@@ -130,41 +132,41 @@ fn main() {
             let _ = raw::as_though(peer, own);
             println!("{:?}", socket.send_to(&vec![b'x'; number(length) as usize], peer).map_err(|error| error.kind()));
         }
-        // Says to everybody that an address is here.
+        // Announces by broadcast that an address is here.
         ["announce", address] => {
             println!("{:?}", raw::announce(address.parse().expect("an address")).map_err(|error| error.kind()));
         }
-        // Says a word, prints the answer, or that there was none.
+        // Sends a word, prints the reply, or that there was none.
         ["call", word, address] => {
             let answer = call(word, address);
             println!("{}", answer.unwrap_or_else(|error| format!("closed: {error}")));
         }
-        // As many connections at once: every one is there before a word is said on any.
+        // As many connections at once: all are open before a word is sent on any.
         ["crowd", count, word, address] => {
             let connections: Vec<TcpStream> =
                 (0..number(count)).map(|_| TcpStream::connect(address).expect("connects")).collect();
             println!("connected");
             let mut answers = std::collections::BTreeMap::new();
             for mut connection in connections {
-                connection.write_all(word.as_bytes()).expect("says");
+                connection.write_all(word.as_bytes()).expect("is written");
                 let mut answer = String::new();
                 connection.read_to_string(&mut answer).expect("hears");
                 *answers.entry(answer).or_insert(0) += 1;
             }
             println!("{answers:?}");
         }
-        // Says a word and does not listen to the answer.
+        // Sends a word and does not read the reply.
         ["ignore", word, address] => {
             let mut connection = TcpStream::connect(address).expect("connects");
-            connection.write_all(word.as_bytes()).expect("says");
+            connection.write_all(word.as_bytes()).expect("is written");
             println!("ignores");
             hold(&connection.local_addr().expect("one").to_string().into_bytes());
         }
-        // Says a word, then as many bytes; prints how many came back, and whether they are the same.
+        // Sends a word, then as many bytes; prints how many came back, and whether they are the same.
         ["mirror", word, length, address] => {
             let sent: Vec<u8> = (0..number(length) as usize).map(|n| (n % 251) as u8).collect();
             let mut connection = TcpStream::connect(address).expect("connects");
-            connection.write_all(word.as_bytes()).expect("says");
+            connection.write_all(word.as_bytes()).expect("is written");
             let mut writing = connection.try_clone().expect("clones");
             let to_write = sent.clone();
             let writer = std::thread::spawn(move || {
@@ -280,7 +282,7 @@ mod raw {
         packet
     }
 
-    /// A frame to everybody: whose address it is needs no asking.
+    /// A broadcast frame, which needs no address resolution.
     fn frame(kind: u16, content: &[u8]) -> Vec<u8> {
         [&[0xff; 6], mac().as_slice(), &kind.to_be_bytes(), content].concat()
     }
@@ -308,7 +310,7 @@ mod raw {
                 set(&socket, SOL_PACKET, QDISC_BYPASS, &1i32.to_ne_bytes())?;
                 send_to(&socket, &frame(IPV4, &packet), &link(IPV4))
             }
-            // The kernel is told that it is a VLAN's, and looks for the IP header elsewhere: there is another one.
+            // The frame claims to be a VLAN's, so the kernel looks for the IP header elsewhere: there is another one.
             "vlan" => {
                 let allowed = self::packet(SocketAddrV4::new(own(), 9), to, 0);
                 let packet = [&packet[..], &allowed].concat();
@@ -340,12 +342,12 @@ mod raw {
         send_to(&open(AF_INET, IPPROTO_RAW)?, packet, &address)
     }
 
-    /// A packet to an address of this host, as though another had sent it.
+    /// A packet to an address of this host, as though another host had sent it.
     pub fn as_though(from: SocketAddrV4, to: SocketAddrV4) -> Result<()> {
         by_ip(&packet(from, to, 4), to)
     }
 
-    /// An ARP answer to everybody that nobody asked for.
+    /// An unsolicited ARP reply by broadcast.
     pub fn announce(address: Ipv4Addr) -> Result<()> {
         let mut answer = vec![0, 1, 8, 0, 6, 4, 0, 2];
         answer.extend(mac());
@@ -404,7 +406,7 @@ mod raw {
         }
     }
 
-    /// Sends a batch to the kernel, and answers what it says.
+    /// Sends a batch to the kernel, and returns its responses.
     pub fn netlink(protocol: i32, batch: &[u8]) -> Vec<Vec<u8>> {
         const AF_NETLINK: i32 = 16;
         const NONBLOCK: i32 = 0o4000;
@@ -420,7 +422,7 @@ mod raw {
     }
 }
 
-/// Keeps what it is given, forever.
+/// Keeps its argument for ever.
 fn hold(what: &[u8]) -> ! {
     loop {
         std::hint::black_box(what);

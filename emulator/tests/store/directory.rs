@@ -111,7 +111,7 @@ async fn a_copied_data_directory_is_another_instance_unless_it_is_adopted() {
     let own = store.instance_id().to_owned();
     assert_ne!(own, id, "a copy is its original");
     assert_eq!(sandboxes::load_all(store.readers()).await.unwrap(), []);
-    assert!(get(&store, meta::COPIED).await.is_some(), "nothing says that its tasks are another's");
+    assert!(get(&store, meta::COPIED).await.is_some(), "it is not recorded that its tasks are another's");
     store.close().await;
     let store = open(&copied).await;
     assert_eq!(store.instance_id(), own, "and is one for good");
@@ -147,8 +147,8 @@ async fn a_database_of_a_newer_release_is_refused_in_one_line() {
     store.close().await;
     let error = Store::open(dir.path()).await.unwrap_err();
     assert!(matches!(error, Error::Newer { .. }), "{error:?}");
-    let told = error.to_string();
-    assert!(told.contains("newer release of neargate") && !told.contains('\n'), "{told}");
+    let message = error.to_string();
+    assert!(message.contains("newer release of neargate") && !message.contains('\n'), "{message}");
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_data_directory_is_its_users_alone() {
     );
     store.close().await;
 
-    // As an older release left it.
+    // The mode that an older release used.
     set(&fresh, 0o755);
     files().for_each(|file| set(&file, 0o644));
     open(&fresh).await.close().await;

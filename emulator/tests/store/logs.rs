@@ -26,7 +26,7 @@ async fn a_deleted_log_group_is_gone_at_once_and_its_events_go_in_pieces_and_fre
     };
     let stream = make().await;
     for chunk in 0..EVENTS / 100 {
-        // Nothing that compresses or that fits beside another: 30 KiB each.
+        // Too large to share a block: 30 KiB each.
         let events: Vec<logs::Event> = (0..100)
             .map(|n| logs::Event {
                 timestamp: Timestamp(i64::try_from(chunk * 100 + n).unwrap()),
@@ -54,7 +54,7 @@ async fn a_deleted_log_group_is_gone_at_once_and_its_events_go_in_pieces_and_fre
         .unwrap();
     assert_eq!(logs::group(store.readers(), "0", "r", "/large").await.unwrap(), None);
     assert_eq!(blocks().await, before, "the deletion itself takes no block");
-    // What still writes into it is told, and the name is free.
+    // A late write gets an error, and the name is free.
     let late = logs::Event { timestamp: Timestamp(1), message: "late".into() };
     let appended = store
         .write(move |connection| {
@@ -69,7 +69,7 @@ async fn a_deleted_log_group_is_gone_at_once_and_its_events_go_in_pieces_and_fre
     let mut seen = Vec::new();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while blocks().await > 0 {
-        // Each of these waits for a piece at most; that they come in between is what is shown.
+        // Each of these waits for at most one piece; this shows that they are served in between.
         put(&store, "between", "pieces").await.unwrap();
         seen.push(blocks().await);
         assert!(tokio::time::Instant::now() < deadline, "{seen:?}");
@@ -77,7 +77,7 @@ async fn a_deleted_log_group_is_gone_at_once_and_its_events_go_in_pieces_and_fre
     seen.dedup();
     assert!(seen.len() > 3, "the blocks went in one piece: {seen:?}");
     let all = size();
-    // Closing waits for nothing that is left, and folds the log into the file.
+    // Closing waits for none of the leftovers, and merges the write-ahead log into the file.
     store.close().await;
     let store = open(dir.path()).await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);

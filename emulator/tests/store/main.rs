@@ -1,5 +1,5 @@
-//! The store's promises: isolation of writes that share a transaction, answers after the commit, one process per
-//! directory, and nothing acknowledged lost to a kill.
+//! The store's promises: isolation of writes that share a transaction, results after the commit, one process per
+//! directory, and no acknowledged write lost to a kill.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -43,7 +43,7 @@ async fn clusters_page_by_name_within_their_region_and_status() {
 }
 
 #[tokio::test]
-async fn a_revision_is_never_given_twice_and_lists_page_both_ways() {
+async fn a_revision_is_never_assigned_twice_and_lists_page_both_ways() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     let register = async |family: &'static str| {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::{get, open, put};
 
-/// Holds the writer inside a write until the sender is used, so that what comes meanwhile shares one transaction.
+/// Holds the writer inside a write until the sender is used, so that writes that arrive meanwhile share one transaction.
 async fn hold(store: &Store) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), Error>>) {
     let (started, has_started) = oneshot::channel();
     let (release, released) = oneshot::channel();
@@ -70,7 +70,7 @@ async fn a_failing_write_is_undone_and_its_neighbours_stay() {
 }
 
 #[tokio::test]
-async fn a_write_is_seen_by_readers_once_it_is_answered_and_not_before() {
+async fn a_write_is_seen_by_readers_once_it_is_acknowledged_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     let (release, held) = hold(&store).await;

@@ -9,10 +9,10 @@ use crate::layout::{Layout, Service};
 use crate::model::{Kind, Model, Reference, Shape};
 use crate::names;
 
-/// Names of the shapes that have a constraint, their own or that of a part.
+/// Names of the shapes that have a constraint, of their own or in a part.
 pub(super) fn constrained(model: &Model) -> BTreeSet<&str> {
     let mut found: BTreeSet<&str> = BTreeSet::new();
-    // Shapes refer to each other in circles, so this grows until nothing is added.
+    // Shapes refer to each other in cycles, so this repeats until nothing is added.
     loop {
         let before = found.len();
         for (name, shape) in &model.shapes {
@@ -40,7 +40,7 @@ fn is_limited(shape: &Shape) -> bool {
     shape.max.is_some() || shape.min.is_some_and(|min| number || min > 0.0)
 }
 
-/// `impl Validate` for a structure; nothing for an enumeration, which knows its own values.
+/// `impl Validate` for a structure; nothing for an enumeration, which checks its own values.
 pub(super) fn implementation(
     model: &Model,
     constrained: &BTreeSet<&str>,
@@ -72,7 +72,7 @@ pub(super) fn implementation(
     })
 }
 
-/// The function that checks a value of that shape, where there is anything to check.
+/// The function that checks a value of that shape, if there is anything to check.
 fn checker(
     model: &Model,
     constrained: &BTreeSet<&str>,

@@ -10,7 +10,7 @@ pub(super) fn codes(model: &Model) -> String {
     let mut text = String::new();
     for (shape, error) in model.shapes.iter().filter(|(_, shape)| shape.exception) {
         let code = error.error.code.as_deref().unwrap_or(shape);
-        // What the model says, else what AWS's JSON protocols use.
+        // The model's status, else the one that AWS's JSON protocols use.
         let status = error.error.http_status_code.unwrap_or(if error.fault { 500 } else { 400 });
         let constant = names::snake(code.trim_end_matches("Exception")).to_ascii_uppercase();
         let prose = names::first_sentence(&error.documentation);

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::layout::Layout;
 use crate::model::{Model, Protocol};
 
-/// `check` is the text of the service's `check.rs`, empty if there is none; `errors` says whether it has an `error.rs`.
+/// `check` is the text of the service's `check.rs`, empty if there is none; `errors`: whether it has an `error.rs`.
 pub(super) fn module(model: &Model, layout: &Layout, check: &str, errors: bool) -> anyhow::Result<String> {
     let mut text = super::header(&format!("{}.", model.metadata.service_full_name));
     if !check.is_empty() {
@@ -37,14 +37,14 @@ pub(super) fn module(model: &Model, layout: &Layout, check: &str, errors: bool) 
     Ok(text)
 }
 
-/// By what a request says that it is for this service.
+/// How a request names this service.
 fn place(model: &Model) -> anyhow::Result<String> {
     let metadata = &model.metadata;
     Ok(match metadata.protocol {
         Protocol::Json => {
             let prefix = metadata.target_prefix.as_ref().context("the model has no target prefix")?;
             format!(
-                "\n/// What stands before the dot in `X-Amz-Target`.\npub const TARGET_PREFIX: &str = {prefix:?};\n\n"
+                "\n/// The part before the dot in `X-Amz-Target`.\npub const TARGET_PREFIX: &str = {prefix:?};\n\n"
             )
         }
         Protocol::RestJson => super::routes::routes(model)?,
@@ -52,7 +52,7 @@ fn place(model: &Model) -> anyhow::Result<String> {
             let namespace = metadata.xml_namespace.as_ref().context("the model has no XML namespace")?;
             format!(
                 "\n/// A request's `Version`.\npub const API_VERSION: &str = {:?};\n\n\
-                 /// Of an answer's root element.\npub const XML_NAMESPACE: &str = {namespace:?};\n\n",
+                 /// Of a response's root element.\npub const XML_NAMESPACE: &str = {namespace:?};\n\n",
                 metadata.api_version
             )
         }

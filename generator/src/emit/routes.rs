@@ -1,4 +1,4 @@
-//! Where the operations of a REST service stand: its `ROUTES`.
+//! The routes of the operations of a REST service: its `ROUTES`.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::model::{Kind, Location, Model, Operation, Reference};
 
 pub(super) fn routes(model: &Model) -> anyhow::Result<String> {
     let mut text = String::from(
-        "\nuse super::shape::{Location, Member, Route};\n\n/// Where each operation stands.\npub const ROUTES: &[Route] = &[\n",
+        "\nuse super::shape::{Location, Member, Route};\n\n/// The route of each operation.\npub const ROUTES: &[Route] = &[\n",
     );
     for (name, operation) in &model.operations {
         route(&mut text, model, name, operation).with_context(|| format!("the route of {name}"))?;
@@ -32,7 +32,7 @@ fn route(text: &mut String, model: &Model, name: &str, operation: &Operation) ->
     Ok(())
 }
 
-/// The members that stand outside of the body.
+/// The members that are outside of the body.
 fn members(model: &Model, structure: Option<&Reference>) -> anyhow::Result<String> {
     let Some(structure) = structure else { return Ok(String::new()) };
     let shape = model.shape(&structure.shape)?;

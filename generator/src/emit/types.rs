@@ -9,7 +9,7 @@ use crate::layout::{Layout, Service, holds_itself};
 use crate::model::{Kind, Model, Protocol, Reference, Shape};
 use crate::names;
 
-/// The imports of a file of the module of a service: of what `body` mentions, whatever it does not define.
+/// The imports of a file of a service's module: what `body` mentions and does not define.
 pub(super) fn imports(model: &Model, layout: &Layout, body: &str) -> String {
     let code = body.lines().filter(|line| !line.trim_start().starts_with("///"));
     let words: BTreeSet<&str> =
@@ -26,7 +26,7 @@ pub(super) fn imports(model: &Model, layout: &Layout, body: &str) -> String {
 
     let mut siblings: Vec<String> =
         named.filter(|name| words.contains(name.as_str()) && !defined(name)).collect();
-    // A variant may be called as a structure is, and an enumeration refers to no other type.
+    // A variant may have the name of a structure, and an enumeration refers to no other type.
     if words.contains("enumeration") {
         siblings.clear();
     }
@@ -51,7 +51,7 @@ pub(super) fn imports(model: &Model, layout: &Layout, body: &str) -> String {
         ),
         ("super", siblings),
     ] {
-        // The services' own modules stand in one block.
+        // The services' own modules are in one block.
         let blank = if path.starts_with("super::") { "" } else { "\n" };
         if !names.is_empty() {
             let _ = writeln!(text, "use {path}::{{{}}};{blank}", names.join(", "));
@@ -88,8 +88,8 @@ fn document(text: &mut String, shape: &Shape, indent: &str) {
     }
 }
 
-/// Whether a member is required is the validation's business, so every member is an `Option`: what the wire
-/// leaves out can be told from what it sends empty.
+/// Validation checks whether a member is required, so every member is an `Option`: this distinguishes a missing value from
+/// an empty one.
 fn structure(
     text: &mut String,
     service: &Service,
@@ -109,7 +109,7 @@ fn structure(
         protocol != Protocol::Ec2 || directions != "Serialize, Deserialize",
         "{name} goes both ways, under different names"
     );
-    // The case that most members have, so that few need a name of their own.
+    // The case that most members have, so that few need their own name.
     let in_camel_case =
         matches!(protocol, Protocol::Json | Protocol::RestJson) || (protocol == Protocol::Ec2 && written);
     let case = if in_camel_case { "camelCase" } else { "PascalCase" };
@@ -152,7 +152,8 @@ fn wire_name(protocol: Protocol, written: bool, member: &str, reference: &Refere
         Protocol::RestJson => located.to_owned(),
         Protocol::Query => located.to_owned(),
         Protocol::Ec2 if written => located.to_owned(),
-        // Smithy's EC2 query protocol: a form has the name that answers have, with a capital, unless the model says another.
+        // Smithy's EC2 query protocol: a form has the name that responses have, with a capital, unless the model specifies
+        // another.
         Protocol::Ec2 => reference.query_name.clone().unwrap_or_else(|| names::capitalized(located)),
     }
 }
@@ -171,7 +172,7 @@ fn enumeration(text: &mut String, name: &str, shape: &Shape) -> anyhow::Result<(
     Ok(())
 }
 
-/// A shape's name as a type. The models write it in camel case where no Java class stands behind it.
+/// A shape's name as a type. The models write it in camel case if there is no Java class for it.
 pub(super) fn type_name(name: &str) -> String {
     names::capitalized(name)
 }

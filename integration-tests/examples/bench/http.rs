@@ -17,6 +17,15 @@ use super::report;
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=bench/20260101/us-east-1/ecs/aws4_request, \
                              SignedHeaders=host, Signature=0";
 
+/// The headers of a call, beside the host's.
+pub(crate) fn headers(target: &str) -> [(&'static str, &str); 3] {
+    [
+        ("content-type", "application/x-amz-json-1.1"),
+        ("authorization", AUTHORIZATION),
+        ("x-amz-target", target),
+    ]
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -36,13 +45,10 @@ impl Connection {
 
     /// Calls an operation, such as `Logs_20140328.PutLogEvents`. Anything but 200 is an error.
     pub(crate) async fn call(&mut self, target: &str, body: Bytes) -> anyhow::Result<Bytes> {
-        let request = Request::post("/")
-            .header(header::HOST, &self.host)
-            .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
-            .header(header::AUTHORIZATION, AUTHORIZATION)
-            .header("x-amz-target", target)
-            .body(Full::new(body))
-            .context("making a request")?;
+        let request = Request::post("/").header(header::HOST, &self.host);
+        let request =
+            headers(target).into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let request = request.body(Full::new(body)).context("making a request")?;
         self.send.ready().await.context("the connection ended")?;
         let answer = self.send.send_request(request).await.with_context(|| format!("calling {target}"))?;
         let status = answer.status();
@@ -67,6 +73,7 @@ impl Connection {
 /// What a load came to.
 #[derive(Debug)]
 pub(crate) struct Load {
+    pub(crate) calls: f64,
     pub(crate) per_second: f64,
     /// Milliseconds.
     pub(crate) p50: f64,
@@ -79,22 +86,23 @@ pub(crate) async fn load<F>(
     endpoint: &str,
     connections: usize,
     time: Duration,
-    target: &'static str,
+    target: impl Into<String>,
     body: F,
 ) -> anyhow::Result<Load>
 where
     F: Fn(usize, u64) -> Bytes + Clone + Send + 'static,
 {
     let begin = Instant::now();
+    let target = target.into();
     let users = (0..connections).map(|user| {
-        let (endpoint, body) = (endpoint.to_owned(), body.clone());
+        let (endpoint, target, body) = (endpoint.to_owned(), target.clone(), body.clone());
         tokio::spawn(async move {
             let mut connection = Connection::open(&endpoint).await?;
             let mut latencies = Vec::new();
             let mut call = 0;
             while begin.elapsed() < time {
                 let sent = Instant::now();
-                connection.call(target, body(user, call)).await?;
+                connection.call(&target, body(user, call)).await?;
                 latencies.push(sent.elapsed().as_secs_f64() * 1000.0);
                 call += 1;
             }
@@ -106,7 +114,8 @@ where
         latencies.extend(user.await.context("a user of the load ended early")??);
     }
     #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
-    let per_second = latencies.len() as f64 / begin.elapsed().as_secs_f64();
+    let calls = latencies.len() as f64;
+    let per_second = calls / begin.elapsed().as_secs_f64();
     let (p50, p99) = (report::percentile(&mut latencies, 0.5), report::percentile(&mut latencies, 0.99));
-    Ok(Load { per_second, p50, p99 })
+    Ok(Load { calls, per_second, p50, p99 })
 }

@@ -4,13 +4,16 @@
 //! word. Nothing here is a test: a machine that others share is slow at times, so a row over its budget is marked and the
 //! exit code stays 0.
 
+mod burst;
 mod describe;
 mod http;
 mod idle;
 mod kubelet;
 mod logs;
+mod plain;
 mod pod;
 mod report;
+mod requests;
 mod run_task;
 mod scale;
 mod start;
@@ -27,11 +30,18 @@ struct Arguments {
     /// Measure only the rows whose name has this word.
     #[arg(long)]
     only: Option<String>,
+
+    /// Serve answers of so many bytes: the reference of the rows of requests, in a process of its own.
+    #[arg(long, hide = true)]
+    plain_server: Option<usize>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { only } = Arguments::parse();
+    let Arguments { only, plain_server } = Arguments::parse();
+    if let Some(bytes) = plain_server {
+        return plain::serve(bytes).await;
+    }
     let work = Work::new("bench")?;
     let mut report = Report::begin();
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
@@ -45,8 +55,14 @@ async fn main() -> anyhow::Result<()> {
     if wanted("run-task") {
         report.add("run-task", run_task::measure(&work).await);
     }
+    if wanted("burst") {
+        report.add("burst", burst::measure(&work).await);
+    }
     if wanted("scale") {
         report.add("scale", scale::measure(&work).await);
+    }
+    if wanted("requests") {
+        report.add("requests", requests::measure(&work).await);
     }
     if wanted("describe") {
         report.add("describe", describe::measure(&work).await);

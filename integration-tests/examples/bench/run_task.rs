@@ -41,7 +41,9 @@ fn row(what: &str, (ours, engine): (f64, f64), factor: f64) -> Row {
 /// The medians of both, in milliseconds.
 async fn against_the_engine(work: &Work, arguments: &[&str]) -> anyhow::Result<(f64, f64)> {
     let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    let mut emulator = Emulator::start(work, "run-task", Options { arguments, ..Options::default() }).await?;
+    let mut emulator =
+        Emulator::start(work, "run-task", Options { arguments, sandbox_pool: None, ..Options::default() })
+            .await?;
     register(&emulator.endpoint()).await?;
     let docker = Docker::connect_with_defaults().context("connecting to the engine")?;
     let (mut ours, mut engine) = (Vec::new(), Vec::new());
@@ -52,7 +54,11 @@ async fn against_the_engine(work: &Work, arguments: &[&str]) -> anyhow::Result<(
         ours.push(millis);
         stop(&emulator.endpoint(), &task).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        engine.push(create_and_start(&docker).await?);
+        let begin = Instant::now();
+        let container = create_and_start(&docker).await?;
+        engine.push(begin.elapsed().as_secs_f64() * 1000.0);
+        let force = RemoveContainerOptionsBuilder::default().force(true).build();
+        docker.remove_container(&container, Some(force)).await.context("removing a container")?;
     }
     emulator.terminate().await?;
     Ok((report::median(&mut ours), report::median(&mut engine)))
@@ -102,7 +108,8 @@ async fn stop(endpoint: &str, task: &str) -> anyhow::Result<()> {
     Connection::open(endpoint).await?.ecs("StopTask", &json!({"task": task})).await.map(drop)
 }
 
-async fn create_and_start(docker: &Docker) -> anyhow::Result<f64> {
+/// The same container by the engine's API, on its bridge; returns its id.
+pub(crate) async fn create_and_start(docker: &Docker) -> anyhow::Result<String> {
     let body = ContainerCreateBody {
         image: Some(IMAGE.to_owned()),
         cmd: Some(vec!["sleep".to_owned(), "3600".to_owned()]),
@@ -115,11 +122,7 @@ async fn create_and_start(docker: &Docker) -> anyhow::Result<f64> {
         }),
         ..ContainerCreateBody::default()
     };
-    let begin = Instant::now();
     let created = docker.create_container(None, body).await.context("creating a container")?;
-    let started = docker.start_container(&created.id, None).await.context("starting a container");
-    let millis = begin.elapsed().as_secs_f64() * 1000.0;
-    let force = RemoveContainerOptionsBuilder::default().force(true).build();
-    docker.remove_container(&created.id, Some(force)).await.context("removing a container")?;
-    started.map(|()| millis)
+    docker.start_container(&created.id, None).await.context("starting a container")?;
+    Ok(created.id)
 }

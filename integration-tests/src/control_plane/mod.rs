@@ -1,8 +1,8 @@
-//! A real control plane, bare: etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback. There is
-//! no kubelet and no kube-proxy in it, so pods run on virtual nodes alone and Services have no address that routes.
+//! A real control plane, bare: etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback. There is no
+//! kubelet and no kube-proxy in it, so pods run only on virtual nodes and the addresses of Services are not routed.
 //!
 //! ```text
-//! pki ─▶ etcd ─▶ kube-apiserver ─(/readyz)─▶ kube-controller-manager, kube-scheduler ─▶ the default ServiceAccount is there
+//! pki ─▶ etcd ─▶ kube-apiserver ─(/readyz)─▶ kube-controller-manager, kube-scheduler ─▶ the default ServiceAccount exists
 //! ```
 
 mod pki;
@@ -21,18 +21,18 @@ use crate::{kubeconfig, need, wait};
 
 use pki::Pki;
 
-/// Services get their addresses from here; nothing routes them.
+/// The range of the Services' addresses; nothing routes it.
 const SERVICE_RANGE: &str = "10.96.0.0/16";
 
 /// A running control plane; dropped, it is killed. (kube-apiserver keeps its port for seconds after SIGTERM.)
 #[derive(Debug)]
 pub struct ControlPlane {
     admin: PathBuf,
-    /// In the order in which they are to end.
+    /// In the order in which they must end.
     processes: Vec<Process>,
 }
 
-/// What one of its programs is started with.
+/// The parameters of one of its programs.
 struct Starter<'a> {
     work: &'a Work,
     programs: PathBuf,
@@ -66,8 +66,8 @@ impl ControlPlane {
         .await
         .with_context(|| work::tail(api_process.log(), 30))?;
 
-        // It gives up after ten seconds without an API server, so it comes after. As system:masters, without an
-        // identity for each controller, the first ServiceAccount is there five seconds sooner.
+        // It gives up after ten seconds without an API server, so it starts after that. As system:masters, without an
+        // identity for each controller, the first ServiceAccount exists five seconds sooner.
         let manager_process =
             starter.start("kube-controller-manager", &manager_arguments(&pki, &admin, manager))?;
         let scheduler_config = pki.kubeconfig(&server, "system:kube-scheduler", None)?;
@@ -111,7 +111,7 @@ async fn ready(kubeconfig: &Path) -> anyhow::Result<()> {
     client.request_text(request).await.map(drop).context("GET /readyz")
 }
 
-/// Ports that were free a moment ago: all five are held at once, then let go.
+/// Ports that were free a moment ago: all five are held at once, then released.
 fn free_ports<const COUNT: usize>() -> anyhow::Result<[u16; COUNT]> {
     let mut held = Vec::with_capacity(COUNT);
     for _ in 0..COUNT {
@@ -148,7 +148,7 @@ fn api_arguments(pki: &Pki, etcd: u16, port: u16) -> Vec<String> {
         format!("--secure-port={port}"),
         format!("--service-cluster-ip-range={SERVICE_RANGE}"),
         "--authorization-mode=Node,RBAC".to_owned(),
-        // A privileged pod is to be refused by the provider, not here.
+        // A privileged pod must be refused by the provider, not here.
         "--allow-privileged=true".to_owned(),
         "--enable-admission-plugins=NodeRestriction".to_owned(),
         file("client-ca-file", "ca.crt"),

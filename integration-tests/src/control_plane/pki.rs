@@ -11,7 +11,7 @@ use rcgen::{
 
 use crate::kubeconfig::{self, User};
 
-/// Names that clients inside a cluster call the API server by; 10.96.0.1 is the first address of the service range.
+/// Names of the API server for clients inside a cluster; 10.96.0.1 is the first address of the service range.
 const API_SERVER_NAMES: [&str; 6] =
     ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost", "127.0.0.1", "10.96.0.1"];
 
@@ -29,7 +29,7 @@ struct Authority {
 }
 
 impl Pki {
-    /// Makes everything that the API server is started with.
+    /// Creates everything that the API server is started with.
     pub(crate) fn make(folder: &Path) -> anyhow::Result<Self> {
         let authority = Authority::make("kubernetes-ca")?;
         let front_proxy = Authority::make("front-proxy-ca")?;
@@ -40,7 +40,7 @@ impl Pki {
 
         let names: Vec<String> = API_SERVER_NAMES.iter().map(|&name| name.to_owned()).collect();
         pki.keep("apiserver", &pki.authority.server("kube-apiserver", names)?)?;
-        // Not system:masters: what the API server may do at a kubelet is granted by system:kubelet-api-admin.
+        // Not system:masters: the API server's rights on a kubelet are granted by system:kubelet-api-admin.
         pki.keep("apiserver-kubelet-client", &pki.authority.client("kube-apiserver-kubelet-client", None)?)?;
         pki.keep("front-proxy-client", &front_proxy.client("front-proxy-client", None)?)?;
 
@@ -50,12 +50,12 @@ impl Pki {
         Ok(pki)
     }
 
-    /// The path of a file of it.
+    /// The path of one of its files.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Writes the kubeconfig of a user that the authority vouches for; answers its path.
+    /// Writes the kubeconfig of a user with a certificate of the authority; returns its path.
     pub(crate) fn kubeconfig(
         &self,
         server: &str,

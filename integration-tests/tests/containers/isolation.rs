@@ -1,4 +1,4 @@
-//! Several Neargates on one engine: each sees its own alone, and leaves nothing where it should not.
+//! Several Neargates on one engine: each sees only its own resources, and leaves nothing behind.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) async fn an_instance_that_resets_cleans_and_ends_touches_no_other(
     aws.running(&own).await?;
     assert!(!docker::held_by(other.instance()).await?.is_empty());
     let seen = aws.ecs.list_tasks().send().await.context("listing tasks")?;
-    assert_eq!(seen.task_arns(), [own], "an instance lists its own tasks alone");
+    assert_eq!(seen.task_arns(), [own], "an instance lists only its own tasks");
 
     let reset = reqwest::Client::new().post(format!("{}/_neargate/reset", other.endpoint())).send().await?;
     assert!(reset.status().is_success(), "{}", reset.status());
@@ -75,7 +75,7 @@ pub(crate) async fn what_a_killed_instance_left_is_cleaned(shared: &Arc<Shared>)
     let instance = emulator.instance().to_owned();
 
     emulator.kill()?;
-    assert!(!docker::held_by(&instance).await?.is_empty(), "a killed instance can't tidy up");
+    assert!(!docker::held_by(&instance).await?.is_empty(), "a killed instance can't clean up");
     emulator.clean()?;
     assert_eq!(docker::held_by(&instance).await?, std::collections::BTreeSet::new());
     Ok(())

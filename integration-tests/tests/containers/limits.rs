@@ -1,4 +1,4 @@
-//! A task gets what its size says, and no more: all its containers together.
+//! A task gets its size, and no more: all its containers together.
 
 use std::sync::Arc;
 
@@ -29,14 +29,14 @@ async fn holds_the_memory(aws: &Aws) -> anyhow::Result<()> {
     let alone = aws.stopped(&aws.run(&alone).await?).await?;
     assert_eq!(end(&alone, "main"), (Some(0), None), "{}", describe(&alone));
 
-    // Both together do not: the kernel kills one, or both if the first is not gone when the next page is asked for.
+    // Both together do not: the kernel kills one, or both if the first is not gone when the next page is requested.
     let eaters = ["one", "two"].map(|name| container(name, &["eat", "300"]).build());
     let both = aws.register("together", eaters).await?;
     let both = aws.stopped(&aws.run(&both).await?).await?;
     let ends = ["one", "two"].map(|name| end(&both, name));
     let killed = (Some(137), Some(OUT_OF_MEMORY));
     assert!(ends.contains(&killed), "neither ran out of memory: {}", describe(&both));
-    // The other was killed as well, or ended with the task: by SIGTERM, and not for memory.
+    // The other was killed as well, or ended with the task: by SIGTERM, and not because of memory.
     assert!(ends.iter().all(|end| [killed, (Some(143), None)].contains(end)), "{}", describe(&both));
     Ok(())
 }
@@ -65,7 +65,7 @@ pub(crate) async fn a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oo
 
 pub(crate) async fn the_containers_of_a_task_share_its_cpu_quota(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let aws = &shared.aws;
-    // Neither is essential: the first to end would stop the other before it has said its share.
+    // Neither is essential: the first to end would stop the other before it has printed its share.
     let burners = ["one", "two"].map(|name| {
         let burner = container(name, &["burn", "4", "--threads", "2"]).essential(false);
         burner.log_configuration(awslogs(LOG_GROUP)).build()

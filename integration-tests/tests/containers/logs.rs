@@ -1,4 +1,4 @@
-//! Logs are whole, whatever happens to the process that reads them.
+//! Logs are complete, whatever happens to the process that reads them.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) async fn ten_kills_lose_no_line_and_double_none(shared: &Arc<Shared>)
             .log_configuration(awslogs(LOG_GROUP))
             .build()
     });
-    // An essential writer would take the other one along when it ends: the task's end waits for both.
+    // The end of an essential writer would stop the other one: the task's end waits for both.
     let complete = |name: &str| {
         let built = ContainerDependency::builder()
             .container_name(name)
@@ -40,7 +40,7 @@ pub(crate) async fn ten_kills_lose_no_line_and_double_none(shared: &Arc<Shared>)
     let containers = writers.into_iter().chain([end]);
     let arn = aws.run(&aws.register_sized("writers", 1024, 2048, containers).await?).await?;
     for kill in 1..=KILLS {
-        // Each kill falls into the writing: the next one waits for another eleventh of the lines.
+        // Each kill is during the writing: the next one waits for another eleventh of the lines.
         let reach = kill * LINES / (KILLS + 1);
         wait::until(&format!("line {reach} is readable"), wait::seconds(120), async || {
             let last = newest(&aws, &arn).await.map_err(|error| chain(&error))?;
@@ -65,7 +65,7 @@ pub(crate) async fn ten_kills_lose_no_line_and_double_none(shared: &Arc<Shared>)
     Ok(())
 }
 
-/// The number of the newest line of the first writer; 0 before its stream is there.
+/// The number of the newest line of the first writer; 0 before its stream exists.
 async fn newest(aws: &Aws, arn: &str) -> anyhow::Result<u64> {
     let stream = format!("test/{}/{}", WRITERS[0], aws::id(arn));
     let page =

@@ -1,5 +1,5 @@
-//! The emulator with real containers: limits, several Neargates on one engine, kill -9 and restart, whole logs. What the
-//! AWS clients see of a task's life is the Python suite's (`integration-tests/python`).
+//! The emulator with real containers: limits, several Neargates on one engine, kill -9 and restart, whole logs. The
+//! Python suite (`integration-tests/python`) tests what the AWS clients see of a task's life.
 //!
 //! Tests that only run tasks share one emulator; tests that kill it start their own. All share Docker.
 

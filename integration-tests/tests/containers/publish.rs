@@ -1,4 +1,4 @@
-//! Published ports: asked for, a running task's ports are on the host's loopback, each where its binding says.
+//! Published ports: with the option, a running task's ports are on the host's loopback, each at the address of its binding.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ fn host_port(bindings: &[NetworkBinding]) -> anyhow::Result<u16> {
     u16::try_from(binding.host_port().context("no host port")?).context("the host port")
 }
 
-/// A port that is free, below those that the kernel gives to whoever asks for any: no one takes it by chance.
+/// A port that is free, below the kernel's ephemeral range: no program gets it by chance.
 fn free_port() -> Option<u16> {
     let start = 20_000 + u16::try_from(std::process::id() % 10_000).ok()?;
     (start..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
 }
 
-/// What the fixture answers on the port, once it listens.
+/// The fixture's response on the port, once it listens.
 async fn answer(port: u16) -> anyhow::Result<String> {
     wait::until(&format!("port {port} answers"), wait::seconds(30), async || {
         let got = reqwest::get(format!("http://127.0.0.1:{port}/env/WHO"))
@@ -57,12 +57,12 @@ pub(crate) async fn mapped_ports_answer_on_loopback_while_the_task_runs_and_agai
 
     let first = run("first").await?;
     let at_first = host_port(&bindings(&aws, &first).await?)?;
-    assert_eq!(at_first, free, "the port itself, where it is free");
+    assert_eq!(at_first, free, "the port itself, if it is free");
     assert_eq!(answer(at_first).await?.trim(), "first");
 
     let second = run("second").await?;
     let at_second = host_port(&bindings(&aws, &second).await?)?;
-    assert_ne!(at_second, free, "another, where it is taken");
+    assert_ne!(at_second, free, "another, if it is taken");
     assert_eq!(answer(at_second).await?.trim(), "second");
 
     emulator.kill()?;
@@ -76,7 +76,7 @@ pub(crate) async fn mapped_ports_answer_on_loopback_while_the_task_runs_and_agai
     aws.ecs.stop_task().task(&second).send().await.context("stopping a task")?;
     let stopped = aws.reached(&second, "STOPPED", wait::seconds(60)).await?;
     assert!(stopped.containers()[0].network_bindings().is_empty(), "{stopped:?}");
-    // The port is anybody's now, and another program may answer. A listener of ours would accept and have no task to forward to.
+    // Another program may use the port now and respond. A listener of ours would accept and have no task to forward to.
     if let Err(error) = reqwest::get(format!("http://127.0.0.1:{port}/env/WHO")).await {
         assert!(error.is_connect(), "port {port} is still open: {error}");
     }

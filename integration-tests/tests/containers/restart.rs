@@ -1,4 +1,4 @@
-//! Restart is the normal case: what was acknowledged is there, what runs is adopted, what died is told.
+//! Restart is the normal case: what was acknowledged is kept, what runs is adopted, what ended is reported.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +35,8 @@ async fn containers(instance: &str, task: Option<&str>) -> anyhow::Result<BTreeS
 const IDLE: usize = 8;
 
 /// Waits until Docker holds what these tasks need and a pool of idle sandboxes, and nothing else: one container and one
-/// sandbox a task, all of them running, each sandbox with its address, and the control groups and volumes of these tasks.
+/// sandbox per task, all of them running, each sandbox with its address, and the control groups and volumes of these
+/// tasks.
 async fn holds_exactly(instance: &str, arns: &[String]) -> anyhow::Result<()> {
     let tasks: BTreeSet<String> = arns.iter().map(|arn| aws::id(arn).to_owned()).collect();
     wait::until("nothing is left over", wait::seconds(90), async || {
@@ -146,7 +147,7 @@ pub(crate) async fn a_task_that_died_meanwhile_is_stopped_with_its_exit_code(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
     let (mut emulator, aws) = lasting(shared, "died").await?;
-    // It ends when it is told to, and that is after the emulator was killed.
+    // It ends on request, which is sent after the emulator was killed.
     let dying = container("main", &["serve", "--port", "8080"]).log_configuration(awslogs(LOG_GROUP)).build();
     let arn = aws.run(&aws.register("dying", [dying]).await?).await?;
     let address = aws::address(&aws.running(&arn).await?)?;
@@ -154,10 +155,10 @@ pub(crate) async fn a_task_that_died_meanwhile_is_stopped_with_its_exit_code(
     let container =
         containers(&instance, Some(&arn)).await?.pop_first().context("no container of the task")?;
     emulator.kill()?;
-    wait::until("the task takes the word to end", wait::seconds(30), async || {
-        let told = reqwest::Client::new().post(format!("http://{address}:8080/exit/9")).send().await;
-        // The process may end before it has answered.
-        match told {
+    wait::until("the task accepts the request to end", wait::seconds(30), async || {
+        let response = reqwest::Client::new().post(format!("http://{address}:8080/exit/9")).send().await;
+        // The process may end before it has responded.
+        match response {
             Ok(_) => Ok(()),
             Err(error) if !error.is_connect() => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -202,7 +203,7 @@ pub(crate) async fn a_kill_in_the_middle_of_starting_starts_no_task_twice_and_le
     let definition = definition.task_definition().and_then(|found| found.task_definition_arn());
     let definition = definition.context("no ARN of the definition")?;
     let mut arns = Vec::new();
-    // Killed at five different moments between the answer to RunTask and RUNNING.
+    // Killed at five different moments between the response to RunTask and RUNNING.
     for round in 0..5 {
         arns.push(aws.run(definition).await?);
         arns.push(aws.run(definition).await?);

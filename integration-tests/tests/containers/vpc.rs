@@ -1,4 +1,4 @@
-//! A VPC that somebody described: its security groups decide who reaches whom, over the emulator's death too.
+//! A VPC from a file: its security groups decide which task reaches which, also after the emulator's death.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const WEB: &str = "sg-0000000000000a002";
 const OTHER: &str = "sg-0000000000000a003";
 const MUTE: &str = "sg-0000000000000a004";
 
-/// `app` is asked by `web` alone, on one port; `mute` may ask nobody.
+/// Only `web` reaches `app`, on one port; `mute` reaches nothing.
 fn description(block: &str) -> String {
     let group = |id: &str, name: &str, rules: &str| {
         format!("[[security-group]]\nid = \"{id}\"\nname = \"{name}\"\n{rules}\n")
@@ -48,7 +48,7 @@ async fn run(aws: &Aws, task_definition: &str, groups: &[&str]) -> anyhow::Resul
     let request = aws.ecs.run_task().task_definition(task_definition).launch_type(LaunchType::Fargate);
     let ran = request.network_configuration(network).send().await.context("running a task")?;
     let arn = ran.tasks().first().and_then(Task::task_arn).map(str::to_owned);
-    arn.with_context(|| format!("RunTask answered failures: {:?}", ran.failures()))
+    arn.with_context(|| format!("RunTask returned failures: {:?}", ran.failures()))
 }
 
 /// Whether a task of these groups gets the page.
@@ -75,22 +75,22 @@ pub(crate) async fn security_groups_decide_who_reaches_whom(shared: &Arc<Shared>
     assert!(gets(&aws, &[OTHER, WEB], &url, "20").await?, "a member of it among others");
     assert!(!gets(&aws, &[OTHER], &url, "3").await?, "a member of another group");
     assert!(!gets(&aws, &[MUTE, OTHER], &url, "3").await?, "rules only allow, and none does");
-    assert!(!gets(&aws, &[MUTE], &url, "3").await?, "a member that may ask nobody");
+    assert!(!gets(&aws, &[MUTE], &url, "3").await?, "a member without egress");
 
-    // The VPC's resolver is reached whatever the groups say; what else listens on its port is not.
+    // The VPC's resolver is always reachable; another listener on its port is not.
     let names = container("main", &["serve", "--port", "53"]).build();
     let names = aws.register("names", [names]).await?;
     let names = aws.running(&run(&aws, &names, &[APP]).await?).await?;
     let names = format!("http://{}:53/", aws::address(&names)?);
-    assert!(gets(&aws, &[WEB], &names, "20").await?, "a member that may ask anybody");
+    assert!(gets(&aws, &[WEB], &names, "20").await?, "a member with open egress");
     assert!(!gets(&aws, &[MUTE], &names, "3").await?, "port 53 is a port like any");
 
     emulator.kill()?;
     emulator.resume().await?;
-    assert!(gets(&aws, &[WEB], &url, "20").await?, "an adopted task learns of a new member");
+    assert!(gets(&aws, &[WEB], &url, "20").await?, "an adopted task gets the new member in its filter");
     assert!(!gets(&aws, &[OTHER], &url, "3").await?, "and stays closed to others");
     let refused = run(&aws, &definition, &["sg-00000000"]).await;
-    assert!(refused.is_err(), "a described VPC knows its own groups alone");
+    assert!(refused.is_err(), "a VPC from a file has only its own groups");
     emulator.close().await
 }
 
@@ -112,6 +112,6 @@ pub(crate) async fn a_vpc_whose_block_is_taken_ends_the_start_in_one_line(
         .context("running neargate serve")?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.lines().count() == 1, "{said}");
-    assert!(said.contains(&taken) && said.contains("bridge"), "it names the block and who has it: {said}");
+    assert!(said.contains(&taken) && said.contains("bridge"), "it names the block and its network: {said}");
     Ok(())
 }

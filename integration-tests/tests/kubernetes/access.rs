@@ -1,4 +1,4 @@
-//! Who may ask the provider's kubelet API.
+//! Access to the provider's kubelet API.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use kube::{Api, Client, Config};
 use harness::pods::{Pods, pod};
 use harness::shared::Shared;
 
-/// The provider's kubelet API, where the node says that it is.
+/// The address of the provider's kubelet API, from the node's status.
 async fn kubelet(shared: &Shared) -> anyhow::Result<String> {
     let nodes: Api<Node> = Api::all(shared.cluster.client.clone());
     let status =
@@ -30,7 +30,7 @@ async fn token(shared: &Shared, namespace: &str, account: &str) -> anyhow::Resul
     shared.cluster.token(namespace, account).await
 }
 
-/// The status with which the API answers a GET; no token is an anonymous request.
+/// The API's status for a GET; without a token the request is anonymous.
 async fn status(kubelet: &str, path: &str, token: Option<&str>) -> anyhow::Result<u16> {
     let mut config = Config::new(kubelet.parse().context("the kubelet's URL")?);
     // The certificate is the provider's own: the API server does not check it either.
@@ -42,7 +42,7 @@ async fn status(kubelet: &str, path: &str, token: Option<&str>) -> anyhow::Resul
     Ok(answer.status().as_u16())
 }
 
-pub(crate) async fn the_kubelets_api_lets_in_who_has_rights_and_no_one_else(
+pub(crate) async fn the_kubelets_api_lets_in_users_with_rights_and_no_one_else(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
     let kubelet = kubelet(shared).await?;
@@ -66,8 +66,8 @@ pub(crate) async fn the_kubelets_api_lets_in_who_has_rights_and_no_one_else(
             ])
             .await?;
         for path in [log.as_str(), "/pods", "/runningpods/"] {
-            assert_eq!(status(path, None).await?, 401, "{path} of nobody known");
-            assert_eq!(status(path, Some("not-a-token")).await?, 401, "{path} with a token that nobody gave");
+            assert_eq!(status(path, None).await?, 401, "{path} without a token");
+            assert_eq!(status(path, Some("not-a-token")).await?, 401, "{path} with an invalid token");
             assert_eq!(status(path, Some(&nobody)).await?, 403, "{path} without rights");
             assert_eq!(status(path, Some(&reader)).await?, 200, "{path} with rights");
         }

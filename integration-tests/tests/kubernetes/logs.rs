@@ -25,7 +25,7 @@ pub(crate) async fn logs_are_followed_to_the_end_of_the_pod(shared: &Arc<Shared>
                 seen.push(line);
                 if seen.len() == 10 {
                     let now = pods.get("writer").await?;
-                    assert_eq!(now["status"]["phase"], "Running", "lines come while the pod runs");
+                    assert_eq!(now["status"]["phase"], "Running", "lines arrive while the pod runs");
                 }
             }
             anyhow::Ok(())

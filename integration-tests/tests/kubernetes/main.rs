@@ -1,7 +1,7 @@
 //! Kubernetes end to end: a control plane, the provider with its ServiceAccount's rights, the emulator, real containers.
 //!
-//! Tests that only run pods share one node; tests that kill the provider or the emulator have a [`Stack`](harness::stack::Stack) of their own
-//! on the same control plane. `another_cluster…` starts a second control plane, whatever `NEARGATE_CLUSTER` says.
+//! Tests that only run pods share one node; tests that kill the provider or the emulator have their own [`Stack`](harness::stack::Stack) on
+//! the same control plane. `another_cluster…` starts a second control plane, regardless of `NEARGATE_CLUSTER`.
 
 mod access;
 mod logs;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             workloads::a_job_runs_to_completion,
             workloads::a_pods_exit_code_decides_its_phase,
             workloads::a_crash_loop_backs_off_and_stays_running,
-            workloads::a_pod_says_what_its_task_is,
+            workloads::a_pod_shows_what_its_task_is,
             workloads::a_pod_is_gone_only_after_its_task_is_stopped,
             workloads::a_forced_deletion_stops_the_task_too,
             workloads::a_pre_stop_http_get_is_asked_while_the_containers_still_run,
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             logs::logs_are_followed_to_the_end_of_the_pod,
             logs::logs_are_cut_as_kubectl_asks,
             rights::a_providers_account_writes_what_is_its_nodes_and_nothing_else,
-            access::the_kubelets_api_lets_in_who_has_rights_and_no_one_else,
+            access::the_kubelets_api_lets_in_users_with_rights_and_no_one_else,
         ],
     )
 }

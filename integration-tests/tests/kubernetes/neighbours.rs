@@ -1,4 +1,4 @@
-//! Others on the same ECS cluster: their tasks are theirs.
+//! Other users of the same ECS cluster: their tasks are not touched.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(crate) async fn a_colleagues_task_is_never_touched(shared: &Arc<Shared>) -> 
         let pods = Pods::of(&shared.cluster, namespace);
         pods.create(pod(stack.node(), "ours", &["sleep", "600"])).await?;
         let ours = task_arn(&pods.ready("ours").await?)?;
-        // What a provider looks for at its start: tasks of its own without a pod.
+        // At its start a provider looks for its own tasks without a pod.
         stack.provider.kill()?;
         shared
             .cluster
@@ -40,7 +40,7 @@ pub(crate) async fn another_clusters_provider_on_the_same_ecs_cluster_is_never_t
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
     let mut first = Stack::start(&shared.work, &shared.cluster, "neighbour").await?;
-    // The same names everywhere: node, ECS cluster, namespace, pod. Only the Kubernetes cluster differs.
+    // All names are the same: node, ECS cluster, namespace, pod. Only the Kubernetes cluster differs.
     let second = Cluster::own(&shared.work, "second-control-plane").await?;
     let work = harness::work::Work::new("second")?;
     let options = provider::Options {

@@ -19,7 +19,7 @@ pub(crate) async fn readiness_follows_its_probe(shared: &Arc<Shared>) -> anyhow:
         let running = pods
             .until("probed", "runs", wait::seconds(90), |pod| container(pod)["state"]["running"].is_object())
             .await?;
-        // The probe's own requests are in the log: it has failed, not merely not run yet.
+        // The probe's own requests are in the log: it has failed, and not just not run yet.
         wait::until("the probe has asked", wait::seconds(30), async || {
             let log = shared.cluster.kubectl(&["logs", "probed", "-n", namespace]).await;
             let log = log.map_err(|error| harness::chain(&error))?;

@@ -1,4 +1,4 @@
-//! What does not run, and how that is said.
+//! Pods that do not run, and how that is reported.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) async fn a_pod_that_cannot_run_is_refused_in_one_event_and_stays_pend
             container(pod)["state"]["waiting"]["reason"] == "UnsupportedPod"
         })
         .await?;
-        // A change of the pod is looked at again, and said no second time.
+        // A change of the pod is processed again, and not reported a second time.
         shared.cluster.kubectl(&["label", "pod", "unsupported", "looked-at=again", "-n", namespace]).await?;
         let events: Api<Event> = Api::namespaced(shared.cluster.client.clone(), namespace);
         let refusals = async || {
@@ -34,16 +34,20 @@ pub(crate) async fn a_pod_that_cannot_run_is_refused_in_one_event_and_stays_pend
                 of_type.map(|event| (event.count, event.message.unwrap_or_default())).collect::<Vec<_>>(),
             )
         };
-        wait::throughout("one refusal is said once, and the pod is Pending", wait::seconds(5), async || {
-            let pod = pods.get("unsupported").await.map_err(|error| harness::chain(&error))?;
-            let said = refusals().await.map_err(|error| harness::chain(&error))?;
-            let once = matches!(said.as_slice(), [(None | Some(0 | 1), _)]);
-            if once && pod["status"]["phase"] == "Pending" {
-                Ok(())
-            } else {
-                Err(format!("{} {said:?}", pod["status"]))
-            }
-        })
+        wait::throughout(
+            "one refusal is reported once, and the pod is Pending",
+            wait::seconds(5),
+            async || {
+                let pod = pods.get("unsupported").await.map_err(|error| harness::chain(&error))?;
+                let said = refusals().await.map_err(|error| harness::chain(&error))?;
+                let once = matches!(said.as_slice(), [(None | Some(0 | 1), _)]);
+                if once && pod["status"]["phase"] == "Pending" {
+                    Ok(())
+                } else {
+                    Err(format!("{} {said:?}", pod["status"]))
+                }
+            },
+        )
         .await?;
         let message = refusals().await?.remove(0).1;
         for reason in ["hostnetwork", "privileged", "host"] {
@@ -86,7 +90,7 @@ pub(crate) async fn a_daemon_sets_pod_is_refused_in_one_event_and_no_other_is_ma
                 "template": {
                     "metadata": { "labels": { "app": "agent" } },
                     "spec": {
-                        // As kube-proxy's: it goes everywhere, unless an affinity keeps it off.
+                        // As kube-proxy's: it runs on every node, unless an affinity excludes it.
                         "tolerations": [{ "operator": "Exists" }],
                         "nodeSelector": { "kubernetes.io/hostname": shared.stack.node() },
                         "containers": [{
@@ -119,7 +123,7 @@ pub(crate) async fn a_daemon_sets_pod_is_refused_in_one_event_and_no_other_is_ma
             Ok::<Vec<Event>, String>(list.items.into_iter().filter(warns).collect())
         };
         // The status is written first.
-        wait::until("an event says so", wait::seconds(60), async || match warnings().await?.as_slice() {
+        wait::until("an event reports it", wait::seconds(60), async || match warnings().await?.as_slice() {
             [] => Err("no event".to_owned()),
             _ => Ok(()),
         })

@@ -1,4 +1,4 @@
-//! Crashes and absences: no task started twice, none orphaned, no pod blamed for what is not its fault.
+//! Crashes and absences: no task is started twice, none is orphaned, no pod's status shows trouble that is not its own.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use harness::pods::{Pods, condition, container, fixture, pod, task_arn};
 use harness::shared::Shared;
 use harness::stack::Stack;
 
-/// What no trouble with AWS may change of a pod. (Its Ready condition is the node controller's when the node is not.)
+/// The parts of a pod that no trouble with AWS may change. (The node controller sets its Ready condition if the node
+/// is not ready.)
 fn untouchable(pod: &Value) -> Value {
     let status = &pod["status"];
     json!([
@@ -118,14 +119,14 @@ pub(crate) async fn a_crash_of_everything_in_the_middle_of_starting_runs_no_task
         for number in 0..PODS {
             pods.create(pod(stack.node(), &format!("pod-{number}"), &["sleep", "600"])).await?;
         }
-        wait::until("the first task is there", wait::seconds(60), async || {
+        wait::until("the first task exists", wait::seconds(60), async || {
             let tasks = stack.tasks("RUNNING").await.map_err(|error| chain(&error))?;
             if tasks.is_empty() { Err("none".to_owned()) } else { Ok(()) }
         })
         .await?;
         stack.provider.kill()?;
         stack.emulator.kill()?;
-        // The provider first: it meets an endpoint that is not there yet.
+        // The provider first: its endpoint does not exist yet.
         stack.provider.resume()?;
         stack.emulator.resume().await?;
 

@@ -1,4 +1,4 @@
-//! What people run: Deployments, Jobs, bare pods, and how each ends.
+//! Usual workloads: Deployments, Jobs, bare pods, and how each ends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(crate) async fn a_deployment_is_scaled_from_one_to_four_and_back(
             definitions.insert(task.task_definition_arn().map(str::to_owned));
             arns.insert(arn);
         }
-        assert_eq!((addresses.len(), hosts.len(), arns.len()), (4, 4, 4), "each pod is a task of its own");
+        assert_eq!((addresses.len(), hosts.len(), arns.len()), (4, 4, 4), "each pod is its own task");
         assert_eq!(definitions.len(), 1, "replicas share one revision: {definitions:?}");
 
         scale("1").await?;
@@ -115,7 +115,7 @@ pub(crate) async fn a_pods_exit_code_decides_its_phase(shared: &Arc<Shared>) -> 
 pub(crate) async fn a_crash_loop_backs_off_and_stays_running(shared: &Arc<Shared>) -> anyhow::Result<()> {
     with_namespace(&shared.cluster.client, async |namespace| {
         let pods = Pods::of(&shared.cluster, namespace);
-        // It says why, and ends with 1: nobody listens there.
+        // It prints why, and ends with 1: nothing listens there.
         let mut crashing =
             pod(shared.stack.node(), "crashing", &["get", "http://127.0.0.1:9/", "--within", "0"]);
         crashing["spec"]["restartPolicy"] = json!("Always");
@@ -135,13 +135,13 @@ pub(crate) async fn a_crash_loop_backs_off_and_stays_running(shared: &Arc<Shared
         assert_eq!(again["status"]["phase"], "Running");
         let previous = shared.cluster.kubectl(&["logs", "crashing", "--previous", "-n", namespace]).await?;
         assert!(previous.starts_with("no answer from 127.0.0.1:9"), "{previous}");
-        assert_eq!(previous.lines().count(), 1, "the previous attempt's lines alone: {previous}");
+        assert_eq!(previous.lines().count(), 1, "only the previous attempt's lines: {previous}");
         Ok(())
     })
     .await
 }
 
-pub(crate) async fn a_pod_says_what_its_task_is(shared: &Arc<Shared>) -> anyhow::Result<()> {
+pub(crate) async fn a_pod_shows_what_its_task_is(shared: &Arc<Shared>) -> anyhow::Result<()> {
     with_namespace(&shared.cluster.client, async |namespace| {
         let pods = Pods::of(&shared.cluster, namespace);
         let mut served = pod(shared.stack.node(), "served", &["serve"]);
@@ -170,7 +170,7 @@ pub(crate) async fn a_pod_says_what_its_task_is(shared: &Arc<Shared>) -> anyhow:
 pub(crate) async fn a_pod_is_gone_only_after_its_task_is_stopped(shared: &Arc<Shared>) -> anyhow::Result<()> {
     with_namespace(&shared.cluster.client, async |namespace| {
         let pods = Pods::of(&shared.cluster, namespace);
-        // It heeds no SIGTERM: the object stays for the whole grace period.
+        // It ignores SIGTERM: the object stays for the whole grace period.
         let mut deaf = pod(shared.stack.node(), "deaf", &["trap", "--ignore"]);
         deaf["spec"]["terminationGracePeriodSeconds"] = json!(4);
         pods.create(deaf).await?;

@@ -11,7 +11,7 @@ use crate::world::{Fleet, World, containers_of, engine_answers, systemctl};
 
 const TASKS: i32 = 20;
 
-/// Where the daemon's settings are.
+/// The file of the daemon's settings.
 const SETTINGS: &str = "/etc/docker/daemon.json";
 
 async fn live_restore(on: bool) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ pub(crate) async fn a_daemon_that_dies_ends_twenty_tasks_and_the_next_ones_run(
             describe(&task)
         );
     }
-    // The idle sandboxes died too: none of these may be given one of them.
+    // The idle sandboxes died, too: none of these tasks may get one of them.
     fleet.runs_again().await?;
     fleet.close().await
 }
@@ -62,7 +62,7 @@ pub(crate) async fn a_daemon_with_live_restore_that_dies_costs_none_of_twenty_ta
     let before = containers_of(&arns[0]).await?;
     let lines = fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await?.len();
     die_and_return().await?;
-    wait::until("its log goes on", crate::world::PATIENCE, async || {
+    wait::until("its log continues", crate::world::PATIENCE, async || {
         let now =
             fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await.map_err(|error| harness::chain(&error))?;
         if now.len() > lines + 5 { Ok(()) } else { Err(format!("{} lines, {lines} before", now.len())) }

@@ -17,7 +17,7 @@ struct Full;
 impl Full {
     async fn now() -> anyhow::Result<Self> {
         let full = Self;
-        // It ends with "no space left": that is what is wanted.
+        // It ends with "no space left", as intended.
         let script =
             format!("dd if=/dev/zero of={FILLER} bs=1M; dd if=/dev/zero of={FILLER}.rest bs=512; sync");
         Command::new("sh").args(["-c", &script]).output().await.context("filling the disk")?;
@@ -42,7 +42,7 @@ pub(crate) async fn a_full_disk_under_the_engine_holds_up_no_stop_and_is_survive
     let full = Full::now().await?;
     let (stopped, running) = arns.split_at(3);
     fleet.stop(stopped).await?;
-    // They may fail to start; each has to say so.
+    // They may fail to start; each has to report it.
     let late = fleet.run(2).await?;
     for arn in &late {
         let task = fleet.task(arn).await?;

@@ -1,4 +1,4 @@
-//! kill -9 in the middle of everything, again and again: what is left is what is meant to be there.
+//! kill -9 in the middle of everything, repeatedly: only what should exist is left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use harness::aws;
 
 use crate::world::{Fleet, World, containers_of};
 
-/// Each a little later in the start of its tasks than the one before.
+/// Each a little later in the start of its tasks than the previous one.
 const KILLS: u32 = 20;
 
 pub(crate) async fn twenty_kills_leave_no_container_sandbox_volume_cgroup_or_address(

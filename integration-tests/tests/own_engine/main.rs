@@ -1,7 +1,7 @@
-//! The emulator while its container engine is killed, hangs, runs out of disk and loses containers: on an engine that belongs to
-//! these tests alone, as in the VM of `make test-vm`. Nothing here may run where somebody else's containers are.
+//! The emulator while its container engine is killed, hangs, runs out of disk and loses containers: on an engine that only these
+//! tests use, as in the VM of `make test-vm`. Never run them on an engine with other containers.
 //!
-//! One test at a time, each with an emulator of its own: they share the engine and damage it.
+//! One test at a time, each with its own emulator: they share the engine and damage it.
 
 mod daemon;
 mod disk;
@@ -24,8 +24,8 @@ fn main() -> ExitCode {
         &[Need::OwnEngine, Need::Images],
         1,
         harness::tests![
-            removed::a_task_whose_container_is_removed_stops_and_says_so,
-            removed::a_task_whose_sandbox_is_removed_stops_and_says_so,
+            removed::a_task_whose_container_is_removed_stops_and_reports_so,
+            removed::a_task_whose_sandbox_is_removed_stops_and_reports_so,
             removed::an_idle_sandbox_that_is_removed_costs_no_task,
             kills::twenty_kills_leave_no_container_sandbox_volume_cgroup_or_address,
             daemon::a_daemon_that_dies_ends_twenty_tasks_and_the_next_ones_run,

@@ -1,4 +1,4 @@
-//! `docker system prune` by somebody else, of all that the engine holds to be unused.
+//! `docker system prune` by another user, of all that the engine considers unused.
 
 use std::sync::Arc;
 

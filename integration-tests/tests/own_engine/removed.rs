@@ -1,4 +1,4 @@
-//! `docker rm -f` by somebody else: of a container, of a task's sandbox, of an idle one.
+//! `docker rm -f` by another user: of a container, of a task's sandbox, of an idle one.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use harness::{chain, docker, wait};
 
 use crate::world::{Fleet, PATIENCE, World, containers_of, idle_sandboxes};
 
-pub(crate) async fn a_task_whose_container_is_removed_stops_and_says_so(
+pub(crate) async fn a_task_whose_container_is_removed_stops_and_reports_so(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
     let (fleet, arns) = Fleet::running(world, "container", 1).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn a_task_whose_container_is_removed_stops_and_says_so(
     fleet.close().await
 }
 
-pub(crate) async fn a_task_whose_sandbox_is_removed_stops_and_says_so(
+pub(crate) async fn a_task_whose_sandbox_is_removed_stops_and_reports_so(
     world: &Arc<World>,
 ) -> anyhow::Result<()> {
     let (fleet, arns) = Fleet::running(world, "sandbox", 1).await?;

@@ -12,10 +12,10 @@ use harness::work::Work;
 use harness::{aws, chain, docker, wait};
 use tokio::process::Command;
 
-/// All waits for what the engine has to do. Long: the VM has no hardware's help.
+/// The deadline of all waits for the engine. Long: the VM has no hardware acceleration.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A StopTask is recorded and answered in a second, whatever the engine does. The rest is for the VM and for the client.
+/// A StopTask is recorded and answered within a second, whatever the engine does. The rest is for the VM and the client.
 const STOP_ANSWERED: Duration = Duration::from_secs(10);
 
 pub(crate) struct World {
@@ -72,7 +72,7 @@ impl Fleet {
         Ok((fleet, arns))
     }
 
-    /// RunTask of `count` tasks that write a line a second until they are stopped; answers their ARNs.
+    /// RunTask of `count` tasks that write one line per second until they are stopped; returns their ARNs.
     pub(crate) async fn run(&self, count: i32) -> anyhow::Result<Vec<String>> {
         let mut arns = Vec::new();
         while arns.len() < usize::try_from(count)? {
@@ -122,12 +122,12 @@ impl Fleet {
             let stopped = stopped.with_context(|| format!("StopTask of {arn} is not answered"))?;
             let stopped = stopped.context("StopTask")?;
             let desired = stopped.task().and_then(Task::desired_status);
-            ensure!(desired == Some("STOPPED"), "StopTask answers the task as {desired:?}");
+            ensure!(desired == Some("STOPPED"), "StopTask returns the task as {desired:?}");
         }
         Ok(())
     }
 
-    /// New tasks run: the engine is as good as before.
+    /// New tasks run: the engine works again.
     pub(crate) async fn runs_again(&self) -> anyhow::Result<()> {
         let arns = self.run(4).await?;
         self.reach(&arns, "RUNNING").await?;
@@ -143,14 +143,14 @@ impl Fleet {
         self.reach(others, "RUNNING").await.map(drop)
     }
 
-    /// Stops all tasks, sees them STOPPED, and that nothing of theirs is left on the machine.
+    /// Stops all tasks, waits until they are STOPPED, and checks that nothing of them is left on the machine.
     pub(crate) async fn ends(&self, arns: &[String]) -> anyhow::Result<()> {
         self.stop(arns).await?;
         self.reach(arns, "STOPPED").await?;
         self.leaves_idle_sandboxes_alone().await
     }
 
-    /// Nothing is on the machine but the network and idle sandboxes, each of which runs.
+    /// Only the network and running idle sandboxes are on the machine.
     pub(crate) async fn leaves_idle_sandboxes_alone(&self) -> anyhow::Result<()> {
         let instance = self.emulator.instance().to_owned();
         wait::until("nothing is left but the network and idle sandboxes", PATIENCE, async || {
@@ -225,9 +225,9 @@ pub(crate) async fn systemctl(args: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the engine answers.
+/// Waits until the engine responds.
 pub(crate) async fn engine_answers() -> anyhow::Result<()> {
-    wait::until("the engine answers", PATIENCE, async || {
+    wait::until("the engine responds", PATIENCE, async || {
         docker::docker(&["version"]).await.map(drop).map_err(|error| chain(&error))
     })
     .await

@@ -33,7 +33,7 @@ async fn played(shared: &Shared, namespace: &str) -> anyhow::Result<()> {
         let jobs = jobs.clone();
         async move {
             let mut job: Job = serde_yaml_ng::from_str(&text).context("reading a Job")?;
-            // The page has a namespace to be read in, the test one of its own.
+            // The page has its own namespace, and so has the test.
             job.metadata.namespace = None;
             jobs.create(&PostParams::default(), &job).await.context("making a Job").map(drop)
         }
@@ -70,9 +70,9 @@ async fn played(shared: &Shared, namespace: &str) -> anyhow::Result<()> {
         assert_eq!(exit, Some(code(number)), "{}", harness::aws::describe(&task));
         arns.insert(arn);
     }
-    assert_eq!(arns.len(), pods.len(), "each a task of its own");
+    assert_eq!(arns.len(), pods.len(), "each has its own task");
 
-    // What they had is given back while the Jobs are still there to be read.
+    // Their resources are released while the Jobs can still be read.
     let events = get(shared, namespace, "events --field-selector reason=FailedRunTask").await?;
     assert_eq!(events["items"].as_array().map(Vec::len), Some(0), "AWS refused none: {events}");
     wait::until("no container of the agents is left", wait::seconds(60), async || {
@@ -84,7 +84,7 @@ async fn played(shared: &Shared, namespace: &str) -> anyhow::Result<()> {
     .await
 }
 
-/// Two thirds of the builds are well.
+/// Two thirds of the builds succeed.
 fn code(number: i64) -> i64 {
     if number % 3 == 0 { number % 5 + 1 } else { 0 }
 }

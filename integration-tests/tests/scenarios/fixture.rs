@@ -1,4 +1,4 @@
-//! A scenario's objects, applied and deleted by kubectl as a person would.
+//! A scenario's objects, applied and deleted by kubectl as by a user.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -10,7 +10,7 @@ use harness::shared::Shared;
 use harness::suite::Context as _;
 use serde_json::Value;
 
-/// Applies `fixtures/scenarios/NAME.yaml`, runs the test, and deletes what was applied, whatever came of it.
+/// Applies `fixtures/scenarios/NAME.yaml`, runs the test, and deletes what was applied in any case.
 pub(crate) async fn with(
     shared: &Shared,
     name: &str,
@@ -19,7 +19,7 @@ pub(crate) async fn with(
     let path = fixture(&format!("scenarios/{name}.yaml")).to_string_lossy().into_owned();
     let applied = shared.cluster.kubectl(&["apply", "-f", &path]).await;
     let outcome = match applied {
-        // A failed assertion is no reason to leave the next test with these objects.
+        // After a failed assertion, too, the next test must not find these objects.
         Ok(_) => AssertUnwindSafe(test()).catch_unwind().await,
         Err(error) => Ok(Err(error)),
     };

@@ -1,7 +1,7 @@
-//! What people do with it on a real cluster, each a fixture under `fixtures/scenarios/` and a page under
-//! `docs/scenarios/`: here it is done as the page says.
+//! Uses of it on a real cluster, each with a fixture under `fixtures/scenarios/` and a page under
+//! `docs/scenarios/`, whose steps are run here.
 //!
-//! They need a cluster with a network and a node of its own: `NEARGATE_CLUSTER=kind`.
+//! They need a cluster with its own network and node: `NEARGATE_CLUSTER=kind`.
 
 mod addresses;
 mod ci_agents;

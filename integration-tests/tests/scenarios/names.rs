@@ -36,7 +36,7 @@ pub(crate) async fn pods_and_services_find_each_other_by_name_across_both_kinds_
             logs(shared, BACK, name).await
         };
 
-        // A headless Service's name is the tasks' addresses, by its short name too.
+        // A headless Service's name resolves to the tasks' addresses, also by its short name.
         for (name, asked) in
             [("short", "catalog-tasks"), ("full", "catalog-tasks.names-back.svc.cluster.local")]
         {
@@ -61,7 +61,7 @@ pub(crate) async fn pods_and_services_find_each_other_by_name_across_both_kinds_
     .await
 }
 
-/// Waits until the client has logged a page that begins so.
+/// Waits until the client has logged a page with this beginning.
 async fn page(shared: &Shared, namespace: &str, client: &str, begins: &str) -> anyhow::Result<()> {
     wait::until(&format!("{namespace}/{client} gets its page"), wait::seconds(60), async || {
         let said = logs(shared, namespace, client).await.map_err(|error| chain(&error))?;

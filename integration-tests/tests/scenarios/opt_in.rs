@@ -19,9 +19,9 @@ const NAMESPACE: &str = "opt-in";
 pub(crate) async fn a_deployment_opts_in_by_toleration_and_survives_the_provider(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<()> {
-    // A stack of its own: its provider is killed.
+    // Its own stack: its provider is killed.
     let mut stack = Stack::start(&shared.work, &shared.cluster, "opt-in").await?;
-    // The shared node takes no pod of it meanwhile.
+    // The shared node gets no pod of it meanwhile.
     shared.cluster.kubectl(&["cordon", shared.stack.node()]).await?;
     let outcome = fixture::with(shared, "opt-in", async || played(shared, &mut stack).await).await;
     shared.cluster.kubectl(&["uncordon", shared.stack.node()]).await?;
@@ -59,7 +59,7 @@ async fn played(shared: &Shared, stack: &mut Stack) -> anyhow::Result<()> {
     .await?;
     follower.kill().await.context("ending kubectl logs -f")?;
 
-    // The provider is killed and knows all again: the same pods, the same tasks, none twice.
+    // The provider is killed and finds everything again: the same pods, the same tasks, none twice.
     let mut before: Vec<String> = fargate.iter().map(task_arn).collect::<anyhow::Result<_>>()?;
     before.sort();
     stack.provider.kill()?;
@@ -72,7 +72,7 @@ async fn played(shared: &Shared, stack: &mut Stack) -> anyhow::Result<()> {
     ensure!(listed.len() == 3, "three tasks for three pods: {listed:?}");
     ensure!(before.iter().all(|arn| listed.contains(arn)), "{before:?} are still among {listed:?}");
 
-    // What the console of AWS would show of them.
+    // What AWS's console would show of them.
     for arn in &listed {
         let task = stack.aws.task(arn).await?;
         assert_eq!(task.last_status(), Some("RUNNING"));

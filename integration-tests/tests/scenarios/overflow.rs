@@ -1,4 +1,4 @@
-//! Overflow: what the kind node has no room for runs on Fargate, and goes first.
+//! Overflow: what the kind node has no room for runs on Fargate, and is removed first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::fixture::{self, get};
 
 const NAMESPACE: &str = "overflow";
 
-/// What a pod of the fixture asks for, in thousandths of a core.
+/// The request of a pod of the fixture, in thousandths of a core.
 const POD: i64 = 250;
 
 pub(crate) async fn what_the_node_has_no_room_for_runs_on_fargate_and_goes_first(

@@ -38,7 +38,7 @@ pub(crate) async fn an_update_and_a_rollback_under_load_fail_no_request(
             .await?;
             let said = logs(shared, NAMESPACE, "load").await?;
             let last =
-                said.lines().find(|line| line.contains(" answered, ")).context("the load said nothing")?;
+                said.lines().find(|line| line.contains(" answered, ")).context("the load printed nothing")?;
             assert!(last.starts_with("12000 answered, 0 failed "), "{said}");
             Ok(())
         })
@@ -47,7 +47,7 @@ pub(crate) async fn an_update_and_a_rollback_under_load_fail_no_request(
     .await
 }
 
-/// Waits until all three pods are of that version, and no other is left.
+/// Waits until all three pods have that version, and no other is left.
 async fn rolled_out(shared: &Shared, version: &str) -> anyhow::Result<()> {
     available(&shared.cluster, NAMESPACE, "shop", 3).await?;
     for pod in Pods::of(&shared.cluster, NAMESPACE).labelled("app=shop").await? {

@@ -33,7 +33,7 @@ pub(crate) async fn a_front_is_scaled_and_its_cost_is_known(shared: &Arc<Shared>
         let left = pods.labelled("app=front").await?;
         let kept = task_arn(&left[0])?;
         follow(shared, &BTreeSet::from([address(&left[0])?])).await?;
-        // The pods are gone, so their tasks are STOPPED and nothing of them is held.
+        // The pods are gone, so their tasks are STOPPED and nothing of them is left.
         let held = docker::held_by(shared.stack.emulator.instance()).await?;
         for arn in four.iter().map(task_arn) {
             let arn = arn?;
@@ -59,7 +59,7 @@ async fn follow(shared: &Shared, addresses: &BTreeSet<String>) -> anyhow::Result
     .await
 }
 
-/// `neargate cost` has each of the pods' tasks, billed for a minute at least.
+/// `neargate cost` has each of the pods' tasks, billed for at least a minute.
 fn cost(shared: &Shared, pods: &BTreeSet<String>) -> anyhow::Result<()> {
     let endpoint = shared.stack.emulator.endpoint();
     let output = Command::new(process::binary("neargate")?)

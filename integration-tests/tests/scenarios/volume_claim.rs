@@ -1,4 +1,4 @@
-//! A PersistentVolumeClaim: not on Fargate, and said so.
+//! A PersistentVolumeClaim: refused on Fargate, with the reason.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) async fn a_claim_is_refused_on_fargate_and_bound_on_the_kind_node(
         let written = logs(shared, NAMESPACE, "on-kind").await?;
         assert_eq!(written.lines().last(), Some("written by a pod"));
 
-        let event = wait::until("an event says why", wait::seconds(60), async || {
+        let event = wait::until("an event has the reason", wait::seconds(60), async || {
             let selector = "events --field-selector involvedObject.name=on-fargate,type=Warning";
             let events = get(shared, NAMESPACE, selector).await.map_err(|error| chain(&error))?;
             let all = events["items"].as_array().cloned().unwrap_or_default();

@@ -1,14 +1,14 @@
-//! The task's own addresses, which ECS tells nobody before the task runs.
+//! The task's own addresses, which ECS does not reveal before the task runs.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 /// Where a packet to the world would go: TEST-NET-1 (RFC 5737) and its IPv6 counterpart (RFC 3849), routed like any other
-/// address, answered by nobody.
+/// address, assigned to no host.
 const WORLD: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
 /// The addresses that the task sends from, at most one of each family, IPv4 first. Nothing is sent.
 ///
-/// In a subnet without a way out `towards`, the name servers, which must be reachable, show the way.
+/// In a subnet without a route to the outside, the route to `towards` is used: the name servers, which must be reachable.
 #[must_use]
 pub fn addresses(towards: &[String]) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
@@ -30,7 +30,7 @@ fn source(place: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Whether others may know the address as the task's: not that of its loopback or of one link.
+/// Whether other hosts can use the address as the task's: not a loopback or link-local one.
 fn is_own(address: IpAddr) -> bool {
     let link = match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_loopback_or_of_one_link_is_nobodys_own() {
+    fn a_loopback_or_link_local_address_is_not_the_tasks_own() {
         for (address, own) in [
             ("10.0.1.7", true),
             ("127.0.0.1", false),

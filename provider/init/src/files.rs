@@ -1,4 +1,4 @@
-//! The three files, written where they are.
+//! The three files, written in place.
 //!
 //! The containers of a task see one file each, mounted into every one of them: it must be the same file afterwards, so
 //! it is written in place and never renamed over. No other container has started yet.
@@ -27,7 +27,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Writes the files of the folder `etc`; what a reader of the log should know, line by line.
+/// Writes the files of the folder `etc`; returns lines for the log.
 pub fn write(etc: &Path, plan: &Plan, hostname: &str, addresses: &[IpAddr]) -> Result<Vec<String>, Error> {
     let Plan { resolv_conf, added, domain, aliases } = plan;
     let mut log = Vec::new();
@@ -40,7 +40,8 @@ pub fn write(etc: &Path, plan: &Plan, hostname: &str, addresses: &[IpAddr]) -> R
     }
     if addresses.is_empty() {
         log.push(
-            "the task has no route by which to know its address: it is not in its hosts file".to_owned(),
+            "the task's hosts file lacks its own address: the task has no route that would show it"
+                .to_owned(),
         );
     }
     let hosts = hosts(addresses, hostname, domain.as_deref(), aliases);
@@ -54,7 +55,7 @@ fn read(path: &Path) -> Result<String, Error> {
 }
 
 fn put(path: &Path, content: &str, log: &mut Vec<String>) -> Result<(), Error> {
-    // Truncates the file that is there.
+    // Truncates the existing file.
     fs::write(path, content).map_err(|source| error("writing", path, source))?;
     log.push(format!("wrote {}", path.display()));
     Ok(())

@@ -17,11 +17,11 @@ fe00::2\tip6-allrouters
 pub struct Alias {
     /// The address.
     pub ip: String,
-    /// The names that it has.
+    /// Its names.
     pub hostnames: Vec<String>,
 }
 
-/// The file's text. `domain` is what follows the host name where the pod has a subdomain.
+/// The file's text. `domain` is what follows the host name if the pod has a subdomain.
 #[must_use]
 pub fn hosts(addresses: &[IpAddr], hostname: &str, domain: Option<&str>, aliases: &[Alias]) -> String {
     let mut text = HEAD.to_owned();
@@ -56,7 +56,7 @@ mod tests {
         text.strip_prefix(HEAD).expect("the head that every pod has").to_owned()
     }
 
-    /// The kinds of `TestManagedHostsFileContent`.
+    /// The cases of `TestManagedHostsFileContent`.
     #[test]
     fn a_pod_is_in_its_own_hosts_file_by_name_and_with_a_subdomain_by_its_full_name_first() {
         let domain = Some("sub.shop.svc.cluster.local");

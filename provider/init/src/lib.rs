@@ -5,8 +5,8 @@
 //! task:     arguments --> Plan --written--> the files that all containers of the task share
 //! ```
 //!
-//! The provider depends on this library for the one form of the [`Plan`]; the program beside it is alone in the init image. It
-//! links nothing beyond std, so that it is one small static file.
+//! The provider uses this library so that both sides share one form of the [`Plan`]; the init image contains only the program
+//! beside it. It links nothing beyond std, so that it is one small static file.
 
 mod addresses;
 pub mod files;
@@ -16,5 +16,5 @@ pub mod resolv_conf;
 
 pub use self::{addresses::addresses, plan::Plan, resolv_conf::ResolvConf};
 
-/// The environment variable that carries the pod's host name: the one thing that replicas do not share.
+/// The environment variable that carries the pod's host name: the only value that replicas do not share.
 pub const HOSTNAME: &str = "NEARGATE_HOSTNAME";

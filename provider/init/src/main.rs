@@ -1,4 +1,4 @@
-//! `neargate-provider-init`: writes what its arguments say, and ends. What it did is its log.
+//! `neargate-provider-init`: writes what its arguments specify, logs it, and ends.
 
 use std::{env, fs, path::Path, process::ExitCode};
 

@@ -1,15 +1,16 @@
-//! What is to be written, as it travels: the arguments of the init container, the same for all replicas of a pod.
+//! What is to be written, in the form in which it is passed: the arguments of the init container, the same for
+//! all replicas of a pod.
 
 use crate::{hosts::Alias, resolv_conf::ResolvConf};
 
-/// What is to be written, but for the host name.
+/// What is to be written, except the host name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// `/etc/resolv.conf`; where it says nothing, the file is left as the task has it.
+    /// `/etc/resolv.conf`; if it is empty, the task's file stays as it is.
     pub resolv_conf: ResolvConf,
-    /// Whether it is added to what the task has, instead of taking its place.
+    /// Whether it is added to what the task has, instead of replacing it.
     pub added: bool,
-    /// What follows the host name in the pod's full name, where it has a subdomain.
+    /// What follows the host name in the pod's full name, if it has a subdomain.
     pub domain: Option<String>,
     /// Further lines of `/etc/hosts`.
     pub aliases: Vec<Alias>,
@@ -36,7 +37,7 @@ impl Plan {
         .concat()
     }
 
-    /// The plan that the arguments are; what is wrong with them, in one line.
+    /// Reads the plan from the arguments; the error is one line.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut plan = Self::default();
         for argument in arguments {

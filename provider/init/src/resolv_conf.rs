@@ -1,4 +1,4 @@
-//! `/etc/resolv.conf`: read, added to, held within the kubelet's limits (`pkg/kubelet/network/dns/dns.go`), written.
+//! `/etc/resolv.conf`: read, extended, kept within the kubelet's limits (`pkg/kubelet/network/dns/dns.go`), written.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ const SEARCH_LENGTH: usize = 253;
 /// The file's content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResolvConf {
-    /// Name servers, in the order in which they are asked.
+    /// Name servers, in the order in which they are queried.
     pub nameservers: Vec<String>,
     /// Search domains, in the order in which they are tried.
     pub searches: Vec<String>,
@@ -26,7 +26,7 @@ pub struct ResolvConf {
 }
 
 impl ResolvConf {
-    /// Reads a file. Name servers add up; of several `search` or `options` lines the last one stands.
+    /// Reads a file. Name servers add up; of several `search` or `options` lines the last one counts.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut read = Self::default();
@@ -48,13 +48,13 @@ impl ResolvConf {
         read
     }
 
-    /// Whether it says nothing.
+    /// Whether it has no content.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nameservers.is_empty() && self.searches.is_empty() && self.options.is_empty()
     }
 
-    /// This one with what `more` adds: nothing twice, and an option of the same name takes the other's place.
+    /// This one with what `more` adds: nothing twice, and an option of the same name replaces the other.
     #[must_use]
     pub fn with(mut self, more: Self) -> Self {
         let Self { nameservers, searches, options } = more;
@@ -139,7 +139,7 @@ mod tests {
         ResolvConf { nameservers: list(nameservers), searches: list(searches), options: list(options) }
     }
 
-    /// The kinds of `TestParseResolvConf`.
+    /// The cases of `TestParseResolvConf`.
     #[test]
     fn a_file_is_read_as_the_kubelet_reads_it() {
         for (text, expected) in [
@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// The kinds of `TestMergeDNSOptions` and of `TestGetPodDNS`.
+    /// The cases of `TestMergeDNSOptions` and of `TestGetPodDNS`.
     #[test]
     fn what_is_added_comes_last_once_and_its_options_win() {
         let base = conf("10.96.0.10", "shop.svc.cluster.local svc.cluster.local", "ndots:5 debug");
@@ -181,9 +181,9 @@ mod tests {
         }
     }
 
-    /// The kinds of `TestFormDNSSearchFitsLimits` and `TestFormDNSNameserversFitsLimits`.
+    /// The cases of `TestFormDNSSearchFitsLimits` and `TestFormDNSNameserversFitsLimits`.
     #[test]
-    fn what_is_past_the_limits_is_left_out_and_said() {
+    fn what_is_past_the_limits_is_left_out_and_reported() {
         // 128 + 15 * (1 + 127) = 2048
         let full = [vec!["a".repeat(128)], vec!["a".repeat(127); 15]].concat();
         let many: Vec<String> = (0..33).map(|n| n.to_string()).collect();

@@ -1,4 +1,4 @@
-//! The SDK's clients, made once from the usual configuration chain.
+//! The SDK's clients, created once from the usual configuration chain.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,13 @@ use aws_smithy_http_client::tls;
 use super::{Health, quota::Quotas};
 use crate::options;
 
-/// How long one attempt of a call may take. RunTask of ten pods answers within a second; a page of logs within two.
+/// How long one attempt of a call may take. RunTask of ten pods returns within a second; a page of logs within two.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a call may take with its retries.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// How long the connection may take to stand.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// AWS as the provider sees it; cheap to clone.
@@ -29,8 +29,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes the clients from AWS's usual chain: environment, profile, web identity, container and instance
-    /// credentials, `AWS_ENDPOINT_URL`. The options' region wins over the chain's where it is given.
+    /// Creates the clients from AWS's usual chain: environment, profile, web identity, container and instance
+    /// credentials, `AWS_ENDPOINT_URL`. The options' region wins over the chain's if it is given.
     pub async fn connect(options: &options::Fargate, health: Health) -> Self {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::rustls(tls::rustls_provider::CryptoMode::Ring))
@@ -75,7 +75,7 @@ impl Client {
         &self.logs
     }
 
-    /// The region that the calls go to; empty where the chain knows none.
+    /// The region that the calls go to; empty if the chain knows none.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
@@ -87,7 +87,7 @@ impl Client {
         &self.cluster
     }
 
-    /// The buckets that requests to ECS wait at.
+    /// The token buckets that requests to ECS wait for.
     pub(super) fn quotas(&self) -> &Quotas {
         &self.quotas
     }

@@ -196,12 +196,16 @@ fn pair(pair: &ecs::Pair) -> KeyValuePair {
     KeyValuePair::builder().name(&pair.name).value(&pair.value).build()
 }
 
-/// A list that has something in it; ECS takes an empty list for a request to clear what the image says.
+/// A list that is not empty; ECS takes an empty list as a request to clear the image's value.
 fn some<T: Clone>(list: &[T]) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty()).map(<[T]>::to_vec)
 }
 
-/// The SDK's builders fail on a missing required member alone, and every such member is set above.
+/// The SDK's builders fail only on a missing required member, and every such member is set above.
 fn known<T>(built: Result<T, BuildError>) -> Option<T> {
-    built.inspect_err(|error| tracing::error!(%error, "a request was built without a required member")).ok()
+    built
+        .inspect_err(
+            |error| tracing::error!(%error, "a part lacks a required member; sending the request without it"),
+        )
+        .ok()
 }

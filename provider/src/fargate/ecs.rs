@@ -1,6 +1,6 @@
-//! The six calls of ECS that running pods takes, and what their errors mean.
+//! The six calls of ECS that running pods needs, and what their errors mean.
 //!
-//! The distinction that everything above rests on is made here: [`Error::Trouble`] is AWS's (or the configuration's) and touches no pod;
+//! The distinction that all callers rely on is made here: [`Error::Trouble`] is AWS's (or the configuration's) and touches no pod;
 //! [`Error::Refused`] is about the one request, and so about the pod.
 
 use std::fmt::Debug;
@@ -22,10 +22,10 @@ pub const MOST_IDS: usize = 100;
 /// Most characters of StopTask's reason (ECS API).
 const MOST_REASON: usize = 1024;
 
-/// What became of a call.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// AWS did not answer, or answered that it cannot: throttled, 5xx, no credentials, no such cluster. No pod's fault.
+    /// AWS did not respond, or responded that it cannot: throttled, 5xx, no credentials, no such cluster. Not a pod's fault.
     #[error("calling ECS {operation}: {message}")]
     Trouble {
         /// The operation.
@@ -33,7 +33,7 @@ pub enum Error {
         /// What was seen, in one line.
         message: String,
     },
-    /// The caller may not do this: no pod's fault, unless a policy denies it for some tasks alone.
+    /// The caller may not do this: not a pod's fault, unless a policy denies it for some tasks only.
     #[error("calling ECS {operation}: {message}")]
     Denied {
         /// The operation.
@@ -57,10 +57,10 @@ pub enum Error {
         /// Those tasks.
         resource_ids: Vec<String>,
     },
-    /// The client token has run a task before, and that is gone: RunTask was answered with no task and no failure.
+    /// The client token has run a task before, and that is gone: RunTask returned no task and no failure.
     #[error("the client token has run a task that ECS has forgotten")]
     Spent,
-    /// RunTask was answered with failures and no task.
+    /// RunTask returned failures and no task.
     #[error("Fargate has no capacity: {reason}")]
     NoCapacity {
         /// AWS's words.
@@ -68,10 +68,10 @@ pub enum Error {
     },
 }
 
-/// DescribeTasks's answer.
+/// The response of DescribeTasks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Described {
-    /// Tasks that are there.
+    /// Tasks that exist.
     pub tasks: Vec<Task>,
     /// ARNs that ECS calls MISSING.
     pub missing: Vec<String>,
@@ -80,10 +80,10 @@ pub struct Described {
 /// ECS as the pod controller sees it.
 #[async_trait]
 pub trait Ecs: Debug + Send + Sync + 'static {
-    /// Whether the latest call met with trouble: what is begun now is likely to wait.
+    /// Whether the latest call met with trouble: what is started now is likely to wait.
     fn is_in_trouble(&self) -> bool;
 
-    /// DescribeTaskDefinition of the family: its latest active revision's ARN, `None` where it has none.
+    /// DescribeTaskDefinition of the family: its latest active revision's ARN, `None` if it has none.
     async fn describe_definition(&self, family: &str) -> Result<Option<String>, Error>;
 
     /// RegisterTaskDefinition: the new revision's ARN.
@@ -92,13 +92,13 @@ pub trait Ecs: Debug + Send + Sync + 'static {
     /// RunTask of one task of the revision. Legal at any time: the client token makes it idempotent.
     async fn run_task(&self, definition_arn: &str, run: &Run) -> Result<Task, Error>;
 
-    /// StopTask; `None` where ECS no longer knows the task. Idempotent.
+    /// StopTask; `None` if ECS no longer knows the task. Idempotent.
     async fn stop_task(&self, arn: &str, reason: &str) -> Result<Option<Task>, Error>;
 
     /// DescribeTasks with tags, of at most [`MOST_IDS`] ARNs.
     async fn describe_tasks(&self, arns: &[String]) -> Result<Described, Error>;
 
-    /// ListTasks of all pages. `startedBy` is its only filter beside the desired status: ECS takes no other with it.
+    /// ListTasks of all pages. `startedBy` is its only filter beside the desired status: ECS accepts no other with it.
     async fn list_tasks(&self, started_by: &str, desired: DesiredStatus) -> Result<Vec<String>, Error>;
 }
 
@@ -111,7 +111,7 @@ impl Ecs for Client {
     async fn describe_definition(&self, family: &str) -> Result<Option<String>, Error> {
         self.quotas().read_definition.take().await;
         let answer = self.ecs().describe_task_definition().task_definition(family).send().await;
-        match self.heard("DescribeTaskDefinition", answer) {
+        match self.record("DescribeTaskDefinition", answer) {
             Ok(output) => Ok(output.task_definition.and_then(|definition| definition.task_definition_arn)),
             // "Unable to describe task definition.": the family has no active revision.
             Err(Error::Refused { code, .. }) if code == "ClientException" => Ok(None),
@@ -123,9 +123,9 @@ impl Ecs for Client {
         const OPERATION: &str = "RegisterTaskDefinition";
         self.quotas().modify_definition.take().await;
         let answer = super::convert::register(self.ecs(), definition).send().await;
-        let output = self.heard(OPERATION, answer)?;
+        let output = self.record(OPERATION, answer)?;
         output.task_definition.and_then(|definition| definition.task_definition_arn).ok_or_else(|| {
-            Error::Trouble { operation: OPERATION, message: "the answer holds no task definition".to_owned() }
+            Error::Trouble { operation: OPERATION, message: "the response has no task definition".to_owned() }
         })
     }
 
@@ -139,7 +139,7 @@ impl Ecs for Client {
             self.health().record(Outcome::Answered);
             return Err(Error::Conflict { resource_ids: conflict.resource_ids().to_vec() });
         }
-        let output = self.heard(OPERATION, answer)?;
+        let output = self.record(OPERATION, answer)?;
         if let Some(task) = output.tasks.unwrap_or_default().pop() {
             return Ok(task);
         }
@@ -158,7 +158,7 @@ impl Ecs for Client {
         self.quotas().modify.take().await;
         let reason: String = reason.chars().take(MOST_REASON).collect();
         let answer = self.ecs().stop_task().cluster(self.cluster()).task(arn).reason(reason).send().await;
-        match self.heard("StopTask", answer) {
+        match self.record("StopTask", answer) {
             Ok(output) => Ok(output.task),
             // "The referenced task was not found.": stopped long ago.
             Err(Error::Refused { code, message, .. })
@@ -175,13 +175,17 @@ impl Ecs for Client {
         self.quotas().read.take().await;
         let request = self.ecs().describe_tasks().cluster(self.cluster());
         let answer = request.set_tasks(Some(arns.to_vec())).include(TaskField::Tags).send().await;
-        let output = self.heard(OPERATION, answer)?;
+        let output = self.record(OPERATION, answer)?;
         let mut missing = Vec::new();
         for failure in output.failures.unwrap_or_default() {
             match (failure.reason.as_deref(), failure.arn) {
                 (Some("MISSING"), Some(arn)) => missing.push(arn),
-                // Anything else says nothing of whether the task is there; the next round asks again.
-                (reason, arn) => tracing::warn!(?arn, ?reason, "DescribeTasks failed for a task"),
+                // Any other reason does not show whether the task exists; the next round asks again.
+                (reason, arn) => tracing::warn!(
+                    ?arn,
+                    ?reason,
+                    "DescribeTasks failed for a task; asking again in the next round"
+                ),
             }
         }
         Ok(Described { tasks: output.tasks.unwrap_or_default(), missing })
@@ -194,7 +198,7 @@ impl Ecs for Client {
             self.quotas().read.take().await;
             let request = self.ecs().list_tasks().cluster(self.cluster()).started_by(started_by);
             let answer = request.desired_status(desired.clone()).set_next_token(token).send().await;
-            let output = self.heard("ListTasks", answer)?;
+            let output = self.record("ListTasks", answer)?;
             arns.extend(output.task_arns.unwrap_or_default());
             match output.next_token.filter(|token| !token.is_empty()) {
                 Some(next) => token = Some(next),
@@ -206,7 +210,7 @@ impl Ecs for Client {
 
 impl Client {
     /// Records how the call ended and sorts its error.
-    pub(super) fn heard<T, E>(
+    pub(super) fn record<T, E>(
         &self,
         operation: &'static str,
         answer: Result<T, SdkError<E, HttpResponse>>,
@@ -225,7 +229,7 @@ impl Client {
     }
 }
 
-/// Whose trouble an error is.
+/// Sorts an error by what it concerns: AWS as a whole, or this request.
 fn sort<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Error
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,

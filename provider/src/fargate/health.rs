@@ -1,8 +1,8 @@
-//! Whether AWS answers: what the node's Ready condition is made of.
+//! Whether AWS responds: the source of the node's Ready condition.
 //!
-//! Every call to AWS is recorded here by its outcome. An answer that refuses the request (a
-//! `ClientException`) is an answer all the same: AWS is there. Only silence, throttling and server errors are
-//! trouble, and an error that no request could escape (credentials, a cluster that does not exist).
+//! Every call to AWS is recorded here by its outcome. A response that refuses the request (a
+//! `ClientException`) is still a response: AWS works. Only silence, throttling and server errors are trouble,
+//! and an error that every request would get (credentials, a cluster that does not exist).
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::clock;
 /// How the latest call to AWS ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// AWS answered.
+    /// AWS responded.
     Answered,
-    /// AWS did not answer, or answered that it cannot: what was seen, in one line.
+    /// AWS did not respond, or responded that it cannot: what was seen, in one line.
     Trouble(String),
 }
 
@@ -26,7 +26,7 @@ struct State {
     latest: Option<Outcome>,
 }
 
-/// The record of the calls to AWS; cheap to clone, shared by who calls and who asks.
+/// The record of the calls to AWS; cheap to clone, shared by those that write and those that read it.
 #[derive(Debug, Clone)]
 pub struct Health {
     clock: clock::Shared,
@@ -34,13 +34,13 @@ pub struct Health {
 }
 
 impl Health {
-    /// A record of no call at all.
+    /// An empty record.
     #[must_use]
     pub fn new(clock: clock::Shared) -> Self {
         Self { clock, state: Arc::new(RwLock::new(State { last_success: None, latest: None })) }
     }
 
-    /// Notes how a call ended, now.
+    /// Records how a call ended, now.
     pub fn record(&self, outcome: Outcome) {
         let now = self.clock.now();
         let mut state = self.state.write();
@@ -50,7 +50,7 @@ impl Health {
         state.latest = Some(outcome);
     }
 
-    /// When AWS last answered; `None` if it has not since the provider started.
+    /// When AWS last responded; `None` if it has not since the provider started.
     #[must_use]
     pub fn last_success(&self) -> Option<Timestamp> {
         self.state.read().last_success

@@ -1,9 +1,9 @@
-//! Reading a container's lines back from CloudWatch Logs, a page at a time.
+//! Reading a container's lines back from CloudWatch Logs, page by page.
 //!
-//! `awslogs` puts a container's output into the stream `prefix/container/task-id`. `GetLogEvents` answers pages of
-//! it: short or even empty ones are allowed anywhere, and the only sign of an end is a token that comes back as
-//! it was passed (CloudWatch Logs API reference, `GetLogEvents`). What the pages mean to a reader is decided
-//! in [`crate::kubelet`]; here is only the call, its pace and its errors.
+//! `awslogs` puts a container's output into the stream `prefix/container/task-id`. `GetLogEvents` returns pages of
+//! it: short or even empty ones are allowed anywhere, and the only sign of an end is a token that is returned as
+//! it was passed (CloudWatch Logs API reference, `GetLogEvents`). What the pages mean to a reader is decided in
+//! [`crate::kubelet`]; this file has only the call, its rate and its errors.
 
 use std::{fmt, sync::Arc};
 
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::{Client, ecs, quota::Bucket};
 
-/// Calls a second over all readers. AWS's quota is 25 a second, account and region ("CloudWatch Logs quotas",
+/// Calls per second over all readers. AWS's quota is 25 per second, account and region ("CloudWatch Logs quotas",
 /// `GetLogEvents`); with [`BURST`] no second ever holds more than that.
 const RATE: u32 = 20;
 
@@ -42,16 +42,16 @@ pub struct Event {
     pub message: String,
 }
 
-/// Where a page lies.
+/// The position of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
     /// The oldest events.
     Head,
     /// The newest events.
     Tail,
-    /// After what a page ended with: its `nextForwardToken`.
+    /// After the end of a page: its `nextForwardToken`.
     After(String),
-    /// Before what a page began with: its `nextBackwardToken`.
+    /// Before the beginning of a page: its `nextBackwardToken`.
     Before(String),
 }
 
@@ -71,7 +71,7 @@ pub struct Request {
     pub position: Position,
     /// Only events at or after this time, milliseconds since 1970.
     pub start: Option<i64>,
-    /// At most so many events, 1 to 10,000; as many as 1 MB holds where absent.
+    /// At most so many events, 1 to 10,000; as many as 1 MB holds if absent.
     pub limit: Option<u32>,
 }
 
@@ -87,7 +87,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Whether nothing lies beyond, in the direction of the request that got this page.
+    /// Whether no events follow in the direction of the request that returned this page.
     #[must_use]
     pub fn is_end_of(&self, position: &Position) -> bool {
         match position {
@@ -102,37 +102,37 @@ impl Page {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// AWS is silent, overloaded or broken: the same call may succeed later.
-    #[error("reading log stream {stream}: CloudWatch Logs does not answer")]
+    #[error("reading log stream {stream}: CloudWatch Logs does not respond")]
     Unavailable {
         /// The stream.
         stream: Stream,
         /// What was seen.
         source: ecs::Error,
     },
-    /// The token is too old (they live for 24 hours) or not one at all: the place must be found anew.
+    /// The token is too old (they live for 24 hours) or invalid: the position must be found again.
     #[error("reading log stream {stream}: the page token is no longer valid")]
     Token {
         /// The stream.
         stream: Stream,
     },
-    /// AWS refuses, and would again: no permission, no such parameter.
+    /// AWS refuses, and would refuse again: no permission, no such parameter.
     #[error("reading log stream {stream}: CloudWatch Logs refuses")]
     Refused {
         /// The stream.
         stream: Stream,
-        /// What AWS said.
+        /// AWS's error.
         source: ecs::Error,
     },
 }
 
-/// Where pages come from.
+/// A source of pages.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Reads one page; `None` where the stream, or its group, does not exist (yet).
+    /// Reads one page; `None` if the stream, or its group, does not exist (yet).
     async fn page(&self, stream: &Stream, request: &Request) -> Result<Option<Page>, Error>;
 }
 
-/// CloudWatch Logs itself; cheap to clone. All clones share one pace.
+/// CloudWatch Logs itself; cheap to clone. All clones share one rate limit.
 #[derive(Debug, Clone)]
 pub struct CloudWatch {
     client: Client,
@@ -140,7 +140,7 @@ pub struct CloudWatch {
 }
 
 impl CloudWatch {
-    /// Reads through `client`, and records there whether AWS answered.
+    /// Reads through `client`, and records there whether AWS responded.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client, pace: Arc::new(Bucket::new(BURST, RATE)) }
@@ -163,7 +163,7 @@ impl Source for CloudWatch {
             .set_next_token(request.position.token().map(ToOwned::to_owned))
             .send()
             .await;
-        let output = match self.client.heard("GetLogEvents", answer) {
+        let output = match self.client.record("GetLogEvents", answer) {
             Ok(output) => output,
             Err(error) => return not_read(stream.clone(), &request.position, error),
         };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pods --Definition, Run--> Ecs (trait) --convert--> aws-sdk-ecs --> AWS
-//!                            |  '-- quota: a token bucket a kind of request
+//!                            |  '-- quota: one token bucket per kind of request
 //!                            '----- health: how every call ended --> the node's Ready condition
 //! ```
 

@@ -1,7 +1,8 @@
-//! AWS's request quotas, kept from this side: a token bucket a kind of request.
+//! AWS's request quotas, observed on this side: one token bucket per kind of request.
 //!
-//! ECS throttles an account's requests in a region by buckets of its own ("Request throttling for the Amazon ECS
-//! API"). The provider takes at most half of each sustained rate, so that it leaves the other half to whoever else works there.
+//! ECS throttles an account's requests in a region by its own buckets ("Request throttling for the Amazon ECS
+//! API"). The provider takes at most half of each sustained rate, so that it leaves the other half to the account's other
+//! programs.
 
 use std::time::Duration;
 
@@ -18,19 +19,19 @@ pub(super) struct Bucket {
 
 #[derive(Debug)]
 struct State {
-    /// Below zero where tokens are promised to requests that wait.
+    /// Below zero if tokens are promised to requests that wait.
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
-    /// A full bucket of `burst` tokens that gains `rate` tokens a second.
+    /// A full bucket of `burst` tokens that gains `rate` tokens per second.
     pub(super) fn new(burst: u32, rate: u32) -> Self {
         let burst = f64::from(burst);
         Self { burst, rate: f64::from(rate), state: Mutex::new(State { tokens: burst, at: Instant::now() }) }
     }
 
-    /// Takes a token, and waits until it is there. Requests are served in the order of their asking.
+    /// Takes a token, and waits until it is available. Requests are served in order.
     pub(super) async fn take(&self) {
         let wait = self.claim(Instant::now());
         if !wait.is_zero() {
@@ -38,7 +39,7 @@ impl Bucket {
         }
     }
 
-    /// Takes a token at `now`, on credit where there is none; how long until it is earned.
+    /// Takes a token at `now`, on credit if there is none; how long until it is earned.
     fn claim(&self, now: Instant) -> Duration {
         let mut state = self.state.lock();
         let gained = now.saturating_duration_since(state.at).as_secs_f64() * self.rate;
@@ -57,7 +58,7 @@ pub(super) struct Quotas {
     pub(super) modify: Bucket,
     /// DescribeTaskDefinition; ECS: 50 and 20.
     pub(super) read_definition: Bucket,
-    /// RegisterTaskDefinition; ECS: 20 and 1. Half of one a second would be slow for no gain: replicas share a definition.
+    /// RegisterTaskDefinition; ECS: 20 and 1. Half of one per second would be slow for no gain: replicas share a definition.
     pub(super) modify_definition: Bucket,
 }
 

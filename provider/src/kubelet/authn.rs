@@ -1,7 +1,7 @@
-//! Who calls: the client certificate first, else the bearer token, else nobody.
+//! Authenticates the caller: by the client certificate, else by the bearer token, else not at all.
 //!
-//! As in a kubelet, a certificate that proves nothing does not stop a good token, and a caller without either is
-//! refused: there is no anonymous access.
+//! As in a kubelet, an invalid certificate does not prevent a valid token from being used, and a caller without either is refused:
+//! there is no anonymous access.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 use super::{cache::Cache, client_ca::ClientCa};
 use crate::clock;
 
-/// How long the cluster's answer about a token holds (`authentication.webhook.cacheTTL` of a kubelet).
+/// How long the cluster's decision about a token is valid (`authentication.webhook.cacheTTL` of a kubelet).
 const TOKEN_TTL: Duration = Duration::from_secs(120);
 
-/// How long the cluster may take to say whose a token is, or what a caller may do.
+/// How long the cluster may take to review a token or an access.
 pub(super) const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The group that every authenticated user is in.
@@ -33,12 +33,12 @@ pub(super) struct User {
     pub(super) extra: BTreeMap<String, Vec<String>>,
 }
 
-/// What the other end of a connection showed in the handshake, leaf first; nothing if it showed none. It is known to
-/// hold the leaf's key, and nothing else is known of it.
+/// The certificates that the peer presented in the handshake, leaf first; empty if it presented none. It is known to hold the leaf's
+/// key; nothing else is verified.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PeerCertificates(pub(super) Arc<[CertificateDer<'static>]>);
 
-/// Tells who calls.
+/// Identifies the caller.
 #[derive(Debug)]
 pub(super) struct Authenticator {
     client_ca: ClientCa,
@@ -52,7 +52,7 @@ impl Authenticator {
         Self { client_ca, reviews: Api::all(client), tokens: Cache::new(), clock }
     }
 
-    /// The caller, or `None` for one who proves nothing.
+    /// The caller, or `None` if it is not authenticated.
     pub(super) async fn authenticate(&self, peer: &PeerCertificates, headers: &HeaderMap) -> Option<User> {
         if let Some(user) = self.by_certificate(peer) {
             return Some(user);
@@ -65,7 +65,7 @@ impl Authenticator {
         let now = self.clock.now().as_duration().try_into().ok().map(UnixTime::since_unix_epoch)?;
         let verifier = self.client_ca.current()?;
         if let Err(error) = verifier.verify_client_cert(leaf, intermediates, now) {
-            tracing::debug!(%error, "a client certificate was not accepted");
+            tracing::debug!(%error, "did not accept a client certificate; the bearer token decides");
             return None;
         }
         subject(leaf)
@@ -81,7 +81,7 @@ impl Authenticator {
             ..TokenReview::default()
         };
         let params = PostParams::default();
-        // Without an answer nothing is known of the token: the next request asks again.
+        // Without a response nothing is known about the token: the next request asks again.
         let status = match tokio::time::timeout(REVIEW_TIMEOUT, self.reviews.create(&params, &review)).await {
             Ok(Ok(review)) => review.status.unwrap_or_default(),
             Ok(Err(error)) => {
@@ -111,8 +111,8 @@ impl Authenticator {
 fn subject(leaf: &CertificateDer<'_>) -> Option<User> {
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
     let subject = certificate.subject();
-    // Of several, Go takes the last (`crypto/x509/pkix`, `FillFromRDNSequence`), and so does every API server; one that cannot be read
-    // as text could be that one.
+    // Of several, Go takes the last (`crypto/x509/pkix`, `FillFromRDNSequence`), and so does every API server; one that is not
+    // readable as text could be that one.
     let names: Result<Vec<_>, _> = subject.iter_common_name().map(|name| name.as_str()).collect();
     let name = names.ok()?.pop().filter(|name| !name.is_empty())?;
     let groups = subject.iter_organization().filter_map(|group| group.as_str().ok().map(ToOwned::to_owned));
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_from_its_header_alone() {
+    fn a_token_is_read_only_from_its_header() {
         for (value, token) in [
             ("Bearer abc", Some("abc")),
             ("bearer  abc ", Some("abc")),

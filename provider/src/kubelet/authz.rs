@@ -14,13 +14,13 @@ use super::{
 };
 use crate::nodes::Node;
 
-/// How long a permission holds (`authorization.webhook.cacheAuthorizedTTL` of a kubelet).
+/// How long a permission is valid (`authorization.webhook.cacheAuthorizedTTL` of a kubelet).
 const ALLOWED_TTL: Duration = Duration::from_secs(300);
 
-/// How long a refusal holds (`authorization.webhook.cacheUnauthorizedTTL`).
+/// How long a refusal is valid (`authorization.webhook.cacheUnauthorizedTTL`).
 const DENIED_TTL: Duration = Duration::from_secs(30);
 
-/// What a request wants, in the terms of `RBAC`: a verb on a subresource of this node.
+/// What a request needs, in the terms of `RBAC`: a verb on a subresource of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Attributes {
     /// The API verb; empty for a method that has none.
@@ -31,7 +31,7 @@ pub(super) struct Attributes {
 
 impl Attributes {
     /// The attributes of a request, after the kubelet's `GetRequestAttributes` (`pkg/kubelet/server/auth.go`): the finer
-    /// subresource first where there is one, `proxy` for whatever has none of its own.
+    /// subresource first if there is one, `proxy` for every path that has none of its own.
     pub(super) fn of(method: &Method, path: &str) -> Self {
         let verb = match *method {
             Method::POST => "create",
@@ -78,10 +78,10 @@ impl fmt::Display for Forbidden {
 /// Why a decision was not reached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// The cluster says no.
+    /// The cluster denies it.
     #[error("{0}")]
     Forbidden(Forbidden),
-    /// The cluster did not say.
+    /// The cluster did not decide.
     #[error("Authorization error (user={user}, verb={verb}, resource=nodes, subresource={subresource})")]
     Review {
         user: String,
@@ -91,7 +91,7 @@ pub(super) enum Error {
     },
 }
 
-/// Asks the cluster, and remembers the answer.
+/// Asks the cluster, and caches the decision.
 #[derive(Debug)]
 pub(super) struct Authorizer {
     reviews: Api<SubjectAccessReview>,
@@ -104,7 +104,7 @@ impl Authorizer {
         Self { reviews: Api::all(client), node, decisions: Cache::new() }
     }
 
-    /// Whether `user` may do that.
+    /// Checks whether `user` may do that.
     pub(super) async fn authorize(&self, user: &User, attributes: Attributes) -> Result<(), Error> {
         for subresource in attributes.subresources {
             if self.decide(user, attributes.verb, subresource).await? {

@@ -1,14 +1,14 @@
-//! Answers kept for a while, so that a burst of requests asks the API server once.
+//! Decisions cached for a while, so that a burst of requests asks the API server once.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Answers kept at once. A cluster's callers of a kubelet are a handful; what is beyond is somebody trying tokens.
+/// Entries kept at once. A cluster has few callers of a kubelet; more than that means that someone is trying tokens.
 const CAPACITY: usize = 1_024;
 
-/// A bounded map whose entries die at their own time.
+/// A bounded map whose entries expire.
 #[derive(Debug)]
 pub(super) struct Cache<K, V> {
     entries: Mutex<HashMap<K, (Instant, V)>>,
@@ -19,13 +19,13 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         Self { entries: Mutex::new(HashMap::new()) }
     }
 
-    /// The answer to `key`, if it still holds.
+    /// The entry of `key`, if it has not expired.
     pub(super) fn get(&self, key: &K) -> Option<V> {
         let entries = self.entries.lock();
         entries.get(key).filter(|(until, _)| Instant::now() < *until).map(|(_, value)| value.clone())
     }
 
-    /// Keeps an answer for `ttl`. Where there is no room left, the one that would die next makes it.
+    /// Keeps an entry for `ttl`. If the map is full, the entry that expires next is removed.
     pub(super) fn put(&self, key: K, value: V, ttl: Duration) {
         let now = Instant::now();
         let mut entries = self.entries.lock();
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_dies_at_its_time_and_there_are_never_too_many() {
+    async fn an_entry_expires_at_its_time_and_there_are_never_too_many() {
         let cache = Cache::new();
         cache.put(0, "short", Duration::from_secs(30));
         cache.put(1, "long", Duration::from_secs(300));

@@ -1,8 +1,8 @@
 //! The authority that signs the clients of the kubelet's API, kept up to date.
 //!
 //! It comes from a file, or from the ConfigMap in which every API server publishes its own
-//! (`kube-system/extension-apiserver-authentication`, key `client-ca-file`). Both rotate while we run. A source that fails, or
-//! holds nonsense, leaves the authority that was last good.
+//! (`kube-system/extension-apiserver-authentication`, key `client-ca-file`). Both rotate while we run. If a source fails or is
+//! invalid, the last good authority stays.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -25,10 +25,10 @@ const NAMESPACE: &str = "kube-system";
 const CONFIG_MAP: &str = "extension-apiserver-authentication";
 const KEY: &str = "client-ca-file";
 
-/// Between two looks at a file.
+/// Between two reads of a file.
 pub(super) const FILE_PERIOD: Duration = Duration::from_secs(60);
 
-/// Where the authority comes from.
+/// The source of the authority.
 #[derive(Clone)]
 pub(super) enum Origin {
     /// A PEM file.
@@ -37,7 +37,7 @@ pub(super) enum Origin {
     Cluster(Client),
 }
 
-/// Why an authority is not taken.
+/// Why an authority is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("reading the client authority {}", path.display())]
@@ -52,7 +52,7 @@ pub(super) enum Error {
 
 type Verifier = Arc<dyn ClientCertVerifier>;
 
-/// The authority as it is now; cheap to clone.
+/// The current authority; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct ClientCa(watch::Receiver<Option<Verifier>>);
 
@@ -70,14 +70,14 @@ impl ClientCa {
         (Self(receiver), Updater { origin, current, pem: String::new() })
     }
 
-    /// What verifies a client now; `None` where no authority is known, so that no certificate proves anything.
+    /// The current verifier of clients; `None` if no authority is known, so that no certificate is accepted.
     pub(super) fn current(&self) -> Option<Verifier> {
         self.0.borrow().clone()
     }
 }
 
 impl Updater {
-    /// Reads a file; once before the start, so that a wrong flag ends that and not the first request.
+    /// Reads a file; once before the start, so that a wrong flag fails the start and not the first request.
     pub(super) fn check(&mut self) -> Result<(), Error> {
         match &self.origin {
             Origin::File(path) => {
@@ -89,7 +89,7 @@ impl Updater {
         }
     }
 
-    /// Follows the source; ends with whoever drops it.
+    /// Follows the source until it is dropped.
     pub(super) async fn run(mut self) {
         match self.origin.clone() {
             Origin::File(_) => loop {
@@ -105,7 +105,7 @@ impl Updater {
                     .inspect_err(|error| {
                         tracing::warn!(
                             error = error as &dyn std::error::Error,
-                            "the cluster's client authority was not read"
+                            "could not read the cluster's client authority; the last good one stays"
                         );
                     })
                     .boxed();
@@ -124,7 +124,7 @@ impl Updater {
             return Ok(());
         }
         let verifier = verifier(&pem)?;
-        tracing::info!("client authority of the kubelet's API taken");
+        tracing::info!("loaded the client authority of the kubelet's API");
         self.current.send_replace(Some(verifier));
         self.pem = pem;
         Ok(())
@@ -135,7 +135,7 @@ fn report(taken: Result<(), Error>) {
     if let Err(error) = taken {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "a client authority was not taken; the last good one stays"
+            "could not use a new client authority; the last good one stays"
         );
     }
 }
@@ -169,7 +169,7 @@ mod tests {
         let start = || ClientCa::new(Origin::File(path.clone()));
         assert!(matches!(start().1.check(), Err(Error::Read { .. })));
         std::fs::write(&path, "no certificate").unwrap();
-        assert!(start().1.check().is_err(), "an authority of nobody");
+        assert!(start().1.check().is_err(), "not an authority");
 
         std::fs::write(&path, authority()).unwrap();
         let (ca, mut updater) = start();

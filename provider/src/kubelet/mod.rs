@@ -1,4 +1,4 @@
-//! The kubelet's HTTPS API, on the node's InternalIP: what `kubectl logs` and the API server ask of a node.
+//! The kubelet's HTTPS API, on the node's InternalIP: what `kubectl logs` and the API server request from a node.
 //!
 //! ```text
 //! TCP -> tls (any client certificate, or none) -> authn (401) -> authz (403) -> routes (404, 501)
@@ -9,10 +9,10 @@
 //!                                                  +-> client_ca, TokenReview             (kept 2 min)
 //! ```
 //!
-//! Everything is behind authentication and authorization, routes that do not exist too, as in a kubelet whose
-//! anonymous access is off.
+//! Everything is behind authentication and authorization, also routes that do not exist, as in a kubelet whose anonymous access is
+//! off.
 //!
-//! What this needs of the cluster's RBAC:
+//! The RBAC rights that this needs:
 //!
 //! | group | resource | verbs | where |
 //! | --- | --- | --- | --- |

@@ -1,4 +1,4 @@
-//! Which path is what: the kubelet's routes, those that are built and those that are known.
+//! The kubelet's routes: those that are built and those that are only known.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ use super::{
     strangers::Visitor,
 };
 
-/// The doors that every request passes.
+/// The checks that every request passes.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct AccessChecks {
     pub(super) authenticator: Authenticator,
     pub(super) authorizer: Authorizer,
 }
 
-/// Routes of a kubelet that answer 501 here, with what stands behind them.
+/// Routes of a kubelet that answer 501 here, with their meaning.
 const UNBUILT: [(&str, &str); 27] = [
     ("/exec/{namespace}/{pod}/{container}", "exec"),
     ("/exec/{namespace}/{pod}/{uid}/{container}", "exec"),
@@ -61,8 +61,8 @@ const UNBUILT: [(&str, &str); 27] = [
     ("/healthz/syncloop", "healthz/syncloop"),
 ];
 
-/// The API, behind its doors.
-pub(super) fn router(doors: Arc<Doors>, logs: Logs) -> Router {
+/// The API, behind its access checks.
+pub(super) fn router(checks: Arc<AccessChecks>, logs: Logs) -> Router {
     let pods = logs.pods.clone();
     let mut router = Router::new()
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::get).with_state(logs))
@@ -80,22 +80,22 @@ pub(super) fn router(doors: Arc<Doors>, logs: Logs) -> Router {
     }
     router
         .fallback(async || (StatusCode::NOT_FOUND, "404 page not found\n"))
-        .layer(middleware::from_fn_with_state(doors, enter))
+        .layer(middleware::from_fn_with_state(checks, enter))
 }
 
-/// Lets a request in, or says why not, in the kubelet's words.
+/// Admits a request, or refuses it in the kubelet's words.
 async fn enter(
-    State(doors): State<Arc<Doors>>,
+    State(checks): State<Arc<AccessChecks>>,
     Extension(peer): Extension<PeerCertificates>,
     Extension(visitor): Extension<Arc<Visitor>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(user) = doors.authenticator.authenticate(&peer, request.headers()).await else {
+    let Some(user) = checks.authenticator.authenticate(&peer, request.headers()).await else {
         return (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
     };
     let attributes = Attributes::of(request.method(), request.uri().path());
-    match doors.authorizer.authorize(&user, attributes).await {
+    match checks.authorizer.authorize(&user, attributes).await {
         Ok(()) => {
             visitor.introduce();
             next.run(request).await
@@ -121,7 +121,7 @@ async fn list(State(pods): State<Store<Pod>>) -> Json<List<Pod>> {
     Json(List { items, ..List::default() })
 }
 
-/// The pods that have a container running, with those containers alone: what the runtime knows of a pod.
+/// The pods that have a container running, with only those containers: what a kubelet's runtime knows of a pod.
 async fn running(State(pods): State<Store<Pod>>) -> Json<List<Pod>> {
     let items = pods.state().iter().filter_map(|pod| running_part(pod)).collect();
     Json(List { items, ..List::default() })

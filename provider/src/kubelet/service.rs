@@ -1,4 +1,4 @@
-//! The listener: accepts, shakes hands, serves, closes.
+//! The listener: accepts, does the TLS handshake, serves, closes.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use super::{
     authz::Authorizer,
     client_ca::{self, ClientCa, Origin, Updater},
     logs::Logs,
-    routes::{self, Doors},
+    routes::{self, AccessChecks},
     strangers::{Strangers, Visitor},
     tls::{self, Serving},
 };
@@ -33,39 +33,39 @@ use crate::{clock, fargate::logs::Source, nodes::Node, options};
 /// How long an HTTP/1.1 connection may stay without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Between two HTTP/2 pings, and how long the answer may take: what is dead is dropped with its followers.
+/// Between two HTTP/2 pings, and how long the response may take: a dead connection is dropped with its followers.
 const PING_PERIOD: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long requests may still take when the API closes.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Pause after an accept that failed for want of something (descriptors, memory).
+/// Pause after an accept that failed because something ran out (descriptors, memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the API is told.
+/// The API's options.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The node that permissions are asked on, and that a certificate of our own names.
     pub node: Node,
-    /// Where to listen, which certificate to show, whom to trust.
+    /// The address to listen on, the certificate to present, the authority to trust.
     pub kubelet: options::Kubelet,
-    /// The log group of the containers' output; `None` where it goes nowhere.
+    /// The log group of the containers' output; `None` if it is not collected.
     pub log_group: Option<String>,
 }
 
 /// Why the API does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is taken, or not ours.
+    /// The address is in use, or not this machine's.
     #[error("listening on {address} for the kubelet's API")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is no certificate to show.
+    /// There is no certificate to present.
     #[error("preparing the certificate of the kubelet's API")]
     Tls(#[from] tls::Error),
     /// The clients' authority is not usable.
@@ -122,16 +122,16 @@ impl Service {
         let local = listener.local_addr().map_err(listen)?;
 
         let closing = CancellationToken::new();
-        let doors = Doors {
+        let checks = AccessChecks {
             authenticator: Authenticator::new(client.clone(), client_ca, Arc::clone(&clock)),
             authorizer: Authorizer::new(client, node),
         };
         let logs = Logs { pods, source, group: log_group, clock, closing: closing.clone() };
-        let router = routes::router(Arc::new(doors), logs);
+        let router = routes::router(Arc::new(checks), logs);
         Ok(Self { listener, local, acceptor, router, serving, updater, closing })
     }
 
-    /// The port that the node tells the API server.
+    /// The port that the node reports to the API server.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.local.port()
@@ -140,7 +140,7 @@ impl Service {
     /// Serves until `shutdown`, then lets requests end for a few seconds; followed logs end at once.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listener, local, acceptor, router, serving, updater, closing } = self;
-        tracing::info!(%local, "the kubelet's API listens");
+        tracing::info!(%local, "listening for the kubelet's API");
         let connection = Connection { acceptor, router, closing: closing.clone() };
         let mut connections = JoinSet::new();
         tokio::select! {
@@ -152,12 +152,12 @@ impl Service {
         closing.cancel();
         let ended = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} });
         if ended.await.is_err() {
-            tracing::info!(left = connections.len(), "requests to the kubelet's API are broken off");
+            tracing::info!(left = connections.len(), "closing unfinished requests to the kubelet's API");
         }
     }
 }
 
-/// The authority's source may end (a watch never does); the API goes on with what it knows.
+/// The authority's source may end (a watch never does); the API continues with the last authority.
 async fn follow(updater: Updater) {
     updater.run().await;
     std::future::pending().await
@@ -190,12 +190,12 @@ struct Connection {
 }
 
 impl Connection {
-    /// One connection from its handshake to its end, in a task of its own: a slow one holds up no other.
+    /// One connection from its handshake to its end, in its own task: a slow one delays no other.
     async fn serve(self, stream: TcpStream, visitor: Arc<Visitor>) {
         tokio::select! {
             () = self.exchange(stream, Arc::clone(&visitor)) => {}
             () = visitor.overstays() => {
-                tracing::debug!("a connection without an authorized request is closed");
+                tracing::debug!("closed a connection without an authorized request");
             }
         }
     }
@@ -220,7 +220,7 @@ impl Connection {
         });
 
         let builder = auto::Builder::new(TokioExecutor::new());
-        // The handshake has agreed on one of the two: nothing is guessed from the first bytes, which may never come.
+        // The handshake has negotiated one of the two: nothing is guessed from the first bytes, which may never arrive.
         let mut builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
         builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
         builder
@@ -238,7 +238,7 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(error = &*error, "a connection to the kubelet's API broke off");
+            tracing::debug!(error = &*error, "a connection to the kubelet's API ended early");
         }
     }
 }

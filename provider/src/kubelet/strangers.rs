@@ -1,8 +1,8 @@
-//! Connections without an authorized request yet: few, short, and the oldest makes room for the newest.
+//! Connections without an authorized request yet: few, short-lived, and the oldest is dropped for the newest.
 //!
 //! Every pod that reaches the node's address can connect; it must not be able to take the places of permitted callers. So a
 //! connection is a stranger until one of its requests has been authorized (authentication is not enough: every pod may have a
-//! token), has [`TIME`] for that from the moment it is accepted, and is dropped before its time if [`PLACES`] newer ones have come.
+//! token), has [`TIME`] for that from the moment it is accepted, and is dropped earlier if [`PLACES`] newer ones have arrived.
 //! After that it has a place of its own.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 /// How long a connection may take to its first request that is authorized, handshake included.
 pub(super) const TIME: Duration = Duration::from_secs(10);
 
-/// Strangers at once. A good caller needs some milliseconds to prove itself, in which so many others would have to come.
+/// Strangers at once. A permitted caller needs some milliseconds to authenticate, in which so many others would have to arrive.
 const PLACES: usize = 256;
 
 /// Known connections at once. An API server multiplexes its requests over a few; the rest is for scrapers and `kubectl logs`
 /// through HTTP/1.1, one connection each.
 const KNOWN: usize = 1_024;
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Debug, Clone)]
 pub(super) struct Strangers {
     waiting: Arc<Mutex<Waiting>>,
@@ -50,7 +50,7 @@ impl Strangers {
         Self { waiting: Arc::default(), known: Arc::new(Semaphore::new(KNOWN)) }
     }
 
-    /// Takes in a connection; the oldest stranger goes if there are too many.
+    /// Adds a connection; the oldest stranger is dropped if there are too many.
     pub(super) fn enter(&self) -> Arc<Visitor> {
         let displaced = CancellationToken::new();
         let mut waiting = self.waiting.lock();
@@ -124,7 +124,7 @@ mod tests {
         waiting.truncate(10);
         let next = strangers.enter();
         assert!(!goes(&waiting[2]));
-        tokio::time::timeout(TIME * 2, next.overstays()).await.expect("a stranger goes after its time");
+        tokio::time::timeout(TIME * 2, next.overstays()).await.expect("a stranger is dropped after its time");
         assert!(tokio::time::timeout(TIME * 20, known.overstays()).await.is_err());
     }
 

@@ -1,4 +1,4 @@
-//! The TLS side of the kubelet's API: what it shows, and what it asks its callers for.
+//! The TLS side of the kubelet's API: the certificate that it presents, and what it requests from its callers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use rustls::{
 use super::client_ca::FILE_PERIOD;
 use crate::{nodes::Node, options::Certificate, tls};
 
-/// How long a certificate of our own lives, as a kubelet's: each start makes a new one.
+/// How long a certificate of our own is valid, as a kubelet's: each start makes a new one.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A certificate of our own is valid from a day ago, for callers whose clock is behind.
@@ -25,10 +25,10 @@ const BACKDATE: Duration = Duration::from_secs(24 * 3600);
 /// HTTP/2, as TLS names it (RFC 7301, ALPN).
 pub(super) const HTTP2: &[u8] = b"h2";
 
-/// Why there is no certificate to show.
+/// Why there is no certificate to present.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// One of the two files is not there, or not PEM.
+    /// One of the two files does not exist, or is not PEM.
     #[error("reading {path}")]
     Read {
         /// The file.
@@ -36,18 +36,18 @@ pub enum Error {
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
     },
-    /// Certificate and key are no pair.
+    /// Certificate and key do not match.
     #[error("using the certificate {path}")]
     Pair {
         /// The certificate's file.
         path: String,
-        /// What rustls says.
+        /// The error of rustls.
         source: rustls::Error,
     },
     /// No certificate of our own could be made.
     #[error("making a certificate")]
     Make(#[source] rcgen::Error),
-    /// The certificate just made is not taken.
+    /// The certificate just made is not accepted.
     #[error("using the certificate just made")]
     Own(#[source] rustls::Error),
     /// The protocol's versions do not fit the cryptography.
@@ -55,7 +55,7 @@ pub enum Error {
     Config(#[source] rustls::Error),
 }
 
-/// The certificate that the API shows; a file's is read again as it rotates.
+/// The certificate that the API presents; one from files is read again when it rotates.
 #[derive(Debug)]
 pub(super) struct Serving {
     files: Option<Certificate>,
@@ -74,7 +74,7 @@ impl Serving {
         Ok(Self { files, key: RwLock::new(Arc::new(key)), provider })
     }
 
-    /// Reads the files again from time to time; ends with whoever drops it.
+    /// Reads the files again from time to time, until it is dropped.
     pub(super) async fn follow(&self) {
         let Some(files) = &self.files else {
             return std::future::pending().await;
@@ -85,7 +85,7 @@ impl Serving {
                 Ok(key) => *self.key.write() = Arc::new(key),
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "the kubelet API's certificate was not read again; the last good one stays"
+                    "could not read the kubelet API's certificate again; the last good one stays"
                 ),
             }
         }
@@ -131,7 +131,7 @@ fn make(node: &Node, now: Timestamp, provider: &CryptoProvider) -> Result<Certif
     CertifiedKey::from_der(vec![certificate.der().clone()], key, provider).map_err(Error::Own)
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, a client certificate asked for and not demanded.
+/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, a client certificate requested and not required.
 pub(super) fn config(serving: Arc<Serving>) -> Result<ServerConfig, Error> {
     let provider = Arc::clone(&serving.provider);
     let clients = tls::AnyPeer::new(&provider);

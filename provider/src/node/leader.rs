@@ -1,15 +1,15 @@
 //! Which of several providers of one node acts: the one that holds a Lease of its own.
 //!
 //! The node's lease cannot decide that: its holder is the node's name, as a kubelet's is, and every provider of the node would
-//! renew it. So there is a second Lease beside it, whose holder is the process, taken and renewed as client-go's leader
+//! renew it. So there is a second Lease beside it, whose holder is the process, acquired and renewed as client-go's leader
 //! election does (`tools/leaderelection`):
 //!
 //! - Every write replaces the version that was read, so of two candidates that write at once one fails.
-//! - A lease has run out if *this process* has seen the same version of it for its whole duration. The clocks of two machines are
+//! - A lease has expired if *this process* has seen the same version of it for its whole duration. The clocks of two machines are
 //!   never compared.
 //! - A holder counts from the moment it *sent* its last successful renewal and stops acting before others may take the lease.
-//!   A machine that was suspended finds out at its next renewal, within 2 s.
-//! - A holder that ends gives the lease back, so that the next one need not wait.
+//!   A machine that was suspended detects it at its next renewal, within 2 s.
+//! - A holder that ends releases the lease, so that the next one need not wait.
 
 use std::time::Duration;
 
@@ -28,12 +28,12 @@ use tokio_util::sync::CancellationToken;
 use super::FIELD_MANAGER;
 use crate::{clock, nodes::Node};
 
-/// For how long a renewal holds, and for how long its holder acts on it: client-go's defaults. The difference is the time
-/// for what is under way to end.
+/// How long a renewal is valid, and how long its holder acts on it: client-go's defaults. In the difference, work in progress
+/// ends.
 const DURATION_SECONDS: i32 = 15;
 const ACTING: Duration = Duration::from_secs(10);
 
-/// Between two renewals, and between two looks at a lease that another process holds.
+/// Between two renewals, and between two reads of a lease that another process holds.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// How long one call to the API server may take.
@@ -55,12 +55,12 @@ struct Seen {
     since: Instant,
 }
 
-/// Why an attempt to take or to renew the lease failed; another one follows.
+/// Why an attempt to acquire or renew the lease failed; it is retried.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("calling the API server")]
     Api(#[source] kube::Error),
-    #[error("the API server did not answer in time")]
+    #[error("the API server did not respond in time")]
     Timeout,
 }
 
@@ -73,8 +73,8 @@ impl Leader {
         Self { leases: Api::namespaced(client, super::LEASES), name: name(&node.name), identity, clock }
     }
 
-    /// Runs `act` while this process holds the lease: from the start again each time that it has lost the lease and got it back,
-    /// until `act` ends of itself, as it must on `shutdown`. An `act` whose lease is lost is dropped where it stands.
+    /// Runs `act` while this process holds the lease: from the start again each time that it has lost the lease and acquired it
+    /// again, until `act` ends by itself, as it must on `shutdown`. If the lease is lost, `act` is dropped at once.
     pub async fn lead<A, E>(&self, shutdown: &CancellationToken, act: impl Fn() -> A) -> Result<(), E>
     where
         A: Future<Output = Result<(), E>>,
@@ -98,7 +98,7 @@ impl Leader {
         }
     }
 
-    /// Attempts until this process holds the lease.
+    /// Retries until this process holds the lease.
     async fn acquire(&self, seen: &mut Option<Seen>) {
         let mut reported = None;
         loop {
@@ -138,7 +138,7 @@ impl Leader {
             match tokio::time::timeout_at(over, self.attempt(seen)).await {
                 Err(_) => return,
                 Ok(Ok(true)) => renewed = seen.as_ref().map_or(renewed, |seen| seen.since),
-                // A version that this process does not know of: its own, if an answer was lost, else another's.
+                // A version that this process does not know: its own, if a response was lost, else another's.
                 Ok(Ok(false)) if seen.is_none() => {
                     next = Instant::now();
                     continue;
@@ -154,13 +154,13 @@ impl Leader {
         }
     }
 
-    /// Takes or renews the lease, if no other process holds it. `Ok(false)`: another process does, or has just written, in
+    /// Acquires or renews the lease, if no other process holds it. `Ok(false)`: another process does, or has just written, in
     /// which case `seen` is empty and the lease is to be read again.
     async fn attempt(&self, seen: &mut Option<Seen>) -> Result<bool, Error> {
         let sent = Instant::now();
         let known = seen.as_ref().filter(|seen| self.is_ours(&seen.lease)).map(|seen| seen.lease.clone());
         let current = match known {
-            // A holder replaces what it wrote last without reading it first.
+            // A holder replaces its own last version without reading it first.
             Some(lease) => Some(lease),
             None => {
                 let found = in_time(self.leases.get_opt(&self.name)).await?;
@@ -185,7 +185,7 @@ impl Leader {
                 *seen = Some(Seen { lease, since: sent });
                 Ok(true)
             }
-            // Another version is there, or none any more.
+            // Another version exists, or none any more.
             Err(Error::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
                 *seen = None;
                 Ok(false)
@@ -217,7 +217,7 @@ impl Leader {
         }
     }
 
-    /// Gives the lease back, if it is this process's. A lease that is not given back runs out.
+    /// Releases the lease, if this process holds it. A lease that is not released expires.
     async fn release(&self, seen: Option<Seen>) {
         let Some(Seen { mut lease, .. }) = seen.filter(|seen| self.is_ours(&seen.lease)) else { return };
         lease.metadata.managed_fields = None;
@@ -231,7 +231,7 @@ impl Leader {
             tracing::warn!(
                 lease = self.name,
                 error = &error as &dyn std::error::Error,
-                "could not give the leader lease back; another provider can act in {DURATION_SECONDS} s"
+                "could not release the leader lease; another provider can act in {DURATION_SECONDS} s"
             );
         }
     }
@@ -246,7 +246,7 @@ fn name(node: &str) -> String {
     format!("neargate-provider-{node}")
 }
 
-/// The holder of the lease; `None` if it was given back.
+/// The holder of the lease; `None` if it was released.
 fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }

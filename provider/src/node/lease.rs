@@ -14,18 +14,18 @@ use tokio::sync::watch;
 use super::{FIELD_MANAGER, LEASES};
 use crate::clock;
 
-/// How long a renewal speaks for the node (`nodeLeaseDurationSeconds`).
+/// How long a renewal is valid (`nodeLeaseDurationSeconds`).
 const DURATION_SECONDS: i32 = 40;
 
 /// Between two renewals: a quarter of the duration.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// How long one renewal may take, and how long until it is tried again.
+/// How long one renewal may take, and how long until it is retried.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Renews the lease for as long as it is polled. `uid` is the Node's, `None` while there is none; a new one is
-/// answered at once, since the old Node took its lease along.
+/// Renews the lease for as long as it is polled. `uid` is the Node's, `None` while there is none; for a new
+/// one the lease is written at once, because the old Node's lease was deleted with it.
 pub(super) async fn keep(
     client: Client,
     node: String,

@@ -8,10 +8,10 @@
 //! leader: which of several providers of the node does all this --> another Lease there
 //! ```
 //!
-//! The node stays when the provider ends: its pods' tasks go on, and the cluster sees soon enough that its lease is not renewed.
-//! What others write on it (cordons, taints, labels, further resources) is theirs and is left alone.
+//! The node stays when the provider ends: its pods' tasks continue, and the cluster sees soon enough that its lease is not
+//! renewed. What others write on it (cordons, taints, labels, further resources) is not changed.
 //!
-//! What this needs of the cluster's RBAC:
+//! The RBAC rights that this needs:
 //!
 //! | group | resource | verbs | where |
 //! | --- | --- | --- | --- |
@@ -32,8 +32,8 @@ pub use self::{
     service::{Error, Service},
 };
 
-/// Where both leases are.
+/// The namespace of both leases.
 const LEASES: &str = "kube-node-lease";
 
-/// Who we are to server-side apply: what it owns is ours to change and to remove.
+/// Our name for server-side apply: what it owns is ours to change and to remove.
 const FIELD_MANAGER: &str = "neargate-provider";

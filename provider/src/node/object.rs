@@ -1,4 +1,4 @@
-//! What the node says of itself. Pure: options, standing and what the API server has, to what is written.
+//! The node object. Pure: options, standing and the API server's object in, what is written out.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use super::{options::Options, readiness::Standing};
 
-/// The label that makes a node a virtual one to the rest of the world (`virtual-kubelet/virtual-kubelet`, `node/node.go`).
+/// The label that marks a node as virtual (`virtual-kubelet/virtual-kubelet`, `node/node.go`).
 const TYPE: (&str, &str) = ("type", "virtual-kubelet");
 
-/// The node as it is created: what must be there from the first instant, so that nothing lands on it that does not
+/// The node as it is created: what must be set from the first instant, so that no pod is bound to it that does not
 /// tolerate it. The rest is applied.
 pub(super) fn seed(options: &Options) -> Node {
     Node {
@@ -46,7 +46,7 @@ pub(super) fn labels(options: &Options) -> Value {
         ("kubernetes.io/hostname", &node.name),
         ("kubernetes.io/os", "linux"),
         ("kubernetes.io/arch", architecture.kubernetes()),
-        // A load balancer that sends to nodes finds no kube-proxy here.
+        // A load balancer that sends to nodes would find no kube-proxy here.
         ("node.kubernetes.io/exclude-from-external-load-balancers", "true"),
     ]);
     labels.extend(registration.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -56,7 +56,7 @@ pub(super) fn labels(options: &Options) -> Value {
     })
 }
 
-/// All taints that an existing node must bear, if it lacks one of ours; its others stay.
+/// All taints that an existing node must have, if it lacks one of ours; its others stay.
 pub(super) fn taints(options: &Options, existing: &Node) -> Option<Vec<Taint>> {
     let there = existing.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
     let ours = &options.registration.taints;
@@ -81,7 +81,7 @@ pub(super) fn status(options: &Options, standing: &Standing, known: &Node, now: 
     ]);
     let address = |type_: &str, address: String| NodeAddress { type_: type_.to_owned(), address };
     let status = NodeStatus {
-        // A Fargate task has its size to itself: nothing is kept back for a system.
+        // A Fargate task has its size to itself: nothing is reserved for a system.
         allocatable: Some(capacity.clone()),
         capacity: Some(capacity),
         addresses: Some(vec![
@@ -106,9 +106,9 @@ pub(super) fn status(options: &Options, standing: &Standing, known: &Node, now: 
     json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node.name }, "status": status })
 }
 
-/// Whether what the API server has says what we would say: otherwise somebody else wrote it (the node
-/// controller calls a node Unknown whose lease is late) and it is written again.
-pub(super) fn says(known: &Node, standing: &Standing) -> bool {
+/// Whether the API server's object has the Ready condition that we would write: otherwise another client wrote it (the
+/// node controller sets a node to Unknown if its lease is late) and it is written again.
+pub(super) fn is_current(known: &Node, standing: &Standing) -> bool {
     let wanted = if *standing == Standing::Ready { "True" } else { "False" };
     let conditions = known.status.as_ref().and_then(|status| status.conditions.as_deref());
     conditions

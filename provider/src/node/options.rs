@@ -1,11 +1,11 @@
-//! What the node is made of.
+//! The options of the node.
 
 use crate::{
     nodes::Node,
     options::{Architecture, Registration},
 };
 
-/// What the node is made of.
+/// The options of the node.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Its name and address.
@@ -14,7 +14,7 @@ pub struct Options {
     pub registration: Registration,
     /// Processors of its tasks.
     pub architecture: Architecture,
-    /// Where the kubelet's API really listens.
+    /// The port on which the kubelet's API listens.
     pub kubelet_port: u16,
     /// Fargate's platform version, shown as the node's container runtime.
     pub platform_version: String,

@@ -1,4 +1,4 @@
-//! Whether the node is ready: whether AWS answers.
+//! Whether the node is ready: whether AWS responds.
 
 use std::time::Duration;
 
@@ -6,23 +6,24 @@ use jiff::Timestamp;
 
 use crate::fargate::Outcome;
 
-/// How long AWS may be in trouble before the node is NotReady: the time for which a lease speaks.
+/// How long AWS may be in trouble before the node is NotReady: the time for which a lease is valid.
 const GRACE: Duration = Duration::from_secs(40);
 
-/// Trouble began at the last success, and that lies at most so far back: what is older is not silence but a machine that slept.
+/// Trouble began at the last success, but is counted for at most this long: a longer gap is not silence but a machine that was
+/// suspended.
 const LONGEST_GAP: Duration = Duration::from_secs(30);
 
-/// What the node's Ready condition says.
+/// The node's Ready condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Pods may come.
+    /// Pods can run.
     Ready,
-    /// They may not, and why.
+    /// They cannot, and why.
     NotReady(String),
 }
 
 impl Standing {
-    /// Whether both say the same, be it in other words: new words wait for their turn.
+    /// Whether both have the same status; a change of only the message waits for the next report.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
@@ -36,7 +37,7 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// What the record of calls means `now`.
+    /// The standing that the record of calls means `now`.
     pub(super) fn observe(
         &mut self,
         now: Timestamp,

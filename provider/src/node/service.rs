@@ -1,4 +1,4 @@
-//! The loop that keeps the Node what it should be.
+//! The loop that keeps the Node up to date.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -26,35 +26,35 @@ use crate::{
     fargate::{Ecs, Health, Outcome},
 };
 
-/// Between two looks at AWS's health: what a change of it waits at most.
+/// Between two checks of AWS's health: the longest delay of a change.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Between two reports of an unchanged status.
 const REPORT: Duration = Duration::from_secs(60);
 
-/// Between two tries of a report that failed.
+/// Between two attempts of a report that failed.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// How long one call to the API server may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// AWS is asked if nothing else has asked it for so long.
+/// AWS is called if nothing else has called it for so long.
 const PING: Duration = Duration::from_secs(10);
 
-/// The same while it is in trouble, so that its return is seen soon.
+/// The same while it is in trouble, so that its recovery is seen soon.
 const PING_IN_TROUBLE: Duration = Duration::from_secs(2);
 
-/// Why the node can't be.
+/// Why the node can't be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The name belongs to somebody else: writing on it would take a machine's pods.
+    /// The name belongs to another node: writing on it would take a machine's pods.
     #[error("a node {0:?} exists that is not a virtual one; choose another name with --node-name")]
     Foreign(String),
-    /// The API server refuses or does not answer.
+    /// The API server refuses or does not respond.
     #[error("{0}")]
     Api(&'static str, #[source] Box<kube::Error>),
     /// The API server takes too long.
-    #[error("{0}: no answer in time")]
+    #[error("{0}: the API server did not respond in time")]
     Timeout(&'static str),
 }
 
@@ -76,8 +76,8 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// A node that is as ready as `health` says. `ecs` is asked for the tasks of `started_by` if nothing else asks
-    /// anything, so that `health` is never old.
+    /// A node whose readiness follows `health`. ECS is asked for the tasks of `started_by` if nothing else calls it, so that
+    /// `health` is never out of date.
     #[must_use]
     pub fn new(
         options: Options,
@@ -111,19 +111,19 @@ impl Service {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = pin!(self.watch());
         let mut known: Option<Node> = None;
-        let mut said: Option<Standing> = None;
+        let mut last_reported: Option<Standing> = None;
         // The next report, and the earliest time of one that can't wait for that.
         let (mut due, mut urgent) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
-                // Deleted by somebody: it is made again. (The watch itself never ends.)
+                // Deleted by another client: it is created again. (The watch itself never ends.)
                 change = changes.next() => known = change.flatten(),
                 _ = looks.tick() => {}
             }
             let latest = self.health.latest();
             let standing = readiness.observe(self.clock.now(), self.health.last_success(), latest.as_ref());
-            let changed = !said.as_ref().is_some_and(|said| said.is_like(&standing));
-            let overwritten = known.as_ref().is_none_or(|known| !object::says(known, &standing));
+            let changed = !last_reported.as_ref().is_some_and(|last| last.is_like(&standing));
+            let overwritten = known.as_ref().is_none_or(|known| !object::is_current(known, &standing));
             if Instant::now() < if changed || overwritten { urgent } else { due } {
                 continue;
             }
@@ -132,12 +132,12 @@ impl Service {
             match reported {
                 Ok(node) => {
                     if changed {
-                        tracing::info!(?standing, "node reported");
+                        tracing::info!(?standing, "reported the node's status");
                     }
-                    (known, said) = (Some(node), Some(standing));
+                    (known, last_reported) = (Some(node), Some(standing));
                 }
                 Err(error @ Error::Foreign(_)) => return Err(error),
-                // Nothing is known now, so that the node is looked at, and reported, as soon as may be.
+                // Nothing is known now, so that the node is read, and reported, as soon as possible.
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -148,7 +148,7 @@ impl Service {
         }
     }
 
-    /// Writes the status, onto a node that is made first if there is none.
+    /// Writes the status; creates the node first if there is none.
     async fn report(
         &self,
         known: Option<Node>,
@@ -166,8 +166,8 @@ impl Service {
             .await
     }
 
-    /// Makes the node, or takes over the one that an earlier start made. Its `uid` is sent as soon as it is known: the lease
-    /// is renewed whatever becomes of the rest.
+    /// Creates the node, or takes over the one that an earlier start created. Its `uid` is sent as soon as it is known: the
+    /// lease is renewed even if the rest fails.
     async fn register(&self, uid: &watch::Sender<Option<String>>) -> Result<Node, Error> {
         let name = &self.options.node.name;
         let existing = match in_time("reading the node", self.nodes.get_opt(name)).await? {
@@ -186,7 +186,7 @@ impl Service {
             new
         });
         if let Some(taints) = object::taints(&self.options, &existing) {
-            // Taints are one list to the API server, and others write in it: the version read must be the one replaced.
+            // Taints are one list to the API server, and others write to it: the version read must be the one replaced.
             let patch = json!({
                 "metadata": { "resourceVersion": existing.metadata.resource_version },
                 "spec": { "taints": taints },
@@ -208,14 +208,17 @@ impl Service {
                 Ok(watcher::Event::Delete(_)) => Some(None),
                 Ok(watcher::Event::Init | watcher::Event::InitDone) => None,
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "watching the node");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "could not watch the node; retrying"
+                    );
                     None
                 }
             }
         })
     }
 
-    /// Asks AWS if nothing else does; the client records the answer.
+    /// Calls AWS if nothing else does; the client records the outcome.
     async fn ping(&self) {
         loop {
             let in_trouble = !matches!(self.health.latest(), Some(Outcome::Answered));
@@ -224,7 +227,7 @@ impl Service {
                 .last_success()
                 .is_none_or(|success| self.clock.now().duration_since(success).unsigned_abs() >= PING);
             if in_trouble || quiet {
-                // Whatever it says, it is an answer.
+                // Every response counts.
                 let _ = self.ecs.list_tasks(&self.started_by, DesiredStatus::Running).await;
             }
             tokio::time::sleep(PING_IN_TROUBLE).await;

@@ -1,16 +1,16 @@
 //! The configuration file: the TOML file of the old Fargate provider, with more keys.
 //!
-//! Every key of `virtual-kubelet/aws-fargate`'s `fargate.toml` is read as it is; what this provider adds is named in the
-//! same style. An unknown key is an error with its line: a misspelt key must not become a default.
+//! Every key of `virtual-kubelet/aws-fargate`'s `fargate.toml` is read as it is; the keys that this provider adds have
+//! the same style. An unknown key is an error with its line: a misspelt key must not become a default.
 
 use std::{fs, path::Path};
 
 use super::Layer;
 
-/// Why the file was not taken.
+/// Why the file was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is not there or not readable.
+    /// The file does not exist or is not readable.
     #[error("reading the configuration file {path}")]
     Read {
         /// The file.
@@ -18,7 +18,7 @@ pub enum Error {
         /// What the system reported.
         source: std::io::Error,
     },
-    /// The file is not TOML, or has a key or value that is not known.
+    /// The file is not TOML, or has an unknown key or value.
     #[error("configuration file {path}, line {line}: {message}")]
     Parse {
         /// The file.

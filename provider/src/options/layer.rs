@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 /// Runs the pods that are bound to one virtual Kubernetes node as AWS Fargate tasks.
 ///
-/// AWS is found as every AWS tool finds it: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, credentials from the
+/// AWS is configured as for every AWS tool: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, credentials from the
 /// environment, the shared files, a web identity, the container or the instance. Each option below is taken
 /// from its flag, else its environment variable, else the configuration file, else its default. Logging is set by RUST_LOG.
 #[derive(Debug, Clone, Default, Parser)]
@@ -19,12 +19,13 @@ pub struct Arguments {
     /// Configuration file in TOML; the keys of the old Fargate provider's file are understood
     #[arg(long, env = "NEARGATE_PROVIDER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Every option that the file may have too.
+    /// Every option that the file can have, too.
     #[command(flatten)]
     pub layer: Layer,
 }
 
-/// Declares the options, per heading of the help: `name: Type = "VARIABLE", "VALUE", "Key" | "OtherKey";`. The flag is the name.
+/// Declares the options, grouped by the headings of the help: `name: Type = "VARIABLE", "VALUE", "Key" | "OtherKey";`. The flag is
+/// the name.
 macro_rules! options {
     (
         $($heading:literal {
@@ -56,7 +57,7 @@ macro_rules! options {
             /// Each option's name and its keys in the file, in the order of the help.
             pub const KEYS: &[(&str, &[&str])] = &[$($((stringify!($name), &[$key $(, $alias)*])),*),*];
 
-            /// This layer's options, and the lower one's where this one gives nothing.
+            /// This layer's options, and the lower layer's if this one has none.
             #[must_use]
             pub fn over(self, lower: Self) -> Self {
                 Self {
@@ -103,18 +104,18 @@ options! {
         /// Give the tasks a public IPv4 address [default: false]
         #[arg(num_args = 0..=1, default_missing_value = "true")]
         assign_public_ip: bool = "NEARGATE_PROVIDER_ASSIGN_PUBLIC_IP", "BOOL", "AssignPublicIPv4Address" | "AssignPublicIp";
-        /// Role that pulls images and writes logs; AWS demands it with --log-group
+        /// Role that pulls images and writes logs; AWS requires it with --log-group
         execution_role_arn: String = "NEARGATE_PROVIDER_EXECUTION_ROLE_ARN", "ARN", "ExecutionRoleArn" | "ExecutionRoleARN";
-        /// Role that the containers themselves act in
+        /// Role of the containers themselves
         task_role_arn: String = "NEARGATE_PROVIDER_TASK_ROLE_ARN", "ARN", "TaskRoleArn" | "TaskRoleARN";
         /// CloudWatch log group of the containers' output; it must exist. Without it, no logs
         log_group: String = "NEARGATE_PROVIDER_LOG_GROUP", "NAME", "CloudWatchLogGroupName" | "LogGroup";
         /// Fargate platform version [default: LATEST]
         platform_version: String = "NEARGATE_PROVIDER_PLATFORM_VERSION", "VERSION", "PlatformVersion";
-        /// Processors of the tasks, amd64 or arm64 [default: amd64]
+        /// CPU architecture of the tasks, amd64 or arm64 [default: amd64]
         architecture: String = "NEARGATE_PROVIDER_ARCHITECTURE", "ARCH", "Architecture" | "CPUArchitecture";
-        /// Set the annotation controller.kubernetes.io/pod-deletion-cost to this on the node's pods that have none: below
-        /// 0, a ReplicaSet that is scaled back empties Fargate first [default: none is set]
+        /// Value of the annotation controller.kubernetes.io/pod-deletion-cost for the node's pods that have none: below 0, a
+        /// ReplicaSet that is scaled down removes Fargate's pods first [default: none is set]
         #[arg(allow_negative_numbers = true)]
         deletion_cost: i32 = "NEARGATE_PROVIDER_DELETION_COST", "COST", "DeletionCost";
     }
@@ -153,7 +154,7 @@ fn given<T: Value>(upper: Option<T>, lower: Option<T>) -> Option<T> {
 
 /// An option's value.
 trait Value {
-    /// Whether it is as good as none: the old provider's examples have empty strings for what is not set.
+    /// Whether it counts as absent: the old provider's examples have empty strings for options that are not set.
     fn is_absent(&self) -> bool {
         false
     }
@@ -177,13 +178,13 @@ impl Value for Amount {
     }
 }
 
-/// An empty list is one that was given: `--node-taints ""` is a node without taints.
+/// An empty list is a value: `--node-taints ""` is a node without taints.
 impl Value for List {}
 impl Value for bool {}
 impl Value for i32 {}
 impl Value for u16 {}
 
-/// A list: on the command line with commas between, in the file a list or one text. Empty items do not count.
+/// A list: on the command line separated by commas, in the file a list or one text. Empty items do not count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct List(pub Vec<String>);
 

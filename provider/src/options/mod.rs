@@ -20,15 +20,15 @@ use crate::nodes::Node;
 /// An option that cannot be used; each says how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration file was not taken.
+    /// The configuration file was not accepted.
     #[error(transparent)]
     File(#[from] file::Error),
-    /// An option's value is not of its form.
+    /// An option's value does not have its form.
     #[error("option {option}: {value:?} is not {expected}")]
     Invalid {
         /// The flag.
         option: &'static str,
-        /// What was given.
+        /// The given value.
         value: String,
         /// What it must be.
         expected: &'static str,
@@ -42,11 +42,11 @@ pub enum Error {
         why: &'static str,
     },
     /// The machine has no route out, so that the node's address can't be guessed.
-    #[error("finding this machine's address; give it with --node-ip")]
+    #[error("finding this machine's address; specify it with --node-ip")]
     NoAddress(#[source] std::io::Error),
 }
 
-/// Processors that tasks run on.
+/// The CPU architecture that tasks run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
     /// `X86_64` to ECS, `amd64` to Kubernetes.
@@ -88,7 +88,7 @@ pub struct Capacity {
     pub pods: Quantity,
 }
 
-/// What the node is registered with.
+/// The values that the node is registered with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registration {
     /// Labels beside those that every node has.
@@ -99,7 +99,7 @@ pub struct Registration {
     pub capacity: Capacity,
 }
 
-/// Where tasks run, and as what.
+/// Where and how tasks run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fargate {
     /// Region; the AWS chain's if absent.
@@ -122,7 +122,7 @@ pub struct Fargate {
     pub platform_version: String,
     /// Processors.
     pub architecture: Architecture,
-    /// What the deletion of a pod costs, to a ReplicaSet that chooses; none is set if absent.
+    /// The deletion cost of a pod, by which a ReplicaSet chooses; none is set if absent.
     pub deletion_cost: Option<i32>,
     /// What writes a kubelet's files into a task; nothing does so if absent.
     pub init: Option<Init>,

@@ -73,7 +73,7 @@ impl TryFrom<Layer> for Options {
         };
 
         if log_group.is_some() && execution_role_arn.is_none() {
-            let why = "with --log-group, Fargate writes the logs in this role";
+            let why = "with --log-group, Fargate writes the logs with this role";
             return Err(Error::Missing { option: "--execution-role-arn", why });
         }
         let cluster_dns = items(cluster_dns).into_iter().map(|dns| address("--cluster-dns", dns));
@@ -152,7 +152,7 @@ fn processors(value: String) -> Result<Architecture, Error> {
     }
 }
 
-/// A name that the API server, or DNS, takes as one.
+/// A name that the API server, or DNS, accepts.
 fn domain(
     option: &'static str,
     value: Option<String>,
@@ -196,7 +196,7 @@ fn taint(value: String) -> Result<Taint, Error> {
     parsed.ok_or(Error::Invalid { option: "--node-taints", value, expected: "key=value:Effect" })
 }
 
-/// RFC 1123: what the API server demands of a node's name, and DNS of a domain.
+/// RFC 1123: the form that the API server requires for a node's name, and DNS for a domain.
 fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {

@@ -1,4 +1,4 @@
-//! What a decision asks for, carried out: the writes to Kubernetes and the calls to ECS. No decision is taken here.
+//! Carries out a decision: the writes to Kubernetes and the calls to ECS. No decision is made here.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,11 +23,11 @@ use crate::{
     translate::{Note, Translation},
 };
 
-/// How long the API server may take for a write before the step is given up and taken again.
+/// How long the API server may take for a write before the step is given up and retried.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Writes the pod's status, if it differs, with the version that it was made from, and sends the events of the change.
-/// The pod as it is afterwards.
+/// Returns the pod as it is afterwards.
 pub(super) async fn write_status(
     context: &Context,
     pod: Arc<Pod>,
@@ -38,7 +38,7 @@ pub(super) async fn write_status(
     }
     let mut written = pod.as_ref().clone();
     written.status = Some(status.clone());
-    // The watch's pods may lack what the API server demands of a body to be the pod of that URL.
+    // The watch's pods may lack what the API server requires in the body for the pod of that URL.
     written.metadata.managed_fields = None;
     let name = pod.name_any();
     let api = api(context, &pod);
@@ -51,7 +51,7 @@ pub(super) async fn write_status(
     Ok(pod)
 }
 
-/// Writes annotations, if there are any to write. The pod as it is afterwards.
+/// Writes annotations, if there are any to write. Returns the pod as it is afterwards.
 pub(super) async fn annotate(
     context: &Context,
     pod: Arc<Pod>,
@@ -77,7 +77,7 @@ pub(super) async fn delete(context: &Context, pod: &Pod) -> Result<(), Error> {
         ..DeleteParams::default()
     };
     match in_time(api(context, pod).delete(&pod.name_any(), &parameters)).await {
-        // Gone already, or another pod of that name has come.
+        // Gone already, or replaced by another pod of that name.
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
         Err(error) => Err(Error::Delete(error)),
         Ok(_) => Ok(()),
@@ -109,16 +109,17 @@ pub(super) async fn run(
     }
 }
 
-/// What is worth saying of the translation, as events.
+/// The notes of the translation, as events.
 pub(super) fn notes(notes: &[Note]) -> Vec<Event> {
     notes.iter().map(events::noted).collect()
 }
 
-/// The API server's answer, within [`DEADLINE`]. The client itself has no time-out for a server that has taken the request.
+/// The API server's response, within [`DEADLINE`]. The client itself has no timeout for a server that has accepted the
+/// request.
 async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     tokio::time::timeout(DEADLINE, answer)
         .await
-        .unwrap_or_else(|_| Err(kube::Error::Service("the API server did not answer within 30 s".into())))
+        .unwrap_or_else(|_| Err(kube::Error::Service("the API server did not respond within 30 s".into())))
 }
 
 fn api(context: &Context, pod: &Pod) -> Api<Pod> {

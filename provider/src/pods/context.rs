@@ -1,4 +1,4 @@
-//! What every step shares, and why a step did not get through.
+//! What every step shares, and why a step failed.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     translate::Settings,
 };
 
-/// Why a step did not get through. Each is tried again.
+/// Why a step failed. Each is retried.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The status was not written; a conflict says that the pod has changed since it was read.
@@ -48,7 +48,7 @@ pub(super) struct Context {
     pub(super) probing: Probing,
     pub(super) hooks: Hooks,
     pub(super) publisher: Publisher,
-    /// Wakes the collector: a pod is gone, and its task may run on.
+    /// Wakes the collector: a pod is gone, and its task may still run.
     pub(super) vanished: Arc<Notify>,
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
-    /// Notes the answer to a write of the pod.
+    /// Records the response to a write of the pod.
     pub(super) fn note(&self, answer: Pod) -> Arc<Pod> {
         let answer = Arc::new(answer);
         self.memory.of(&answer.uid().unwrap_or_default(), |remembered| remembered.note(answer.clone()));

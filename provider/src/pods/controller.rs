@@ -1,4 +1,4 @@
-//! The queue of pods to be looked at, and its feeders: pods that changed, tasks that changed, probes and hooks that reported.
+//! The queue of pods to reconcile, and its sources: pods that changed, tasks that changed, probes and hooks that reported.
 //! Each pod is reconciled alone, one step at a time.
 
 use std::{sync::Arc, time::Duration};
@@ -38,10 +38,10 @@ use crate::{
     translate::Settings,
 };
 
-/// Pods reconciled at once: enough for a burst of new ones, each of which waits for two or three answers.
+/// Pods reconciled at once: enough for a burst of new ones, each of which waits for two or three responses.
 const CONCURRENCY: u16 = 64;
 
-/// Between two looks at a pod of which nothing is heard. They cost no call: what is decided is what stands already.
+/// Between two passes over a pod for which no event arrives. They cost no call: the decision is the same as before.
 const FULL_PASS: Duration = Duration::from_secs(60);
 
 /// Runs the node's pods.
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Controller {
 }
 
 impl Controller {
-    /// A controller of the pods in `pods`, which a reflector keeps; with a prober of its own, and what that reports.
+    /// A controller of the pods in `pods`, which a reflector keeps; with its own prober, and what that reports.
     #[must_use]
     pub fn new(
         client: Client,
@@ -155,7 +155,7 @@ impl Controller {
         applier(reconcile, step::retry, context, pods, queue.map(Ok::<_, std::convert::Infallible>), config)
             .for_each(|result| async move {
                 match result {
-                    // A pod that went while it was queued.
+                    // A pod that was deleted while it was queued.
                     Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
                     Err(error) => tracing::debug!(%error, "a reconcile failed"),
                 }
@@ -164,7 +164,7 @@ impl Controller {
     }
 }
 
-/// What fills the queue.
+/// The sources of the queue.
 struct Feeders {
     context: Arc<Context>,
     pods: Store<Pod>,
@@ -172,10 +172,10 @@ struct Feeders {
 }
 
 impl Feeders {
-    /// The watch has shown something: a pod that changed or went, or a whole new listing.
+    /// The watch has an event: a pod that changed or was deleted, or a whole new listing.
     fn seen(&self, event: watcher::Result<watcher::Event<Pod>>) {
         match event {
-            Err(error) => tracing::warn!(%error, "the watch of the node's pods broke; reconnecting"),
+            Err(error) => tracing::warn!(%error, "lost the watch of the node's pods; reconnecting"),
             Ok(watcher::Event::Apply(pod)) => {
                 self.context.memory.admit(&pod.uid().unwrap_or_default());
                 self.queue(&pod);
@@ -186,14 +186,14 @@ impl Feeders {
             // The store shows a new listing when it is complete.
             Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
             Ok(watcher::Event::InitDone) => {
-                // What is gone from a new listing has no event of its own.
+                // A pod that is missing in a new listing has no event of its own.
                 self.gone(self.context.memory.sync(|| self.pods.state()));
                 self.everything();
             }
         }
     }
 
-    /// Every pod is looked at, whatever has happened to it.
+    /// Queues every pod, and forgets those that are gone.
     fn everything(&self) {
         for pod in self.pods.state() {
             self.queue(&pod);
@@ -201,7 +201,7 @@ impl Feeders {
     }
 
     fn gone(&self, gone: impl IntoIterator<Item = Remembered>) {
-        // One that the controller itself has removed has no task any more.
+        // One that the controller itself has removed no longer has a task.
         if gone.into_iter().any(|gone| gone.may_run()) {
             self.context.vanished.notify_one();
         }
@@ -209,7 +209,7 @@ impl Feeders {
 
     /// A probe has something to report.
     fn probed(&self, event: &probes::Event) {
-        let published = self.context.probing.heard(event);
+        let published = self.context.probing.handle_event(event);
         if let Some(pod) = self.find(&event.uid) {
             self.queue(&pod);
             self.context.publisher.send(&pod, published.as_slice());
@@ -218,7 +218,7 @@ impl Feeders {
 
     /// The hooks of a pod have ended.
     fn answered(&self, Answered { uid, failures }: &Answered) {
-        self.context.hooks.heard(uid);
+        self.context.hooks.record_answers(uid);
         if let Some(pod) = self.find(uid) {
             self.queue(&pod);
             self.context.publisher.send(&pod, failures);

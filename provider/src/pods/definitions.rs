@@ -13,15 +13,15 @@ use crate::{
     translate::ecs::Definition,
 };
 
-/// The revision of each family that is known, by family.
+/// The known revisions, by family.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Definitions {
     families: Arc<Mutex<HashMap<String, Arc<OnceCell<String>>>>>,
 }
 
 impl Definitions {
-    /// The revision of the definition's family: the one that ECS has, else one that is registered now. Replicas that ask at once
-    /// share one answer.
+    /// The revision of the definition's family: the one that ECS has, else one that is registered now. Concurrent replicas share
+    /// one call.
     pub(super) async fn revision(&self, ecs: &dyn Ecs, definition: &Definition) -> Result<String, Error> {
         let cell = self.families.lock().entry(definition.family.clone()).or_default().clone();
         let revision = cell
@@ -35,7 +35,7 @@ impl Definitions {
         Ok(revision.clone())
     }
 
-    /// ECS refused a task of the family: somebody may have deregistered it.
+    /// ECS refused a task of the family: it may have been deregistered.
     pub(super) fn forget(&self, family: &str) {
         self.families.lock().remove(family);
     }

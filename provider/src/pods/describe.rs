@@ -1,13 +1,13 @@
-//! DescribeTasks of any number of tasks, so that an id that ECS refuses is refused alone.
+//! DescribeTasks for any number of tasks, so that an id that ECS refuses does not affect others.
 
 use aws_sdk_ecs::types::Task;
 
 use crate::fargate::ecs::{Described, Ecs, Error, MOST_IDS};
 
-/// What ECS says of the tasks that it was asked for.
+/// What ECS returned for the requested tasks.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// Those that are there.
+    /// Those that exist.
     pub(super) tasks: Vec<Task>,
     /// ARNs that ECS calls MISSING.
     pub(super) missing: Vec<String>,
@@ -15,8 +15,9 @@ pub(super) struct Answer {
     pub(super) refused: Vec<String>,
 }
 
-/// Asks for the tasks in packs of [`MOST_IDS`]. A pack that ECS refuses is halved until the culprits are alone: one costs about
-/// fourteen requests, once. So is one that it denies, since a policy may deny it some tasks alone; those are left out.
+/// Requests the tasks in batches of [`MOST_IDS`]. A batch that ECS refuses is halved until the refused ids are alone: one costs
+/// about fourteen requests, once. The same for a batch that it denies, because a policy may deny only some tasks; those are
+/// left out.
 ///
 /// # Errors
 /// ECS is in trouble, or denies every task.
@@ -32,12 +33,12 @@ pub(super) async fn tasks(ecs: &dyn Ecs, arns: &[String]) -> Result<Answer, Erro
                 answers = true;
             }
             (Err(error @ Error::Refused { .. }), [arn]) => {
-                tracing::warn!(%error, task = arn, "ECS refuses to describe a task; going on without it");
+                tracing::warn!(%error, task = arn, "ECS refuses to describe a task; continuing without it");
                 answer.refused.push(arn.clone());
                 answers = true;
             }
             (Err(error @ Error::Denied { .. }), [arn]) => {
-                tracing::warn!(%error, task = arn, "ECS denies a task to this provider; going on without it");
+                tracing::warn!(%error, task = arn, "ECS denies this provider access to a task; continuing without it");
                 denied = Some(error);
             }
             (Err(Error::Refused { .. } | Error::Denied { .. }), pack) => {

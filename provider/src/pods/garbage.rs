@@ -1,16 +1,16 @@
-//! Tasks, pods and what is remembered of them made to agree: at the start, every ten seconds, and whenever a pod vanishes.
+//! Reconciles tasks, pods and what is remembered of them: at the start, every ten seconds, and when a pod is gone.
 //!
-//! Only tasks whose `startedBy` is this provider's and that carry a pod's UID are ever touched: a colleague's `run-task` and another
-//! cluster's provider have neither. What a listing finds is new to the table, and one of four:
+//! Only tasks whose `startedBy` is this provider's and that carry a pod's UID are ever touched: a task that a user runs by hand, or
+//! another cluster's provider, has neither. A task in a listing that is new to the table is one of four:
 //!
 //! | the task's pod | the task is |
 //! | --- | --- |
 //! | gone, by UID | stopped |
-//! | there, at a later attempt | stopped: it was left behind |
-//! | there, and runs this attempt as another task | stopped |
-//! | there, and has no task of this attempt | adopted |
+//! | exists, at a later attempt | stopped: it is out of date |
+//! | exists, and runs this attempt as another task | stopped |
+//! | exists, and has no task of this attempt | adopted |
 //!
-//! The listing is also the heartbeat: with no pod at all, it is what asks AWS whether it is there.
+//! The listing is also the heartbeat: without any pod, it shows whether AWS responds.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -35,13 +35,13 @@ use super::{
 };
 use crate::fargate::ecs::{Ecs, Error};
 
-/// Between two listings. Four of them fit into the 40 s after which a node that hears nothing of AWS is NotReady.
+/// Between two listings. Four of them fit into the 40 s after which a node that gets no response from AWS is NotReady.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Pauses before the first listing is tried again.
+/// Pauses before the first listing is retried.
 const TROUBLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
-/// What makes tasks and pods agree.
+/// Reconciles tasks and pods.
 #[derive(Debug)]
 pub(super) struct Collector {
     /// ECS.
@@ -54,13 +54,13 @@ pub(super) struct Collector {
     pub(super) memory: Memory,
     /// The pods of the node.
     pub(super) pods: Store<Pod>,
-    /// Whose tasks are ours.
+    /// The `startedBy` of our tasks.
     pub(super) started_by: String,
-    /// Told when a pod vanishes.
+    /// Notified when a pod is gone.
     pub(super) vanished: Arc<Notify>,
 }
 
-/// What is to be done about a task that a listing found.
+/// What is to be done about a task in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     /// It is not ours, or known already.
@@ -72,18 +72,22 @@ enum Verdict {
 }
 
 impl Collector {
-    /// Learns of every task of ours that ECS still knows, running or not, and adopts them for their pods. To be done before any
-    /// pod is looked at: a pod without annotation may have a task all the same.
+    /// Finds every task of ours that ECS still knows, running or not, and adopts them for their pods. To be done before any pod is
+    /// reconciled: a pod without annotation may still have a task.
     pub(super) async fn recover(&self) {
         let mut pause = TROUBLE.0;
         loop {
             match self.adopt_all().await {
                 Ok(adopted) => {
-                    tracing::info!(adopted, "tasks and pods agree");
+                    tracing::info!(adopted, "reconciled the node's tasks with its pods");
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, ?pause, "could not list the node's tasks; no pod is looked at before; retrying after the pause");
+                    tracing::warn!(
+                        %error,
+                        ?pause,
+                        "could not list the node's tasks; no pod is reconciled until it succeeds; retrying after the pause"
+                    );
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(TROUBLE.1);
                 }
@@ -127,7 +131,7 @@ impl Collector {
         }
     }
 
-    /// Forgets what belongs to no pod of the node: whatever an event should have done that did not come.
+    /// Forgets what belongs to no pod of the node, in case an event was missed.
     fn compare(&self) {
         self.memory.sync(|| self.pods.state());
         let used = self
@@ -159,11 +163,13 @@ impl Collector {
                 Verdict::Stop(why) => {
                     tracing::info!(task = task::arn(&task), why, "stopping a task");
                     match self.ecs.stop_task(task::arn(&task), why).await {
-                        // The next sweep tries it again; the others are stopped now.
+                        // The next sweep retries it; the others are stopped now.
                         Err(error @ (Error::Trouble { .. } | Error::Denied { .. })) => {
                             trouble.get_or_insert(error);
                         }
-                        Err(error) => tracing::warn!(%error, "a task could not be stopped"),
+                        Err(error) => {
+                            tracing::warn!(%error, "could not stop a task; the next comparison retries it")
+                        }
                         Ok(_) => {}
                     }
                 }

@@ -1,6 +1,7 @@
-//! The `httpGet` hooks that are under way, each asked once by this process.
+//! The `httpGet` hooks in progress, each sent once by this process.
 //!
-//! Kept in memory alone: a provider that starts anew asks again, as a kubelet does, for a hook may be delivered more than once.
+//! Kept in memory only: a restarted provider sends them again, as a kubelet does, because a hook may be delivered more than
+//! once.
 
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ use crate::probes::Prober;
 pub(super) struct Answered {
     /// The pod's UID.
     pub(super) uid: String,
-    /// What is to be told of those that failed.
+    /// The events for those that failed.
     pub(super) failures: Vec<Event>,
 }
 
-/// Who asks the hooks, and where it is kept that they were asked.
+/// Sends the hooks, and records that they were sent.
 #[derive(Debug)]
 pub(super) struct Hooks {
     prober: Prober,
@@ -32,13 +33,13 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    /// No hooks yet, and where their answers come out.
+    /// Without any hooks yet, and the receiver of their answers.
     pub(super) fn new(prober: Prober, memory: Memory) -> (Self, mpsc::UnboundedReceiver<Answered>) {
         let (answers, answered) = mpsc::unbounded_channel();
         (Self { prober, memory, answers }, answered)
     }
 
-    /// Asks the hooks of the pod at `ip`, all at once, each for `time` at most; once, even if called again.
+    /// Sends the hooks of the pod at `ip`, all at once, each for `time` at most; once, even if called again.
     pub(super) fn begin(&self, uid: &str, spec: &PodSpec, ip: &str, time: Duration) {
         if pre_stop::gets(spec).next().is_none() {
             return;
@@ -75,8 +76,8 @@ impl Hooks {
         hooks.flatten().unwrap_or(false)
     }
 
-    /// Takes in an answer.
-    pub(super) fn heard(&self, uid: &str) {
+    /// Records an answer.
+    pub(super) fn record_answers(&self, uid: &str) {
         self.memory.of(uid, |remembered| {
             if let Some(hooks) = &mut remembered.hooks {
                 hooks.answered = true;

@@ -1,8 +1,8 @@
 //! What this process remembers of each pod of the node, in one place, so that nothing of a pod outlives it.
 //!
 //! A pod is remembered from the moment the watch shows it until the watch shows that it is gone. What is not remembered can't be
-//! changed: a step that is still under way when its pod vanishes leaves nothing behind. What a pod's memory holds ends with it: its
-//! probes and its hooks stop when they are dropped.
+//! changed: a step that is still running when its pod is deleted leaves nothing behind. A pod's probes and hooks stop when its
+//! memory is dropped.
 //!
 //! All of it is a cache: a provider that has just started fills it from ECS and from the pods.
 
@@ -22,25 +22,25 @@ use crate::probes;
 /// What is remembered of one pod.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    /// The answer to this process's last write, until the watch has caught up.
+    /// The response to this process's last write, until the watch has caught up.
     written: Option<Arc<Pod>>,
     /// Its task.
     pub(super) following: Option<Following>,
     /// The family of the task definition that it last ran.
     pub(super) family: Option<String>,
-    /// When what of it was first seen.
+    /// When facts about it were first seen.
     pub(super) seen: Seen,
-    /// That its RunTask was refused.
+    /// The refusals of its RunTask.
     pub(super) refusal: Option<Refusal>,
-    /// How often in a row its reconcile has failed.
+    /// Consecutive failures of its reconcile.
     pub(super) failures: u32,
     /// Its `httpGet` hooks, once they have begun.
     pub(super) hooks: Option<Asking>,
     /// Its probes, while its task runs.
     pub(super) watched: Option<probes::Watched>,
-    /// The attempt in which a probe has given up a container, and which.
+    /// The attempt in which a probe has given up a container, and which container.
     pub(super) condemned: Option<(u32, Condemned)>,
-    /// How many events it may still have.
+    /// How many events it may still send.
     pub(super) events: Allowance,
 }
 
@@ -49,15 +49,15 @@ pub(super) struct Remembered {
 pub(super) struct Asking {
     /// Whether all have been answered, or have failed.
     pub(super) answered: bool,
-    /// They are asked until this is dropped.
+    /// They are sent until this is dropped.
     pub(super) _asking: AbortOnDropHandle<()>,
 }
 
 impl Remembered {
-    /// The newer of the watch's pod and the last answer to a write.
+    /// The newer of the watch's pod and the response to the last write.
     ///
-    /// A write is answered before the watch shows it. Without its answer the next decision would be made from the pod as it was
-    /// before, and its write would be refused for its version.
+    /// A write is answered before the watch shows it. Without that response the next decision would be made from the pod as it was
+    /// before, and its write would be refused because of its version.
     pub(super) fn newest(&mut self, watched: Arc<Pod>) -> Arc<Pod> {
         match &self.written {
             Some(answer) if version(answer) > version(&watched) => answer.clone(),
@@ -68,12 +68,12 @@ impl Remembered {
         }
     }
 
-    /// Notes the answer to a write.
+    /// Records the response to a write.
     pub(super) fn note(&mut self, answer: Arc<Pod>) {
         self.written = Some(answer);
     }
 
-    /// Forgets the answer to the last write.
+    /// Forgets the response to the last write.
     pub(super) fn forget_written(&mut self) {
         self.written = None;
     }
@@ -84,7 +84,7 @@ impl Remembered {
     }
 }
 
-/// Versions of one resource compare as integers (KEP-5504); one that is none counts as oldest, and the watch's wins.
+/// Versions of one resource compare as integers (KEP-5504); an invalid one counts as oldest, and the watch's wins.
 fn version(pod: &Pod) -> u64 {
     pod.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
@@ -96,19 +96,19 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// The pod of that UID is there.
+    /// The pod of that UID exists.
     pub(super) fn admit(&self, uid: &str) {
         self.pods.lock().entry(uid.to_owned()).or_default();
     }
 
-    /// The pod of that UID is gone; what was remembered of it.
+    /// The pod of that UID is gone; returns what was remembered of it.
     pub(super) fn forget(&self, uid: &str) -> Option<Remembered> {
         self.pods.lock().remove(uid)
     }
 
-    /// Makes this the memory of exactly the pods that `live` lists. What was remembered of those that are gone.
+    /// Makes this the memory of exactly the pods that `live` lists. Returns what was remembered of those that are gone.
     ///
-    /// `live` is called under the lock: a pod that comes or goes after its listing is admitted or forgotten after this.
+    /// `live` is called under the lock: a pod that is created or deleted after its listing is admitted or forgotten after this.
     pub(super) fn sync(&self, live: impl FnOnce() -> Vec<Arc<Pod>>) -> Vec<Remembered> {
         let mut pods = self.pods.lock();
         let live: HashSet<String> = live().iter().filter_map(|pod| pod.uid()).collect();
@@ -119,7 +119,7 @@ impl Memory {
         gone
     }
 
-    /// Reads or changes what is remembered of the pod of that UID; `None` if that is gone.
+    /// Reads or changes what is remembered of the pod of that UID; `None` if it is gone.
     pub(super) fn of<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> Option<T> {
         self.pods.lock().get_mut(uid).map(change)
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_is_gone_is_not_remembered_again_by_whoever_still_works_on_it() {
+    fn a_pod_that_is_gone_is_not_remembered_again_by_a_step_that_still_works_on_it() {
         let memory = Memory::default();
         memory.admit("a");
         memory.of("a", |remembered| remembered.failures = 3);

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! The rules: a decision is a value computed before any I/O; a status is written with the version it was made from, so that a
-//! decision made from an old pod is lost and made again; the attempt is on the status before its RunTask, and the
-//! client token is made of it, so that no attempt is ever two tasks; trouble with AWS changes no pod; what is remembered of a pod
-//! stands in one place ([`memory`]) and goes with the pod.
+//! decision made from an old pod is lost and made again; the attempt is on the status before its RunTask, and the client token is
+//! made of it, so that no attempt ever has two tasks; trouble with AWS changes no pod; what is remembered of a pod is in one
+//! place ([`memory`]) and is forgotten with the pod.
 
 mod act;
 mod context;

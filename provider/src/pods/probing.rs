@@ -1,16 +1,16 @@
-//! The pods that are probed, and what their probes say.
+//! The pods that are probed, and the results of their probes.
 
 use aws_sdk_ecs::types::Task;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use super::{
-    decide::{self, Condemned, Readiness, Sight, events::Event, task},
+    decide::{self, Condemned, Readiness, TaskView, events::Event, task},
     memory::Memory,
 };
 use crate::probes::{self, Kind, Prober, Target, Verdict};
 
-/// The prober, and where its probes and verdicts are kept.
+/// The prober, and the memory that has its probes and verdicts.
 #[derive(Debug)]
 pub(super) struct Probing {
     prober: Prober,
@@ -23,12 +23,12 @@ impl Probing {
     }
 
     /// Probes the pod while its task runs, and no longer; not at all if the pod is gone.
-    pub(super) fn follow(&self, pod: &Pod, sight: &Sight) {
-        let target = match sight {
-            Sight::Task(task) => target(pod, task),
-            // Until AWS has said so, what ran still runs.
-            Sight::Unknown => return,
-            Sight::None | Sight::Missing => None,
+    pub(super) fn follow(&self, pod: &Pod, view: &TaskView) {
+        let target = match view {
+            TaskView::Task(task) => target(pod, task),
+            // Until AWS reports otherwise, what ran still runs.
+            TaskView::Unknown => return,
+            TaskView::None | TaskView::Missing => None,
         };
         self.memory.of(&pod.uid().unwrap_or_default(), |remembered| match target {
             Some(target) => self.prober.watch(&mut remembered.watched, target),
@@ -44,15 +44,16 @@ impl Probing {
         Readiness { started, ready }
     }
 
-    /// The container that a probe has given up in the pod's present attempt.
+    /// The container that a probe has given up in the pod's current attempt.
     pub(super) fn condemned(&self, pod: &Pod) -> Option<Condemned> {
         let condemned = self.memory.of(&pod.uid()?, |remembered| remembered.condemned.clone());
         let (attempt, condemned) = condemned.flatten()?;
         (attempt == decide::attempt(pod)).then_some(condemned)
     }
 
-    /// Takes in what the prober reports. The event to be sent, if any; any event at all is a reason to look at the pod.
-    pub(super) fn heard(&self, event: &probes::Event) -> Option<Event> {
+    /// Handles a report of the prober. Returns the event to be sent, if any; every report is a reason to reconcile the
+    /// pod.
+    pub(super) fn handle_event(&self, event: &probes::Event) -> Option<Event> {
         let warning = |reason| {
             let warning = Event::warning(reason, "Probing", event.message.clone());
             Some(warning.of(&event.container))
@@ -71,7 +72,7 @@ impl Probing {
     }
 }
 
-/// What is to be probed of the pod: the containers that run, once the task has its address.
+/// What is to be probed of the pod: the running containers, once the task has its address.
 fn target(pod: &Pod, task: &Task) -> Option<Target> {
     if task::status(task) != task::Status::Running || task::is_stopping(task) {
         return None;

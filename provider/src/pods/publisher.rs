@@ -1,6 +1,6 @@
-//! Events on their way to the API server.
+//! Sends events to the API server.
 //!
-//! They tell people what the status says too, so nothing waits for them and nothing is lost but the event itself: a queue with a
+//! They repeat for people what the status has, so nothing waits for them and only the event itself can be lost: a queue with a
 //! bound, a bound per pod (`decide::allowance`), and a deadline for each. client-go does the same (`maxQueuedEvents`, the spam filter).
 
 use std::{sync::Arc, time::Duration};
@@ -19,12 +19,12 @@ use crate::{background, clock};
 /// Events that may wait (client-go's `maxQueuedEvents`).
 const QUEUE: usize = 1_000;
 
-/// How long the API server may take for one.
+/// How long the API server may take for one event.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 type Queued = (events::Event, ObjectReference);
 
-/// Where events are handed in.
+/// The handle that queues events.
 #[derive(Debug)]
 pub(super) struct Publisher {
     queue: mpsc::Sender<Queued>,
@@ -32,7 +32,7 @@ pub(super) struct Publisher {
     clock: clock::Shared,
 }
 
-/// Where they come out.
+/// The receiving side of the queue.
 pub(super) struct Outbox {
     recorder: Arc<Recorder>,
     queued: mpsc::Receiver<Queued>,
@@ -83,7 +83,7 @@ impl Outbox {
                     Err(_) => tracing::warn!(
                         pod,
                         reason = event.reason,
-                        "the API server did not answer to an event within 10 s; dropped it"
+                        "the API server did not respond to an event within 10 s; dropped it"
                     ),
                 }
             }

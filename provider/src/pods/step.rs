@@ -13,7 +13,7 @@ use super::{
     act,
     context::{Context, Error},
     decide::{
-        self, Decision, Facts, Question, Readiness, Sight, Then, annotations,
+        self, Decision, Facts, NextAction, Question, Readiness, TaskView, annotations,
         outcome::{self, Outcome},
         refusal::Refusal,
         status, task,
@@ -25,13 +25,13 @@ use crate::{background, translate};
 /// Pauses after a step that failed: doubled from the first to the last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// Until a pod that is to be run again is looked at again, while AWS fails.
+/// Until a pod that is to be run again is reconciled again, while AWS fails.
 const TROUBLE: Duration = Duration::from_secs(1);
 
-/// Until a pod that was removed is looked at, if it is still there.
+/// Until a pod that was removed is reconciled again, if it still exists.
 const DELETED: Duration = Duration::from_secs(30);
 
-/// One step of the pod. A panic is this pod's alone.
+/// One step of the pod. A panic affects only this pod.
 pub(super) async fn reconcile(pod: Arc<Pod>, context: Arc<Context>) -> Result<Action, Error> {
     let uid = pod.uid().unwrap_or_default();
     let newest = context.memory.of(&uid, |remembered| remembered.newest(pod.clone()));
@@ -47,21 +47,21 @@ pub(super) async fn reconcile(pod: Arc<Pod>, context: Arc<Context>) -> Result<Ac
 async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
     let uid = pod.uid().unwrap_or_default();
     let now = context.clock.now();
-    let sight = context.table.sight(&pod);
-    if let Sight::Task(task) = &sight {
+    let view = context.table.view(&pod);
+    if let TaskView::Task(task) = &view {
         let annotations = annotations::for_task(&pod, task, context.settings.fargate.deletion_cost);
         pod = act::annotate(context, pod, annotations).await?;
     }
-    context.probing.follow(&pod, &sight);
+    context.probing.follow(&pod, &view);
     let seen = context.memory.of(&uid, |remembered| {
-        remembered.seen.look(&pod, &sight, now);
+        remembered.seen.look(&pod, &view, now);
         remembered.seen
     });
     let readiness = |container: &str| context.probing.readiness(&uid, container);
     let condemned = context.probing.condemned(&pod);
     let question = Question {
         pod: &pod,
-        sight: &sight,
+        view: &view,
         readiness: &readiness,
         condemned: condemned.as_ref(),
         answered: context.hooks.answered(&uid),
@@ -72,7 +72,7 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
     };
     let Decision { status, events, then } = decide::decide(&question);
 
-    if let Then::Run { .. } = then {
+    if let NextAction::Run { .. } = then {
         let left = context.memory.of(&uid, |remembered| remembered.refusal?.left(now));
         if let Some(left) = left.flatten() {
             return Ok(Action::requeue(left));
@@ -86,43 +86,43 @@ async fn step(mut pod: Arc<Pod>, context: &Context) -> Result<Action, Error> {
         pod = act::write_status(context, pod, status).await?;
     }
     let action = match then {
-        Then::Wait(None) => Action::await_change(),
-        Then::Wait(Some(again)) => Action::requeue(again),
-        Then::Run { attempt } => run(context, pod.clone(), attempt).await?,
-        Then::PreStop { left } => {
+        NextAction::Wait(None) => Action::await_change(),
+        NextAction::Wait(Some(again)) => Action::requeue(again),
+        NextAction::Run { attempt } => run(context, pod.clone(), attempt).await?,
+        NextAction::PreStop { left } => {
             let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).unwrap_or_default();
             if let Some(spec) = &pod.spec {
                 context.hooks.begin(&uid, spec, ip, left);
             }
             Action::requeue(left)
         }
-        Then::Stop { arn, reason } => {
+        NextAction::Stop { arn, reason } => {
             tracing::info!(task = arn, reason, "stopping the task");
             match context.ecs.stop_task(&arn, &reason).await.map_err(Error::Aws)? {
                 Some(task) => {
                     context.table.put(&uid, ObjectRef::from_obj(pod.as_ref()), None, task);
                 }
                 // ECS has forgotten it; the next DescribeTasks calls it MISSING.
-                None => tracing::info!(task = arn, "the task was gone"),
+                None => tracing::info!(task = arn, "ECS no longer knows the task to stop"),
             }
             Action::await_change()
         }
-        Then::Delete => {
+        NextAction::Delete => {
             act::delete(context, &pod).await?;
             context.memory.of(&uid, |remembered| {
                 remembered.following = None;
                 remembered.forget_written();
             });
-            // Its finalizers may hold it, or the API server may have failed to say that it refused.
+            // Its finalizers may hold it, or the API server may have refused without an error.
             Action::requeue(DELETED)
         }
     };
-    // Sent once it is done: a step that fails is taken again.
+    // Sent once the step is done: a failed step is retried.
     context.publisher.send(&pod, &events);
     Ok(action)
 }
 
-/// Runs the attempt, and writes on the pod which task that is.
+/// Runs the attempt, and records its task on the pod.
 async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, Error> {
     let uid = pod.uid().unwrap_or_default();
     let now = context.clock.now();
@@ -138,7 +138,7 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
     };
     let error = match act::run(context, &uid, attempt, &translation).await {
         Ok(task) => {
-            tracing::info!(task = task::arn(&task), attempt, size = %translation.size, "the pod runs");
+            tracing::info!(task = task::arn(&task), attempt, size = %translation.size, "started the pod's task");
             let annotations = annotations::for_task(&pod, &task, context.settings.fargate.deletion_cost);
             context.memory.of(&uid, |remembered| remembered.refusal = None);
             if !context.table.put(&uid, ObjectRef::from_obj(pod.as_ref()), Some(attempt), task) {
@@ -158,7 +158,11 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
     match outcome.unwrap_or(Outcome::Trouble) {
         Outcome::Trouble => Err(Error::Aws(error)),
         Outcome::Spent => {
-            tracing::warn!(%error, attempt, "the attempt is over, and how it ended is not known");
+            tracing::warn!(
+                %error,
+                attempt,
+                "ECS no longer knows the task of the attempt; its exit codes are unknown"
+            );
             let is_there = context.table.spent(&uid, ObjectRef::from_obj(pod.as_ref()), attempt);
             Ok(if is_there { Action::requeue(Duration::ZERO) } else { Action::await_change() })
         }
@@ -175,13 +179,13 @@ async fn run(context: &Context, pod: Arc<Pod>, attempt: u32) -> Result<Action, E
     }
 }
 
-/// When a failed step is tried again.
+/// When a failed step is retried.
 pub(super) fn retry(pod: Arc<Pod>, error: &Error, context: Arc<Context>) -> Action {
     let uid = pod.uid().unwrap_or_default();
     if let Error::WriteStatus(kube::Error::Api(status)) | Error::Annotate(kube::Error::Api(status)) = error {
         match status.code {
             404 => return Action::await_change(),
-            // The pod has changed since it was read: a newer one is on its way.
+            // The pod has changed since it was read: the watch will deliver a newer one.
             409 => {
                 context.memory.of(&uid, Remembered::forget_written);
             }

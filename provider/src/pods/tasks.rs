@@ -1,13 +1,13 @@
 //! The tasks of the node's pods, as ECS last described them: one table, one ticker for all.
 //!
 //! ```text
-//! step --sight, put--> Table --due ids, packed by 100--> DescribeTasks
+//! step --view, put---> Table --due ids, packed by 100--> DescribeTasks
 //!     ^                  ^                                    |
 //!     '-- changed pods --+------------------ tasks, MISSING --'
 //! ```
 //!
-//! What is in transition is asked for often, what is steady seldom; see [`Following::due`]. A request costs the same for one
-//! id as for a hundred, so each is filled up with those that are due next. What is known stands in the pods' [`Memory`].
+//! A task in transition is polled often, a steady one seldom; see [`Following::due`]. A request costs the same for one id as for
+//! a hundred, so each is filled up with those that are due next. What is known is kept in the pods' [`Memory`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    decide::{self, Sight, annotations, claim::Home, following::Following, task},
+    decide::{self, TaskView, annotations, claim::Home, following::Following, task},
     describe::{self, Answer},
     memory::{Memory, Remembered},
 };
@@ -53,7 +53,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The table of the tasks that the provider with these settings starts, and the pods whose task changes from now on.
+    /// The table of the tasks that the provider with these settings starts, and the stream of pods whose task changes from now
+    /// on.
     pub(super) fn new(
         memory: Memory,
         settings: &Settings,
@@ -65,31 +66,31 @@ impl Table {
         (Self { shared: Arc::new(shared) }, changed)
     }
 
-    /// What is known of the task of the pod's attempt. A pod whose annotation names a task that was not asked for yet is followed
-    /// from now on. Of a pod that is gone nothing is known, and nothing is to be done for it.
-    pub(super) fn sight(&self, pod: &Pod) -> Sight {
+    /// What is known of the task of the pod's attempt. If the pod's annotation names a task that was not requested yet, it is
+    /// followed from now on. Nothing is known about a pod that is gone, and nothing is to be done for it.
+    pub(super) fn view(&self, pod: &Pod) -> TaskView {
         let look = |following: &mut Option<Following>| {
             if let Some(following) = following {
-                return following.sight(decide::attempt(pod));
+                return following.view(decide::attempt(pod));
             }
-            let Some(arn) = pod.annotations().get(annotations::TASK_ARN) else { return Sight::None };
+            let Some(arn) = pod.annotations().get(annotations::TASK_ARN) else { return TaskView::None };
             let (now, pod) = (Instant::now(), ObjectRef::from_obj(pod));
             if !self.shared.home.lock().may_have(arn) {
                 tracing::warn!(task = arn, %pod, "the pod's annotation can't name a task of this node; ignoring it");
                 *following = Some(Following::foreign(arn, pod, now));
-                return Sight::None;
+                return TaskView::None;
             }
             *following = Some(Following::claimed(arn, pod, now));
             self.shared.wake.notify_one();
-            Sight::Unknown
+            TaskView::Unknown
         };
         let uid = pod.uid().unwrap_or_default();
-        self.shared.memory.of(&uid, |remembered| look(&mut remembered.following)).unwrap_or(Sight::Unknown)
+        self.shared.memory.of(&uid, |remembered| look(&mut remembered.following)).unwrap_or(TaskView::Unknown)
     }
 
-    /// Takes in a task that RunTask, StopTask or a listing has returned. Whether its pod is still there.
+    /// Takes in a task that RunTask, StopTask or a listing has returned. Returns whether its pod still exists.
     ///
-    /// `attempt` if the caller knows it; RunTask's answer carries no tags.
+    /// `attempt` if the caller knows it; the response of RunTask has no tags.
     pub(super) fn put(&self, uid: &str, pod: ObjectRef<Pod>, attempt: Option<u32>, task: Task) -> bool {
         let now = Instant::now();
         self.shared.home.lock().learn(task::arn(&task));
@@ -110,13 +111,13 @@ impl Table {
         put.is_some()
     }
 
-    /// The pod's attempt has had its task, and ECS has forgotten it. Whether the pod is still there.
+    /// The pod's attempt has had its task, and ECS has forgotten it. Returns whether the pod still exists.
     pub(super) fn spent(&self, uid: &str, pod: ObjectRef<Pod>, attempt: u32) -> bool {
         let spent = Following::spent(attempt, pod, Instant::now());
         self.shared.memory.of(uid, |remembered| remembered.following = Some(spent)).is_some()
     }
 
-    /// Asks ECS for what is due, for ever.
+    /// Polls ECS for what is due, for ever.
     pub(super) async fn run(&self, ecs: &dyn Ecs) {
         let mut pause = TROUBLE.0;
         loop {
@@ -143,7 +144,7 @@ impl Table {
         }
     }
 
-    /// The ids to ask for: those that are due, filled up with those that are due next.
+    /// The ids to request: those that are due, filled up with those that are due next.
     fn due(&self, now: Instant) -> Due {
         let mut waiting: Vec<(Instant, String)> = self.shared.memory.each(|pods| {
             let due = |remembered: &mut Remembered| {
@@ -189,7 +190,7 @@ impl Table {
         });
     }
 
-    /// Whether this provider has started the task for the pod of that UID.
+    /// Whether this provider started the task for the pod of that UID.
     pub(super) fn is_of(&self, task: &Task, uid: &str) -> bool {
         task.started_by() == Some(self.shared.started_by.as_str()) && task::pod_uid(task) == Some(uid)
     }

@@ -1,15 +1,15 @@
-//! What a row of outcomes means. Pure.
+//! The meaning of a sequence of outcomes. Pure.
 
 use std::fmt;
 
 /// Which of a container's three probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Which {
-    /// Until it succeeds the others wait.
+    /// The others wait until it succeeds.
     Startup,
-    /// Where it fails the container is restarted.
+    /// If it fails, the container is restarted.
     Liveness,
-    /// Where it fails the pod gets no traffic.
+    /// If it fails, the pod gets no traffic.
     Readiness,
 }
 
@@ -29,11 +29,11 @@ pub(super) struct Machine {
     which: Which,
     success_threshold: u32,
     failure_threshold: u32,
-    /// The latest outcome, and how often it came in a row.
+    /// The latest outcome, and how often it occurred in a row.
     last: Option<bool>,
     run: u32,
-    /// What the probe says now; nothing before the first threshold.
-    says: Option<bool>,
+    /// The probe's current verdict; none before the first threshold.
+    verdict: Option<bool>,
 }
 
 /// What an outcome changes.
@@ -41,21 +41,21 @@ pub(super) struct Machine {
 pub(super) enum Step {
     /// Nothing.
     Keep,
-    /// The probe says this from now on.
+    /// This is the probe's verdict from now on.
     Says(bool),
-    /// The same, and it has nothing more to say of this attempt.
+    /// The same, and the probe ends for this attempt.
     Ends(bool),
 }
 
 impl Machine {
-    /// A probe that says `says` before its first outcome.
+    /// A probe with this verdict before its first outcome.
     pub(super) fn new(
         which: Which,
         success_threshold: u32,
         failure_threshold: u32,
-        says: Option<bool>,
+        verdict: Option<bool>,
     ) -> Self {
-        Self { which, success_threshold, failure_threshold, last: None, run: 0, says }
+        Self { which, success_threshold, failure_threshold, last: None, run: 0, verdict }
     }
 
     /// Counts an outcome (`worker.doProbe` in the kubelet's `pkg/kubelet/prober/worker.go`).
@@ -72,9 +72,9 @@ impl Machine {
         match self.which {
             Which::Startup => Step::Ends(success),
             Which::Liveness if !success => Step::Ends(false),
-            Which::Liveness | Which::Readiness if self.says == Some(success) => Step::Keep,
+            Which::Liveness | Which::Readiness if self.verdict == Some(success) => Step::Keep,
             Which::Liveness | Which::Readiness => {
-                self.says = Some(success);
+                self.verdict = Some(success);
                 Step::Says(success)
             }
         }
@@ -86,8 +86,8 @@ mod tests {
     use super::*;
 
     /// Outcomes as `+` and `-`, steps as `.` (keep), `R`/`r` (says), `E`/`e` (ends); upper case is success.
-    fn run(which: Which, success: u32, failure: u32, says: Option<bool>, outcomes: &str) -> String {
-        let mut machine = Machine::new(which, success, failure, says);
+    fn run(which: Which, success: u32, failure: u32, verdict: Option<bool>, outcomes: &str) -> String {
+        let mut machine = Machine::new(which, success, failure, verdict);
         outcomes
             .chars()
             .map(|outcome| match machine.observe(outcome == '+') {
@@ -101,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_counts_outcomes_in_a_row_and_a_verdict_is_said_once() {
+    fn a_threshold_counts_outcomes_in_a_row_and_a_verdict_is_reported_once() {
         use Which::{Liveness, Readiness, Startup};
-        for (which, success, failure, says, outcomes, steps) in [
+        for (which, success, failure, verdict, outcomes, steps) in [
             (Readiness, 1, 3, Some(false), "+++", "R.."),
             (Readiness, 1, 3, Some(false), "---+", "...R"),
             (Readiness, 1, 3, Some(true), "--+---+", ".....rR"),
@@ -118,7 +118,7 @@ mod tests {
             (Startup, 1, 30, None, "+", "E"),
         ] {
             assert_eq!(
-                run(which, success, failure, says, outcomes),
+                run(which, success, failure, verdict, outcomes),
                 steps,
                 "{which} {success}/{failure} {outcomes}"
             );

@@ -1,4 +1,4 @@
-//! The prober: who is watched, and what is known of them.
+//! The prober: which containers are probed, and their verdicts.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -29,11 +29,11 @@ pub struct Target {
     pub attempt: u32,
     /// The pod's address.
     pub ip: String,
-    /// The containers that run.
+    /// The running containers.
     pub containers: Vec<Container>,
 }
 
-/// A container that runs.
+/// A running container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
     /// Its name.
@@ -48,13 +48,12 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
     /// When it started.
     pub started_at: Timestamp,
-    /// What the pod's status already says of this attempt: a provider that starts anew goes on from there, so that a pod that is
-    /// ready stays so. [`Verdict::default`] for an attempt that has just begun.
+    /// What the pod's status already contains about this attempt: a restarted provider continues from there, so that a ready pod
+    /// stays ready. [`Verdict::default`] for an attempt that has just begun.
     pub known: Verdict,
 }
 
-/// What the probes say of a container. Both true for a container that has nothing to be probed; both false for one that is
-/// not watched.
+/// The result of a container's probes. Both true for a container without probes; both false for one that is not watched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Its startup probe has succeeded.
@@ -63,7 +62,7 @@ pub struct Verdict {
     pub ready: bool,
 }
 
-/// What happened to a container that is watched.
+/// What happened to a watched container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The pod's UID.
@@ -81,15 +80,15 @@ pub struct Event {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The [`Verdict`] is another one.
+    /// The [`Verdict`] has changed.
     ReadinessChanged,
-    /// The liveness probe has failed often enough: the container must be restarted. It is probed no more.
+    /// The liveness probe has failed often enough: the container must be restarted. It is no longer probed.
     LivenessFailed,
-    /// The startup probe has failed often enough: as [`Kind::LivenessFailed`].
+    /// The startup probe has failed often enough: the same as [`Kind::LivenessFailed`].
     StartupFailed,
     /// A probe failed once: a warning event `Unhealthy`, nothing more.
     Unhealthy,
-    /// A probe succeeded with something to be told: a warning event `ProbeWarning`, nothing more.
+    /// A probe succeeded with a warning: a warning event `ProbeWarning`, nothing more.
     Warning,
 }
 
@@ -108,7 +107,7 @@ struct Inner {
     born: Timestamp,
 }
 
-/// A pod that is probed. It is probed until this is dropped.
+/// A probed pod. It is probed until this is dropped.
 #[derive(Debug)]
 pub struct Watched {
     attempt: u32,
@@ -124,9 +123,9 @@ struct Probed {
 }
 
 impl Prober {
-    /// A prober that probes no pod yet, and where its events come out.
+    /// A prober that probes no pod yet, and the receiver of its events.
     ///
-    /// Fails only where the TLS library's protocol versions do not fit its cryptography.
+    /// Fails only if the TLS library's protocol versions do not fit its cryptography.
     pub fn new(clock: clock::Shared) -> Result<(Self, mpsc::Receiver<Event>), rustls::Error> {
         Ok(Self::with(Arc::new(Checker::new()?), clock))
     }
@@ -156,7 +155,7 @@ impl Prober {
         }
     }
 
-    /// Asks what a `preStop` hook asks of the pod at `ip`, once; why it was not answered, if it was not.
+    /// Sends the request of a `preStop` hook to the pod at `ip`, once; an error if there was no response.
     pub async fn hook(
         &self,
         action: &HTTPGetAction,
@@ -180,8 +179,8 @@ impl Watched {
 }
 
 impl Probed {
-    /// Whether that is the container that is already probed. Within an attempt it starts once, and what was known of it then
-    /// is history.
+    /// Whether that is the container that is already probed. Within an attempt it starts once, so its `known` does not matter any
+    /// more.
     fn is(&self, container: &Container) -> bool {
         let Container { known, started_at, .. } = self.container;
         self.container == Container { known, started_at, ..container.clone() }
@@ -221,7 +220,7 @@ impl Inner {
             if was_before_us {
                 wait = wait.max(offset(uid, &container.name, which, timing.period));
             }
-            let says = match which {
+            let verdict = match which {
                 Which::Startup => None,
                 Which::Liveness => Some(true),
                 Which::Readiness => Some(ready),
@@ -231,7 +230,7 @@ impl Inner {
                 check,
                 timing,
                 first: Instant::now() + wait,
-                machine: Machine::new(which, timing.success_threshold, timing.failure_threshold, says),
+                machine: Machine::new(which, timing.success_threshold, timing.failure_threshold, verdict),
                 asker: Arc::clone(&self.asker),
                 standing: Arc::clone(&standing),
             };
@@ -242,7 +241,7 @@ impl Inner {
     }
 }
 
-/// What a container's probes say together, and to whom.
+/// The common verdict of a container's probes, and the receiver of its events.
 #[derive(Debug)]
 struct Standing {
     uid: String,
@@ -254,11 +253,11 @@ struct Standing {
 }
 
 impl Standing {
-    async fn tell(&self, kind: Kind, message: String) {
+    async fn send(&self, kind: Kind, message: String) {
         let Self { uid, attempt, container, .. } = self;
         let event =
             Event { uid: uid.clone(), attempt: *attempt, container: container.clone(), kind, message };
-        // Nobody listens any more: the provider ends.
+        // The receiver is dropped: the provider ends.
         let _ = self.events.send(event).await;
     }
 
@@ -269,7 +268,7 @@ impl Standing {
             before != *verdict
         });
         if changed {
-            self.tell(Kind::ReadinessChanged, message).await;
+            self.send(Kind::ReadinessChanged, message).await;
         }
     }
 }
@@ -290,7 +289,7 @@ impl Worker {
     async fn run(mut self) {
         let which = self.which;
         if which != Which::Startup {
-            // The sender is ours too, so that waiting ends with a start or with the worker.
+            // We hold the sender, so that waiting ends with a start or with the worker.
             let started = self.standing.verdict.subscribe().wait_for(|verdict| verdict.started).await.is_ok();
             debug_assert!(started, "the sender lives as long as its container's workers");
         }
@@ -303,17 +302,17 @@ impl Worker {
                 Outcome::Success => (true, format!("{which} probe succeeded")),
                 Outcome::Warning(text) => {
                     let message = format!("{which} probe warning: {text}");
-                    self.standing.tell(Kind::Warning, message.clone()).await;
+                    self.standing.send(Kind::Warning, message.clone()).await;
                     (true, message)
                 }
                 Outcome::Failure(text) => {
                     let message = format!("{which} probe failed: {text}");
-                    self.standing.tell(Kind::Unhealthy, message.clone()).await;
+                    self.standing.send(Kind::Unhealthy, message.clone()).await;
                     (false, message)
                 }
                 Outcome::Errored(text) => {
                     let message = format!("{which} probe errored and resulted in unknown state: {text}");
-                    self.standing.tell(Kind::Unhealthy, message).await;
+                    self.standing.send(Kind::Unhealthy, message).await;
                     continue;
                 }
             };
@@ -324,7 +323,7 @@ impl Worker {
         }
     }
 
-    /// Whether to go on.
+    /// Whether to continue.
     async fn act(&self, step: Step, message: String) -> bool {
         let standing = &self.standing;
         let given_up =
@@ -336,10 +335,10 @@ impl Worker {
                 standing.change(message, |verdict| *verdict = Verdict { started: true, ready }).await;
             }
             (Which::Startup, Step::Ends(false) | Step::Says(false)) => {
-                standing.tell(Kind::StartupFailed, given_up("startup")).await;
+                standing.send(Kind::StartupFailed, given_up("startup")).await;
             }
             (Which::Liveness, Step::Ends(_) | Step::Says(false)) => {
-                standing.tell(Kind::LivenessFailed, given_up("liveness")).await;
+                standing.send(Kind::LivenessFailed, given_up("liveness")).await;
             }
             (Which::Liveness, Step::Says(true)) => return true,
             (Which::Readiness, Step::Says(ready) | Step::Ends(ready)) => {

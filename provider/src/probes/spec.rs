@@ -1,4 +1,4 @@
-//! A Pod's probe as what is run: defaults filled in, ports found.
+//! A Pod's probe in the form in which it is run: defaults filled in, ports resolved.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -16,13 +16,13 @@ use k8s_openapi::{
 
 use super::machine::Which;
 
-/// What the kubelet calls itself to those whom it probes.
+/// The kubelet's user agent for probes.
 pub(super) const AGENT: &str = "kube-probe/1.34";
 
-/// The same, where it runs a hook.
+/// The kubelet's user agent for hooks.
 const HOOK_AGENT: &str = "kube-lifecycle/1.34";
 
-/// When, and how often enough. Kubernetes's defaults (`core/v1` `Probe`).
+/// Times and thresholds. Kubernetes's defaults (`core/v1` `Probe`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timing {
     pub(super) initial_delay: Duration,
@@ -34,7 +34,7 @@ pub(super) struct Timing {
 
 impl Timing {
     pub(super) fn of(probe: &Probe) -> Self {
-        // Zero is what Kubernetes takes for "not given"; below zero it takes nothing.
+        // Zero means "not given" to Kubernetes; it accepts nothing below zero.
         let given =
             |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).filter(|value| *value > 0);
         let seconds = |value, default| Duration::from_secs(u64::from(given(value).unwrap_or(default)));
@@ -48,18 +48,18 @@ impl Timing {
     }
 }
 
-/// What is asked of the container.
+/// The check of the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Check {
     /// A GET that must answer 200 to 399.
     Http(Get),
-    /// A connection that must stand.
+    /// A connection that must be established.
     Tcp { host: String, port: u16 },
     /// `grpc.health.v1.Health/Check` that must answer SERVING.
     Grpc { host: String, port: u16, service: String },
-    /// A GET that must be answered, whatever the answer.
+    /// A GET that must be answered, with any status.
     Hook(Get),
-    /// Nothing can be asked, for this reason.
+    /// No check is possible, for this reason.
     Impossible(String),
 }
 
@@ -69,13 +69,13 @@ pub(super) struct Get {
     pub(super) https: bool,
     pub(super) host: String,
     pub(super) port: u16,
-    /// Path and query, as the request line has them.
+    /// Path and query, in the form of the request line.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
 }
 
 impl Check {
-    /// What the probe asks of the pod at `ip`; `None` for a probe that is not run from here.
+    /// The check that a probe makes of the pod at `ip`; `None` for a probe that is not run from here.
     pub(super) fn of(probe: &Probe, ip: &str, ports: &[ContainerPort]) -> Option<Self> {
         let host = |given: &Option<String>| host(given, ip);
         let check = if let Some(http) = &probe.http_get {
@@ -94,13 +94,14 @@ impl Check {
         Some(check.unwrap_or_else(Self::Impossible))
     }
 
-    /// What a `preStop` hook asks of the pod at `ip`. As in the kubelet (`pkg/kubelet/lifecycle/handlers.go`) any answer will do.
+    /// The check that a `preStop` hook makes of the pod at `ip`. As in the kubelet (`pkg/kubelet/lifecycle/handlers.go`) any
+    /// response is enough.
     pub(super) fn hook(action: &HTTPGetAction, ip: &str, ports: &[ContainerPort]) -> Self {
         get(action, ip, ports, HOOK_AGENT).map_or_else(Self::Impossible, Self::Hook)
     }
 }
 
-/// Whom to ask: the pod, unless another is named.
+/// The host: the pod, unless another one is named.
 fn host(given: &Option<String>, ip: &str) -> String {
     given.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| ip.to_owned())
 }
@@ -139,7 +140,7 @@ fn get(
         headers.append(name, value);
     }
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(agent));
-    // An empty Accept is how a probe says that it wants none sent.
+    // With an empty Accept a probe specifies that none is sent.
     match headers.get(ACCEPT) {
         None => drop(headers.insert(ACCEPT, HeaderValue::from_static("*/*"))),
         Some(accept) if accept.is_empty() => drop(headers.remove(ACCEPT)),
@@ -149,7 +150,7 @@ fn get(
     Ok(Get { https, host, port, target: target(action.path.as_deref().unwrap_or_default()), headers })
 }
 
-/// The path as a request line takes it: with a slash in front, without a fragment, and with what may not stand there escaped.
+/// The path in the form of a request line: with a slash in front, without a fragment, and with invalid characters escaped.
 pub(super) fn target(path: &str) -> String {
     let path = path.split('#').next().unwrap_or_default();
     let mut target = String::with_capacity(path.len() + 1);
@@ -168,8 +169,8 @@ pub(super) fn target(path: &str) -> String {
     target
 }
 
-/// Where in its period a probe begins that finds its container long since running: spread over the period, so that a
-/// restart of the provider does not ask everybody at once. (A kubelet throws dice for it.)
+/// The offset within its period at which a probe begins if its container has been running for long: spread over the period, so
+/// that a restart of the provider does not probe all containers at once. (A kubelet chooses at random.)
 pub(super) fn offset(uid: &str, container: &str, which: Which, period: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     (uid, container, which).hash(&mut hasher);

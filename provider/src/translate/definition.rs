@@ -16,7 +16,7 @@ use super::{
     size::Plan,
 };
 
-/// The least `memory` and `memoryReservation` that ECS takes, in MiB.
+/// The least `memory` and `memoryReservation` that ECS accepts, in MiB.
 const LEAST_MEMORY: u64 = 6;
 
 /// The pod's grace period as a `stopTimeout`, and whether it had to be clamped.
@@ -28,21 +28,21 @@ pub fn stop_timeout(spec: &PodSpec) -> (i32, bool) {
     (i32::try_from(clamped).unwrap_or(30), clamped != wanted)
 }
 
-/// What the pod's own environment makes of one container's words; see [`super::run`].
+/// The command of one container, with the pod's own environment expanded; see [`super::run`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
-    /// What the definition carries as `entryPoint`.
+    /// The definition's `entryPoint`.
     pub entry_point: Vec<String>,
-    /// What the definition carries as `command`; empty where the override carries it.
+    /// The definition's `command`; empty if the override has it.
     pub command: Vec<String>,
-    /// What RunTask's override carries as `command`, where a word of it is the pod's own.
+    /// The `command` of RunTask's override, if a word of it is the pod's own.
     pub own_command: Option<Vec<String>>,
 }
 
 /// Splits a container's `command` and `args` into what replicas share and what RunTask overrides.
 ///
 /// RunTask can override a `command`, not an `entryPoint`: but what runs is the one followed by the other, so the border is moved
-/// to before the first own word. An own first word stays in the definition, which is then the pod's own.
+/// to before the first own word. If the first word is the pod's own, it stays in the definition, which is then the pod's own.
 #[must_use]
 pub fn words(container: &Container, environment: &Environment) -> Words {
     let expand = |list: &Option<Vec<String>>| -> Vec<_> {
@@ -60,7 +60,7 @@ pub fn words(container: &Container, environment: &Environment) -> Words {
     }
 }
 
-/// The definition of a pod that [`super::support`] has nothing against; `first` goes before the pod's own containers.
+/// The definition of a pod that [`super::support`] accepts; `first` goes before the pod's own containers.
 #[must_use]
 pub fn definition(
     spec: &PodSpec,
@@ -153,7 +153,7 @@ fn ports(container: &Container) -> Vec<PortMapping> {
             _ => "tcp",
         };
         let mapping = PortMapping { container_port: port.container_port, protocol };
-        // Two names for one port are one mapping to ECS, which refuses doubles.
+        // Two names for one port are one mapping to ECS, which refuses duplicates.
         if !mappings.contains(&mapping) {
             mappings.push(mapping);
         }

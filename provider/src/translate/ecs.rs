@@ -1,7 +1,7 @@
 //! What goes to ECS, as values: RegisterTaskDefinition's and RunTask's input in ECS's own words and JSON.
 //!
-//! Plain values that serialize as the wire has them: the golden files show them, a task definition's family is its hash.
-//! How a pod becomes them is in the files beside this one.
+//! Plain values that serialize in the form of the wire: the golden files show them, a task definition's family is its
+//! hash. The other files of this folder translate a pod to them.
 
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ pub struct Definition {
     /// More storage than every task has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<EphemeralStorage>,
-    /// The pod's containers, all essential; before them the one that writes a kubelet's files, where there is one.
+    /// The pod's containers, all essential; before them the one that writes a kubelet's files, if there is one.
     pub container_definitions: Vec<ContainerDefinition>,
 }
 
@@ -71,15 +71,15 @@ pub struct ContainerDefinition {
     pub image: String,
     /// True for the pod's own: one exit ends the task.
     pub essential: bool,
-    /// What must have happened before it starts.
+    /// What it waits for before it starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Dependency>,
-    /// CPU units asked for; shares of the task's, 0 where none were asked for.
+    /// CPU units requested; shares of the task's, 0 if none are requested.
     pub cpu: i32,
     /// The memory limit in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<i32>,
-    /// The memory asked for in MiB.
+    /// The memory requested, in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_reservation: Option<i32>,
     /// The pod's `command`.
@@ -117,7 +117,7 @@ pub struct ContainerDefinition {
     pub health_check: Option<HealthCheck>,
     /// The grace period in seconds, 2 to 120.
     pub stop_timeout: i32,
-    /// Where its output goes.
+    /// The destination of its output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_configuration: Option<LogConfiguration>,
 }
@@ -200,7 +200,7 @@ pub struct LogOptions {
     pub stream_prefix: &'static str,
 }
 
-/// RunTask's input, but for the task definition's revision, which is known after registering.
+/// RunTask's input, except the task definition's revision, which is known after registering.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
@@ -214,13 +214,13 @@ pub struct Run {
     pub platform_version: String,
     /// Subnets and security groups.
     pub network_configuration: NetworkConfiguration,
-    /// Which provider started it: cluster and node, hashed.
+    /// The provider that started it: cluster and node, hashed.
     pub started_by: String,
     /// The pod's UID and the attempt.
     pub client_token: String,
     /// What differs between replicas.
     pub overrides: Overrides,
-    /// Whose it is, and the pod's labels.
+    /// The pod that it belongs to, and the pod's labels.
     pub tags: Vec<Tag>,
 }
 
@@ -249,7 +249,7 @@ pub struct AwsVpcConfiguration {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overrides {
-    /// One a container that has own values.
+    /// One per container that has its own values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub container_overrides: Vec<ContainerOverride>,
 }
@@ -259,7 +259,7 @@ pub struct Overrides {
 pub struct ContainerOverride {
     /// The container.
     pub name: String,
-    /// Its words, where one of them is the pod's own.
+    /// Its command, if one of the words is the pod's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Its own variables.

@@ -1,11 +1,11 @@
 //! A container's environment: values, the downward API, `$(VAR)`.
 //!
 //! As in the kubelet (`pkg/kubelet/kubelet_pods.go`, `makeEnvironmentVariables`) and its expansion package: a
-//! variable sees those before it, `$$` is a dollar, a name that is not known stays as it is written. The variables of
-//! Services that a kubelet adds are left out: their addresses are of the cluster's network, not of the task's.
+//! variable sees those before it, `$$` is a dollar, an unknown name stays as it is written. The variables of Services
+//! that a kubelet adds are left out: their addresses belong to the cluster's network, not to the task's.
 //!
-//! A value is *own* where it differs from one replica of the pod to the next; own values travel in RunTask's
-//! overrides, so that replicas share a task definition.
+//! A value is *own* if it differs from one replica of the pod to the next; own values are passed in RunTask's overrides,
+//! so that replicas share a task definition.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use super::size::Size;
 use crate::{nodes::Node, quantity};
 
-/// What the runtime of a kubelet's containers sets.
+/// The variable that the runtime of a kubelet's containers sets.
 const HOSTNAME: &str = "HOSTNAME";
 
 /// A text, and whether it is the pod's own.
@@ -23,7 +23,7 @@ const HOSTNAME: &str = "HOSTNAME";
 pub struct Value {
     /// The text.
     pub text: String,
-    /// Whether another replica of the pod would have another.
+    /// Whether another replica of the pod would have another text.
     pub own: bool,
 }
 
@@ -153,8 +153,8 @@ fn subscript<'a>(path: &'a str, map: &str) -> Option<&'a str> {
     path.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']")
 }
 
-/// The environment of `container` on `node`; whatever [`unsupported`] names is left out. `hostname` is `HOSTNAME`, if the
-/// provider sets it.
+/// The environment of `container` on `node`; variables that [`unsupported`] names are left out. `hostname` is `HOSTNAME`,
+/// if the provider sets it.
 #[must_use]
 pub fn environment(
     pod: &Pod,
@@ -171,7 +171,7 @@ pub fn environment(
                 let field = source.field_ref.as_ref();
                 let own = field.and_then(|field| field_value(pod, &field.field_path, node));
                 let resource = source.resource_field_ref.as_ref().and_then(|selector| {
-                    // A selector without a name means the container it stands in.
+                    // A selector without a name means its own container.
                     let named = selector.container_name.as_deref().filter(|name| !name.is_empty());
                     let of = pod
                         .spec
@@ -215,8 +215,8 @@ fn field_value(pod: &Pod, path: &str, node: &Node) -> Option<Value> {
     }
 }
 
-/// A request or limit, divided and rounded up; a limit that is not set is what the task has, as a kubelet gives
-/// what the node has. (`k8s.io/kubectl/pkg/util/resource`, `ExtractContainerResourceValue`.)
+/// A request or limit, divided and rounded up; a limit that is not set is the task's size, as a kubelet uses the node's.
+/// (`k8s.io/kubectl/pkg/util/resource`, `ExtractContainerResourceValue`.)
 fn resource_value(container: &Container, resource: &str, divisor: &str, size: Size) -> Option<Value> {
     let (list, name) = resource.split_once('.')?;
     let resources = container.resources.as_ref();

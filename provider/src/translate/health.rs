@@ -1,19 +1,19 @@
-//! `exec` probes as ECS container health checks, exactly where the two mean the same.
+//! `exec` probes as ECS container health checks, exactly if the two mean the same.
 //!
 //! Nothing but a container's own health check runs a command inside a task, and a container has one. ECS runs it every
 //! `interval` from the container's start; the container is UNKNOWN until the first success, HEALTHY then,
-//! UNHEALTHY after `retries` failures in a row, failures within `startPeriod` not counted. A standalone task is not
-//! stopped when it is UNHEALTHY: the provider stops it, as a kubelet does.
+//! UNHEALTHY after `retries` consecutive failures, not counting failures within `startPeriod`. A standalone task is
+//! not stopped when it is UNHEALTHY: the provider stops it, as a kubelet does.
 //!
-//! So a readiness probe is HEALTHY (held back for its initial delay), a liveness probe is "not UNHEALTHY". What has
+//! So a readiness probe is HEALTHY (delayed by its initial delay), a liveness probe is "not UNHEALTHY". What has
 //! no counterpart is refused: a startup probe, a success threshold, a period under 5 s, two commands in one container.
-//! One rounding is allowed: a timeout under 2 s, Kubernetes's default of 1 s, becomes ECS's least, 2 s.
+//! One rounding is allowed: a timeout under 2 s, Kubernetes's default of 1 s, becomes ECS's minimum, 2 s.
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 
 use super::ecs::HealthCheck;
 
-/// What the health of a container's health check stands for.
+/// The probes that a container's health check implements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Use {
     /// HEALTHY is the readiness probe; ready no earlier than this many seconds after the container's start.
@@ -22,7 +22,7 @@ pub struct Use {
     pub liveness: bool,
 }
 
-/// What the container's health check, if it has one, stands for.
+/// The probes that the container's health check, if it has one, implements.
 #[must_use]
 pub fn usage(container: &Container) -> Use {
     let readiness = exec(container.readiness_probe.as_ref());
@@ -32,7 +32,7 @@ pub fn usage(container: &Container) -> Use {
     }
 }
 
-/// The health check of the container's `exec` probes; `Ok(None)` where it has none.
+/// The health check of the container's `exec` probes; `Ok(None)` if it has none.
 pub fn check(container: &Container) -> Result<Option<HealthCheck>, Vec<String>> {
     let mut reasons = Vec::new();
     let mut refuse = |probe: &str, why: &str| {

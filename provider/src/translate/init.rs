@@ -1,10 +1,10 @@
 //! What a kubelet writes into a pod's containers, written by an init container of the provider's own.
 //!
 //! DNS as in `pkg/kubelet/network/dns/dns.go`, host names as in `pkg/kubelet/util/util.go` and `kubelet_pods.go`. There is no
-//! host: search domains of one are never added, and `dnsPolicy: Default` is what the task has of its VPC.
+//! host: its search domains are never added, and `dnsPolicy: Default` is the configuration that the task has from its VPC.
 //!
-//! The plan is what replicas share and stands in the definition; the host name that is made of the pod's own name
-//! travels in RunTask's overrides.
+//! The plan is shared by replicas and is part of the definition; the host name that is made of the pod's own name is passed
+//! in RunTask's overrides.
 
 use std::net::IpAddr;
 
@@ -23,18 +23,18 @@ use crate::options::Init;
 /// The init container's name; no container of a pod may have it.
 pub const NAME: &str = "neargate-init";
 
-/// The longest host name that Linux and DNS take.
+/// The longest host name that Linux and DNS accept.
 const LONGEST_HOSTNAME: usize = 63;
 
-/// The least `stopTimeout` that ECS takes: it writes three files and ends.
+/// The least `stopTimeout` that ECS accepts: it writes three files and ends.
 const STOP_TIMEOUT: i32 = 2;
 
-/// What is written, and what is worth saying of it.
+/// What is written, and the notes about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// What is written, but for the host name.
+    /// What is written, except the host name.
     pub plan: Plan,
-    /// What is worth saying.
+    /// Notes that become events.
     pub notes: Vec<Note>,
 }
 
@@ -45,7 +45,7 @@ pub fn hostname(pod: &Pod) -> Value {
     let own = given.is_none();
     let mut text = given.unwrap_or_else(|| pod.name_any());
     if text.len() > LONGEST_HOSTNAME {
-        // A pod's name is of ASCII letters alone.
+        // A pod's name is ASCII.
         text = text.chars().take(LONGEST_HOSTNAME).collect();
         text.truncate(text.trim_end_matches(['-', '.']).len());
     }
@@ -90,7 +90,7 @@ enum Base {
     Nothing,
     Cluster(ResolvConf),
     Task,
-    /// As [`Base::Task`], for want of the cluster's.
+    /// The same as [`Base::Task`], because the cluster's DNS is not known.
     Unknown,
 }
 
@@ -132,7 +132,7 @@ fn asked(config: &PodDNSConfig) -> ResolvConf {
     }
 }
 
-/// The init container's part of the definition. It asks for nothing, so that the task's size stays the pod's.
+/// The init container's part of the definition. It requests no resources, so that the task's size stays the pod's.
 #[must_use]
 pub fn container(init: &Init, plan: &Plan, hostname: &Value, settings: &Settings) -> ContainerDefinition {
     let shared = Some(hostname).filter(|hostname| !hostname.own);
@@ -149,7 +149,7 @@ pub fn container(init: &Init, plan: &Plan, hostname: &Value, settings: &Settings
     }
 }
 
-/// The init container's part of RunTask's overrides, where the host name is the pod's own.
+/// The init container's part of RunTask's overrides, if the host name is the pod's own.
 #[must_use]
 pub fn own(hostname: &Value) -> Option<ContainerOverride> {
     let own = Some(hostname).filter(|hostname| hostname.own).map(variable)?;
@@ -183,7 +183,7 @@ mod tests {
         files(pod, &init, dns.map(|address| vec![address.parse().unwrap()]).as_ref())
     }
 
-    /// The kinds of `TestGetPodDNSType`, `TestGetPodDNS` and `TestGetPodDNSCustom`: what is written, and onto what.
+    /// The cases of `TestGetPodDNSType`, `TestGetPodDNS` and `TestGetPodDNSCustom`: what is written, and what it is added to.
     #[test]
     fn a_resolver_is_made_of_policy_and_config_as_the_kubelet_makes_it() {
         const CLUSTER: &str =
@@ -210,18 +210,18 @@ mod tests {
             (json!("None"), config, unknown, asked, false, &[]),
         ] {
             let pod = pod("web", spec(json!({ "dnsPolicy": policy, "dnsConfig": config })));
-            let Files { plan, notes: said } = written(&pod, dns);
+            let Files { plan, notes: actual } = written(&pod, dns);
             assert_eq!(
                 (plan.resolv_conf.to_string().as_str(), plan.added),
                 (text, added),
                 "{policy} {config}"
             );
-            assert_eq!(said, notes, "{policy} {config}");
+            assert_eq!(actual, notes, "{policy} {config}");
         }
     }
 
     #[test]
-    fn what_is_past_the_limits_is_said() {
+    fn what_is_past_the_limits_is_reported() {
         let servers: Vec<_> = (1..=3).map(|n| format!("203.0.113.{n}")).collect();
         let pod = pod("web", spec(json!({ "dnsConfig": { "nameservers": servers } })));
         let Files { plan, notes } = written(&pod, Some("10.96.0.10"));
@@ -231,9 +231,9 @@ mod tests {
         );
     }
 
-    /// The kinds of `TestGeneratePodHostNameAndDomain` and `TestTruncatePodHostname`.
+    /// The cases of `TestGeneratePodHostNameAndDomain` and `TestTruncatePodHostname`.
     #[test]
-    fn a_host_name_is_the_pods_unless_its_spec_says_another() {
+    fn a_host_name_is_the_pods_unless_its_spec_names_another() {
         let long = format!("{}-{}", "a".repeat(61), "b".repeat(9));
         let dashed = format!("{}.-.{}", "a".repeat(60), "b".repeat(9));
         let plain = |name: &str| hostname(&pod(name, spec(json!({}))));

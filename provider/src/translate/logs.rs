@@ -1,4 +1,4 @@
-//! Where a container's output goes: one log stream per container and task.
+//! The destination of a container's output: one log stream per container and task.
 
 use super::{
     Settings,
@@ -14,7 +14,7 @@ pub fn stream(container: &str, task_id: &str) -> String {
     format!("{PREFIX}/{container}/{task_id}")
 }
 
-/// Into the log group; `None` if there is none.
+/// The configuration for the log group; `None` if there is none.
 #[must_use]
 pub fn configuration(settings: &Settings) -> Option<LogConfiguration> {
     let options = LogOptions {

@@ -6,10 +6,10 @@
 //!  |---- env::environment --> variables; which of them are the pod's own
 //!  |---- init --------------> the container that writes a kubelet's files
 //!  |---- definition --------> RegisterTaskDefinition: what replicas share; its hash is the family
-//!  '---- run ---------------> RunTask: whose it is, and the pod's own in overrides
+//!  '---- run ---------------> RunTask: its pod, and the pod's own values in overrides
 //! ```
 //!
-//! What goes to ECS are the values of `ecs`, what is worth an event is a `Note`.
+//! The values of `ecs` go to ECS; a `Note` becomes an event.
 
 pub mod definition;
 pub mod ecs;
@@ -46,17 +46,17 @@ pub struct Unsupported {
 /// A pod as a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Translation {
-    /// What to register, where it is absent.
+    /// What to register, if it is absent.
     pub definition: Definition,
     /// What to run.
     pub run: Run,
-    /// The size, as the annotation `CapacityProvisioned` says it.
+    /// The size, as in the annotation `CapacityProvisioned`.
     pub size: Size,
-    /// What is worth saying.
+    /// Notes that become events.
     pub notes: Vec<Note>,
 }
 
-/// Translates the pod's attempt, or says every reason why it cannot run.
+/// Translates the pod's attempt, or returns every reason why it cannot run.
 pub fn translate(pod: &Pod, attempt: u32, settings: &Settings) -> Result<Translation, Unsupported> {
     let init = settings.fargate.init.as_ref();
     let mut reasons = support::reasons(pod, init.is_some());

@@ -1,21 +1,21 @@
-//! What is worth an event about a pod that runs nevertheless.
+//! Events about a pod that runs, but differently from its spec.
 
-/// What is worth an event about a pod that runs all the same.
+/// Something about a pod that becomes an event, although the pod runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     /// The grace period was brought into ECS's bounds.
     GracePeriodClamped {
-        /// Seconds asked for.
+        /// Seconds requested.
         asked: i64,
-        /// Seconds given.
+        /// Seconds used.
         given: i32,
     },
-    /// Labels that are no tags.
+    /// Labels that cannot be tags.
     LabelsLeftOut {
         /// Their keys.
         keys: Vec<String>,
     },
-    /// Fields of the security contexts that ask for less than a task has, and that Fargate does not enforce.
+    /// Fields of the security contexts that restrict the task, and that Fargate does not enforce.
     NotEnforced {
         /// Each as it is written in the pod, with its containers.
         fields: Vec<String>,

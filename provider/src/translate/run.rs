@@ -1,4 +1,4 @@
-//! RunTask's input: what differs between replicas, and whose the task is.
+//! RunTask's input: what differs between replicas, and the pod that the task belongs to.
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::ResourceExt;
@@ -10,10 +10,10 @@ use super::{
     env::Environment,
 };
 
-/// The tag that names the pod's UID: whose the task is.
+/// The tag with the pod's UID: the task belongs to that pod.
 pub const POD_UID_TAG: &str = "neargate.dev/pod-uid";
 
-/// The tag that carries the attempt: which of the pod's tasks it is, from 0.
+/// The tag with the attempt: which of the pod's tasks it is, from 0.
 pub const ATTEMPT_TAG: &str = "neargate.dev/attempt";
 
 /// The tag that names the pod's namespace, for people.
@@ -28,7 +28,7 @@ pub const MOST_OVERRIDES: usize = 8192;
 /// Most tags of a task (ECS API, `Tag`).
 const MOST_TAGS: usize = 50;
 
-/// The overrides of a pod: own variables and own words; `first` goes before those of the pod's own containers.
+/// The overrides of a pod: its own variables and commands; `first` goes before those of the pod's own containers.
 #[must_use]
 pub fn overrides(
     spec: &PodSpec,
@@ -52,7 +52,7 @@ pub fn overrides(
     Overrides { container_overrides: first.into_iter().chain(own).collect() }
 }
 
-/// RunTask's input, and the labels that are no tags.
+/// RunTask's input, and the labels that cannot be tags.
 #[must_use]
 pub fn run(pod: &Pod, attempt: u32, overrides: Overrides, settings: &Settings) -> (Run, Vec<String>) {
     let (tags, left_out) = tags(pod, attempt);
@@ -76,14 +76,14 @@ pub fn run(pod: &Pod, attempt: u32, overrides: Overrides, settings: &Settings) -
     (run, left_out)
 }
 
-/// The pod's UID and the attempt: 36 characters, a dash and digits, of the 64 that ECS takes.
+/// The pod's UID and the attempt: 36 characters, a dash and digits, of the 64 that ECS allows.
 fn client_token(uid: &str, attempt: u32) -> String {
     format!("{uid}-{attempt}")
 }
 
 /// Names the provider of one node of one cluster in ECS's charset for `startedBy` (`[A-Za-z0-9-/_]`, at most 128).
 ///
-/// `cluster_uid` is the UID of the namespace `kube-system`, which every cluster has and no two share.
+/// `cluster_uid` is the UID of the namespace `kube-system`, which is unique to each cluster.
 #[must_use]
 pub fn started_by(cluster_uid: &str, node: &str) -> String {
     let digest = Sha256::digest(format!("{cluster_uid}/{node}"));
@@ -91,8 +91,8 @@ pub fn started_by(cluster_uid: &str, node: &str) -> String {
     format!("neargate/{hex}")
 }
 
-/// The provider's tags, then the labels that ECS takes, in the labels' order; the keys of those that it does not take.
-/// ECS refuses a task whose tag keys differ in case only, as duplicates: the first of such labels is the tag.
+/// The provider's tags, then the labels that ECS accepts, in the labels' order; and the keys of those that it does not
+/// accept. ECS refuses a task whose tag keys differ only in case, as duplicates: the first of such labels is the tag.
 fn tags(pod: &Pod, attempt: u32) -> (Vec<Tag>, Vec<String>) {
     let ours = [
         (POD_UID_TAG, pod.uid().unwrap_or_default()),
@@ -114,7 +114,7 @@ fn tags(pod: &Pod, attempt: u32) -> (Vec<Tag>, Vec<String>) {
     (tags, left_out)
 }
 
-/// Every character of a label is one of a tag; its key may be longer, and `aws:` is AWS's own (ECS API, `Tag`).
+/// Every character of a label is allowed in a tag; its key may be longer, and `aws:` is AWS's own (ECS API, `Tag`).
 fn is_tag(key: &str, value: &str) -> bool {
     key.len() <= 128 && value.len() <= 256 && !key.to_ascii_lowercase().starts_with("aws:")
 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn started_by_fits_ecs_and_tells_nodes_and_clusters_apart() {
+    fn started_by_fits_ecs_and_distinguishes_nodes_and_clusters() {
         let one = started_by("4f6c2b7e-0000-4000-8000-000000000001", "fargate");
         assert!(
             one.len() <= 128 && one.bytes().all(|b| b.is_ascii_alphanumeric() || b"-/_".contains(&b)),

@@ -1,7 +1,7 @@
 //! Security contexts: what a task carries of them, what it cannot, and what Fargate does not enforce.
 //!
-//! A field that asks for more than a task can have, or for other than it has, is refused. One that asks for *less*
-//! (`allowPrivilegeEscalation: false`) or for groups of files that no volume holds runs nevertheless, and the pod gets an event
+//! A field that requires more than a task can have, or something else than it has, is refused. With one that requires *less*
+//! (`allowPrivilegeEscalation: false`), or groups for files of volumes that do not exist, the pod still runs, and gets an event
 //! that names it: hardened manifests set these fields by default.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -39,8 +39,8 @@ fn bare(name: &str) -> String {
     name.strip_prefix("CAP_").unwrap_or(&name).to_owned()
 }
 
-/// What the pod asks for and Fargate does not enforce, as it is written in the pod. ECS's `dockerSecurityOptions`, and with them
-/// `no-new-privileges`, and supplementary groups are not to be had on Fargate.
+/// What the pod requires and Fargate does not enforce, as it is written in the pod. ECS's `dockerSecurityOptions`, and with them
+/// `no-new-privileges`, and supplementary groups are not available on Fargate.
 pub(super) fn not_enforced(spec: &PodSpec) -> Vec<String> {
     let escalation = |container: &&Container| {
         container.security_context.as_ref().and_then(|own| own.allow_privilege_escalation) == Some(false)
@@ -83,7 +83,7 @@ pub(super) fn unsupported(spec: &PodSpec) -> Vec<&'static str> {
     let armor = pod.and_then(|pod| pod.app_armor_profile.as_ref()).into_iter();
     let fields = [
         ("Privileged", own().any(|own| own.privileged == Some(true))),
-        // Whom the image runs as is not known before it runs.
+        // The image's user is not known before it runs.
         (
             "RunAsNonRoot without RunAsUser",
             spec.containers.iter().any(|c| non_root(c) && user(c).is_none_or(|user| user <= 0)),

@@ -11,15 +11,15 @@ use crate::{nodes::Node, options};
 /// What every pod of this provider has in common.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where tasks run, and as what.
+    /// Where and how tasks run.
     pub fargate: options::Fargate,
     /// The pods' node.
     pub node: Node,
     /// The region of the log group.
     pub region: String,
-    /// Which provider starts the tasks; see [`run::started_by`].
+    /// The provider that starts the tasks; see [`run::started_by`].
     pub started_by: String,
-    /// The cluster's name servers. Empty if neither an option nor a Service has named them yet.
+    /// The cluster's name servers. Empty until an option or a Service has named them.
     pub cluster_dns: Arc<OnceLock<Vec<IpAddr>>>,
 }
 

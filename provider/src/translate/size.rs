@@ -1,8 +1,8 @@
-//! What a pod asks for, rounded up to a size that Fargate sells.
+//! A pod's requests, rounded up to a size that Fargate offers.
 //!
 //! The rule is EKS Fargate's (user guide, "Fargate Pod configuration"): the containers' requests are added up, CPU and
-//! memory each, and the smallest row of the table that holds both is taken; a pod that asks for nothing gets the
-//! smallest row. EKS adds 256 MiB for its own kubelet, which runs in the task there and does not here.
+//! memory each, and the smallest row of the table that holds both is taken; a pod without requests gets the smallest
+//! row. EKS adds 256 MiB for its own kubelet, which runs in the task there and does not here.
 
 use std::fmt;
 
@@ -23,14 +23,14 @@ const GIB: u64 = 1 << 30;
 /// A size of Fargate's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// CPU units, 1024 a vCPU.
+    /// CPU units, 1024 per vCPU.
     pub cpu: u64,
     /// MiB.
     pub memory: u64,
 }
 
 impl Size {
-    /// The smallest size that holds `cpu` units and `memory` MiB; `None` where none does.
+    /// The smallest size that holds `cpu` units and `memory` MiB; `None` if none does.
     #[must_use]
     pub fn fit(cpu: u64, memory: u64) -> Option<Self> {
         fargate_facts::Size::fit(cpu, memory).map(Self::from)
@@ -43,7 +43,7 @@ impl From<fargate_facts::Size> for Size {
     }
 }
 
-/// As EKS writes it in `CapacityProvisioned`: `0.25vCPU 0.5GB`.
+/// In EKS's form of `CapacityProvisioned`: `0.25vCPU 0.5GB`.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}vCPU {}GB", thousandths(self.cpu, UNITS), thousandths(self.memory, UNITS))
@@ -60,7 +60,7 @@ fn thousandths(value: u64, of: u64) -> String {
     }
 }
 
-/// What one container, or a whole pod, asks for.
+/// The requests of one container, or of a whole pod.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Request {
     /// CPU units.
@@ -71,23 +71,23 @@ pub struct Request {
     pub storage: u64,
 }
 
-/// What one container asks for and is limited to, in ECS's units.
+/// The requests and the limit of one container, in ECS's units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Share {
-    /// What it asks for.
+    /// Its requests.
     pub request: Request,
     /// Its memory limit in MiB.
     pub limit: Option<u64>,
 }
 
-/// A pod's size and what of it belongs to whom.
+/// A pod's size and its containers' shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The size of the task.
     pub size: Size,
-    /// Ephemeral storage in GiB, where it is more than every task has.
+    /// Ephemeral storage in GiB, if it is more than every task has.
     pub storage: Option<u64>,
-    /// One share a container, in the pod's order.
+    /// One share per container, in the pod's order.
     pub shares: Vec<Share>,
 }
 
@@ -100,7 +100,7 @@ pub fn plan(spec: &PodSpec) -> Result<Plan, Vec<String>> {
         memory: sum.memory.saturating_add(share.request.memory),
         storage: sum.storage.saturating_add(share.request.storage),
     });
-    // Resources of the pod as a whole stand above what its containers add up to (KEP-2837).
+    // Resources of the pod as a whole take precedence over the sum of its containers' (KEP-2837).
     let whole = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
     let asked = |name: &str, sum: u64, reasons: &mut Vec<String>| {
         whole

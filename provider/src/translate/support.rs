@@ -1,7 +1,7 @@
-//! What a pod asks for that a Fargate task cannot give: every reason at once, in EKS Fargate's words where it has some.
+//! What a pod requires that a Fargate task cannot provide: every reason at once, in EKS Fargate's words if it has them.
 //!
-//! A field that changes what runs and cannot be carried is a reason. A field that only says where or when
-//! a pod is scheduled, or that has no meaning on a node without host, is not; `provider/README.md` lists both.
+//! A field that changes what runs and cannot be carried is a reason. A field that only affects where or when a pod is
+//! scheduled, or that has no meaning on a node without a host, is not; `provider/README.md` lists both.
 
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, Volume};
 
@@ -10,8 +10,8 @@ use super::{env, health, init, security, size};
 /// Most containers of a task definition (ECS quotas).
 const CONTAINERS: usize = 10;
 
-/// Every reason why the pod cannot run as a Fargate task; none where it can. `init`: whether an init container of the
-/// provider's own goes before it.
+/// Every reason why the pod cannot run as a Fargate task; none if it can. `init`: whether an init container of the
+/// provider runs before it.
 #[must_use]
 pub fn reasons(pod: &Pod, init: bool) -> Vec<String> {
     let Some(spec) = &pod.spec else { return vec!["it has no spec".to_owned()] };
@@ -131,7 +131,7 @@ fn lifecycle(spec: &PodSpec) -> Vec<String> {
         let start = lifecycle.post_start.as_ref().map(|hook| {
             format!("postStart {}: nothing can be done in a task as its container starts", kind(hook))
         });
-        // The provider itself asks and waits before StopTask; nothing of it is inside the task.
+        // The provider itself sends the request or waits before StopTask; nothing of it is inside the task.
         let stop = lifecycle.pre_stop.as_ref().map(kind).filter(|kind| !["httpGet", "sleep"].contains(kind));
         let stop = stop.map(|kind| match kind {
             "exec" => "preStop exec: nothing runs a command in a task".to_owned(),

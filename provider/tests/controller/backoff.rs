@@ -1,4 +1,4 @@
-//! How long a pod waits before it is run again, whatever stands on it and whatever AWS's clock says.
+//! How long a pod waits before it is run again, regardless of its annotations and of AWS's clock.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn a_run_of_ten_minutes_is_forgiven_and_a_start_that_fails_after_it_is_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_lies_ahead_by_awss_clock_makes_no_wait_longer() {
+async fn an_end_that_is_ahead_by_awss_clock_makes_no_wait_longer() {
     let world = World::new();
     world.ecs.clock_is_ahead(Duration::from_secs(280));
     world.kubernetes.create(pod("web", "Always"), "uid-web");

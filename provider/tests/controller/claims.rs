@@ -1,4 +1,5 @@
-//! What stands on a pod is checked before it is believed: ids that are no task's, another's, or the same on several pods.
+//! A pod's annotations are checked before they are used: ids that are not a task's, another's, or the same on several
+//! pods.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, pod};
 
-/// A pod that never gets a task of its own, and claims this one.
+/// A pod that never gets its own task, and claims this one.
 fn claiming(name: &str, arn: &str) -> Value {
     let mut pod = pod(name, "Always");
     pod["spec"]["hostNetwork"] = json!(true);
@@ -15,7 +16,7 @@ fn claiming(name: &str, arn: &str) -> Value {
     pod
 }
 
-/// Makes three other pods, and sees them run.
+/// Creates three other pods, and waits until they run.
 async fn others_run(world: &World) {
     for n in 0..3 {
         world.kubernetes.create(pod(&format!("web-{n}"), "Always"), &format!("uid-{n}"));
@@ -28,13 +29,13 @@ async fn others_run(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_ecs_refuses_holds_up_no_other_pod_and_its_own_can_be_deleted() {
+async fn an_id_that_ecs_refuses_delays_no_other_pod_and_its_own_can_be_deleted() {
     for arn in [
         "nonsense",
         "arn:aws:ecs:eu-west-1:000000000000:task/default/0123456789abcdef0123456789abcdef",
         "arn:aws:ecs:us-east-1:999999999999:task/default/0123456789abcdef0123456789abcdef",
         "arn:aws:ecs:us-east-1:000000000000:task/another/0123456789abcdef0123456789abcdef",
-        // Nothing says that it is not ours, but ECS refuses it.
+        // It could be ours, but ECS refuses it.
         "arn:aws:ecs:us-east-1:000000000000:task/default/01234567-89ab-cdef-0123-456789abcdef",
     ] {
         let world = World::new();
@@ -48,13 +49,13 @@ async fn an_id_that_ecs_refuses_holds_up_no_other_pod_and_its_own_can_be_deleted
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_a_policy_denies_holds_up_no_other_pod_and_its_own_can_be_deleted() {
+async fn a_task_that_a_policy_denies_delays_no_other_pod_and_its_own_can_be_deleted() {
     let world = World::new();
     let denied = "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef";
     world.ecs.deny(denied);
     world.kubernetes.create(claiming("job", denied), "uid-job");
     others_run(&world).await;
-    // ECS has never said what that task is: it is believed for five minutes.
+    // ECS has never described that task: the annotation is trusted for five minutes.
     world.until_passed(Duration::from_secs(200)).await;
     world.until_passed(Duration::from_secs(130)).await;
     world.until_status("job", "/containerStatuses/0/state/waiting/reason", json!("UnsupportedPod")).await;

@@ -1,4 +1,4 @@
-//! ECS in memory: client tokens, versions, tags and MISSING as the real one has them; what its tasks do is scripted by the test.
+//! ECS in memory: client tokens, versions, tags and MISSING as in the real one; the test scripts what its tasks do.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,7 +35,7 @@ struct State {
     refusal: Option<Error>,
     denied: Option<String>,
     lose_reply: bool,
-    /// How long RunTask's reply takes, once the task is made.
+    /// How long RunTask's reply takes, once the task is created.
     reply_after: Duration,
     started: u32,
 }
@@ -58,12 +58,12 @@ impl Fake {
         DateTime::from_nanos(now.as_nanosecond()).expect("a time in 2026")
     }
 
-    /// From now on nothing answers.
+    /// From now on no call is answered.
     pub(crate) fn go_down(&self) {
         self.state.lock().down = true;
     }
 
-    /// It answers again.
+    /// Calls are answered again.
     pub(crate) fn come_back(&self) {
         self.state.lock().down = false;
     }
@@ -73,12 +73,12 @@ impl Fake {
         self.state.lock().panics.push(operation);
     }
 
-    /// From now on ECS's clock is ahead of everybody else's.
+    /// From now on ECS's clock is ahead of all others.
     pub(crate) fn clock_is_ahead(&self, by: Duration) {
         self.state.lock().ahead = by;
     }
 
-    /// RunTask is refused with this error until it is taken back.
+    /// RunTask is refused with this error until `None` is set.
     pub(crate) fn refuse(&self, error: Option<Error>) {
         self.state.lock().refusal = error;
     }
@@ -88,17 +88,17 @@ impl Fake {
         self.state.lock().denied = Some(arn.to_owned());
     }
 
-    /// The next RunTask makes its task, and its reply is lost.
+    /// The next RunTask creates its task, and its reply is lost.
     pub(crate) fn lose_next_reply(&self) {
         self.state.lock().lose_reply = true;
     }
 
-    /// From now on RunTask's reply takes so long, once the task is made.
+    /// From now on RunTask's reply takes so long, once the task is created.
     pub(crate) fn reply_after(&self, time: Duration) {
         self.state.lock().reply_after = time;
     }
 
-    /// The client token has run this task, with other words.
+    /// The client token has run this task, with other parameters.
     pub(crate) fn has_run(&self, token: &str, arn: &str) {
         self.state.lock().tokens.insert(token.to_owned(), (None, arn.to_owned()));
     }
@@ -114,7 +114,7 @@ impl Fake {
             .collect()
     }
 
-    /// All tasks, in the order in which they were made.
+    /// All tasks, in the order of creation.
     pub(crate) fn tasks(&self) -> Vec<Task> {
         self.state.lock().tasks.values().cloned().collect()
     }
@@ -130,7 +130,7 @@ impl Fake {
         self.state.lock().definitions.len()
     }
 
-    /// The task's containers exit with `code`, and ECS takes down its interface without end.
+    /// The task's containers exit with `code`, and ECS never finishes removing its interface.
     pub(crate) fn deprovision(&self, arn: &str, code: i32) {
         self.exit(arn, code);
         self.change(arn, |task| {
@@ -188,7 +188,7 @@ impl Fake {
         });
     }
 
-    /// The container that goes before the pod's own exits with 1, so that those never are.
+    /// The container that goes before the pod's own exits with 1, so that those never run.
     pub(crate) fn fail_first(&self, arn: &str) {
         self.fail_to_start(arn, "Task failed to start");
         self.change(arn, |task| {
@@ -210,13 +210,13 @@ impl Fake {
         self.state.lock().tasks.remove(arn).expect("a task of this fake");
     }
 
-    /// ECS remembers a task again.
+    /// ECS knows a task again.
     pub(crate) fn restore(&self, task: Task) {
         let arn = task.task_arn().expect("made with one").to_owned();
         self.state.lock().tasks.insert(arn, task);
     }
 
-    /// A task that somebody else has run.
+    /// A task that another program has run.
     pub(crate) fn somebody_elses(&self, started_by: Option<&str>) -> String {
         let now = self.now();
         let mut state = self.state.lock();
@@ -240,7 +240,7 @@ impl Fake {
             if before.as_ref() != Some(run) {
                 return Err(Error::Conflict { resource_ids: vec![arn.clone()] });
             }
-            // ECS remembers a token for longer than its task.
+            // ECS keeps a token for longer than its task.
             return state.tasks.get(arn).cloned().ok_or(Error::Spent);
         }
         let family = definition_arn.split(':').next().expect("a family");
@@ -260,7 +260,7 @@ impl Fake {
             return Err(Error::Trouble { operation: "RunTask", message: "the reply was lost".to_owned() });
         }
         let mut reply = task;
-        // As AWS: the reply carries neither tags nor an address.
+        // As on AWS: the reply has neither tags nor an address.
         reply.tags = None;
         reply.attachments = None;
         Ok(reply)
@@ -282,7 +282,7 @@ impl Fake {
     }
 }
 
-/// Whether ECS takes it for a task of this region, account and cluster.
+/// Whether ECS accepts it as a task of this region, account and cluster.
 fn is_id(text: &str) -> bool {
     let id = text.strip_prefix("arn:aws:ecs:us-east-1:000000000000:task/default/").unwrap_or(text);
     id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
@@ -357,7 +357,7 @@ impl Ecs for Fake {
     async fn describe_tasks(&self, arns: &[String]) -> Result<Described, Error> {
         self.called(format!("DescribeTasks {}", arns.len()))?;
         assert!((1..=MOST_IDS).contains(&arns.len()), "{} ids", arns.len());
-        // As ECS: one id that it can't take, and the whole request is refused.
+        // As in ECS: one invalid id, and the whole request is refused.
         if let Some(arn) = arns.iter().find(|arn| !is_id(arn)) {
             return Err(Error::Refused {
                 operation: "DescribeTasks",

@@ -1,4 +1,5 @@
-//! Every wait has an end: tokens that outlive their tasks, tasks that never reach STOPPED, an API server that does not answer.
+//! Every wait has an end: tokens that outlive their tasks, tasks that never reach STOPPED, an API server that does not
+//! respond.
 
 use neargate_provider::clock::Clock;
 use serde_json::json;

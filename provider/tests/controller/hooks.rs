@@ -1,4 +1,4 @@
-//! `preStop`: done before StopTask, within the grace, by the clock that stands on the pod.
+//! `preStop`: done before StopTask, within the grace, by the times on the pod.
 
 use jiff::Timestamp;
 use neargate_provider::clock::Clock;
@@ -19,7 +19,7 @@ fn get(port: u16) -> Value {
     json!({ "httpGet": { "host": "127.0.0.1", "port": port, "path": "/drain" } })
 }
 
-/// Runs the pod and asks to delete it, with a grace of 30 s; when that was.
+/// Runs the pod and deletes it, with a grace of 30 s; returns when that was.
 async fn run_and_delete(world: &World, pod: Value) -> Timestamp {
     world.kubernetes.create(pod, "uid-web");
     let arn = world.until_tasks("uid-web", 1).await;
@@ -41,7 +41,7 @@ fn hook_failures(world: &World) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sleep_goes_on_where_it_was_for_a_provider_that_starts_anew() {
+async fn a_sleep_continues_where_it_was_for_a_provider_that_is_restarted() {
     let mut world = World::new();
     let asked = run_and_delete(&world, with_hook(json!({ "sleep": { "seconds": 15 } }))).await;
     world
@@ -88,8 +88,8 @@ async fn stop_task_follows_the_last_hook_and_any_answer_is_one() {
     let asked = run_and_delete(&world, both).await;
     let waited = until_stopped(&world, asked).await;
     assert!((4..=6).contains(&waited), "{waited} s");
-    let heard = server.heard.lock().clone();
-    let [request] = &heard[..] else { panic!("asked once: {heard:?}") };
+    let requests = server.requests.lock().clone();
+    let [request] = &requests[..] else { panic!("asked once: {requests:?}") };
     assert!(request.starts_with("GET /drain HTTP/1.1\r\n"), "{request}");
     assert!(
         request.contains("x-why: deleted") && request.contains("user-agent: kube-lifecycle/"),
@@ -100,7 +100,7 @@ async fn stop_task_follows_the_last_hook_and_any_answer_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_is_refused_is_told_and_holds_nothing_up() {
+async fn a_hook_that_is_refused_is_reported_and_delays_nothing() {
     // The port of a server that is gone.
     let port = Server::start(None).await.port;
     let world = World::new();
@@ -108,7 +108,7 @@ async fn a_hook_that_is_refused_is_told_and_holds_nothing_up() {
     let waited = until_stopped(&world, asked).await;
     assert!(waited <= 5, "{waited} s");
     world.until("the event", |world| (!hook_failures(world).is_empty()).then_some(())).await;
-    let [failure] = &hook_failures(&world)[..] else { panic!("told once") };
+    let [failure] = &hook_failures(&world)[..] else { panic!("reported once") };
     assert!(failure.starts_with("PreStopHook failed: Get \"http://127.0.0.1:"), "{failure}");
 }
 
@@ -121,5 +121,5 @@ async fn a_hook_that_never_answers_has_the_grace_and_no_more() {
     assert!((29..=31).contains(&waited), "{waited} s");
     world.until("the event", |world| (!hook_failures(world).is_empty()).then_some(())).await;
     assert!(hook_failures(&world)[0].contains("context deadline exceeded"), "{:?}", hook_failures(&world));
-    assert_eq!(server.heard.lock().len(), 1);
+    assert_eq!(server.requests.lock().len(), 1);
 }

@@ -27,7 +27,7 @@ struct State {
     mute: bool,
     /// Writes of a status that are never answered.
     unanswered: usize,
-    /// Deletions that are refused, although nothing stands against them.
+    /// Deletions that are refused without a reason.
     refused: usize,
     writes: BTreeMap<String, usize>,
 }
@@ -64,7 +64,7 @@ impl Server {
         state.watchers = watchers;
     }
 
-    /// What `kubectl delete` does first: the deletion is asked for; the node is to end it.
+    /// What `kubectl delete` does first: the deletion is requested; the node is to end it.
     pub(crate) fn ask_to_delete(&self, name: &str) {
         let mut pod = self.pod(name).expect("a pod of this server");
         pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -85,7 +85,7 @@ impl Server {
     pub(crate) fn force_delete(&self, name: &str) {
         let mut state = self.state.lock();
         let pod = state.pods.remove(name).expect("a pod of this server");
-        tell(&mut state, "DELETED", &pod);
+        notify(&mut state, "DELETED", &pod);
     }
 
     /// The object is gone, and no watch shows it.
@@ -102,14 +102,14 @@ impl Server {
         state.watchers.clear();
     }
 
-    /// From now on nothing is answered but 503, and every watch ends.
+    /// From now on every response is 503, and every watch ends.
     pub(crate) fn go_down(&self) {
         let mut state = self.state.lock();
         state.down = true;
         state.watchers.clear();
     }
 
-    /// It answers again.
+    /// Requests are answered again.
     pub(crate) fn come_back(&self) {
         self.state.lock().down = false;
     }
@@ -141,7 +141,7 @@ impl Server {
         self.state.lock().pods.get(name).cloned()
     }
 
-    /// How many pods there are of which `is` says so.
+    /// How many pods satisfy `is`.
     pub(crate) fn count(&self, is: impl Fn(&Value) -> bool) -> usize {
         self.state.lock().pods.values().filter(|pod| is(pod)).count()
     }
@@ -202,7 +202,7 @@ impl Server {
             (Method::PATCH, ["api", "v1", "namespaces", _, "pods", name]) => self.patch(name, &body),
             (Method::DELETE, ["api", "v1", "namespaces", _, "pods", name]) => self.delete(name, &body),
             (Method::POST, ["apis", "events.k8s.io", "v1", "namespaces", _, "events"]) => {
-                // `len` of a Go string, as `validateV1EventSeries` has it, counts bytes.
+                // `len` of a Go string, as in `validateV1EventSeries`, counts bytes.
                 if body["note"].as_str().is_none_or(|note| note.len() > 1_024) {
                     return Ok(failure(422, "Invalid", "note: can have at most 1024 characters"));
                 }
@@ -210,7 +210,7 @@ impl Server {
                 say(201, &body)
             }
             (Method::PATCH, ["apis", "events.k8s.io", "v1", "namespaces", _, "events", _]) => say(200, &body),
-            (method, path) => panic!("the controller has no business with {method} {path:?}"),
+            (method, path) => panic!("unexpected request of the controller: {method} {path:?}"),
         })
     }
 
@@ -229,7 +229,7 @@ impl Server {
             });
             let _ = sender.send(json!({ "type": "ERROR", "object": gone }));
         }
-        // Whatever has changed since the list was made.
+        // Everything that has changed since the list was made.
         for pod in state.pods.values() {
             let version =
                 pod["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
@@ -280,7 +280,7 @@ impl Server {
         }
         assert_eq!(options["gracePeriodSeconds"], 0, "only the node may end a deletion, and at once");
         state.pods.remove(name);
-        tell(&mut state, "DELETED", &pod);
+        notify(&mut state, "DELETED", &pod);
         say(200, &pod)
     }
 }
@@ -293,7 +293,7 @@ fn bound(mut pod: Value, uid: &str) -> Value {
     pod
 }
 
-/// Whether one was left.
+/// Takes one; whether one was left.
 fn take(left: &mut usize) -> bool {
     let one = *left > 0;
     *left = left.saturating_sub(1);
@@ -307,11 +307,11 @@ fn store(state: &mut State, mut pod: Value, kind: &str) -> Value {
     pod["metadata"]["resourceVersion"] = json!(state.version.to_string());
     let name = pod["metadata"]["name"].as_str().expect("a named pod").to_owned();
     state.pods.insert(name, pod.clone());
-    tell(state, kind, &pod);
+    notify(state, kind, &pod);
     pod
 }
 
-fn tell(state: &mut State, kind: &str, pod: &Value) {
+fn notify(state: &mut State, kind: &str, pod: &Value) {
     let event = json!({ "type": kind, "object": pod });
     state.watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
 }

@@ -78,7 +78,7 @@ async fn a_provider_killed_between_run_task_and_the_annotation_adopts_its_task()
     let orphan = world.kubernetes.pod("web").expect("it stays");
     world.ecs.start(&arn);
     if annotation(&orphan, annotations::TASK_ARN).is_some() {
-        // It was faster than the kill: take back what it wrote.
+        // It was faster than the kill: undo what it wrote.
         world.kubernetes.edit("web", |pod| pod["metadata"]["annotations"] = json!({}));
     }
 
@@ -124,7 +124,7 @@ async fn a_conflict_of_the_client_token_adopts_the_task_that_it_has_run() {
     world.kubernetes.create(pod("web", "Always"), "uid-web");
     let arn = world.until_tasks("uid-web", 1).await;
     world.kill_provider().await;
-    // The labels are tags: the same token now comes with other words. The listing must not be what finds the task.
+    // The labels are tags: the same token now has other parameters. The task must not be found by the listing.
     world.kubernetes.edit("web", |pod| {
         pod["metadata"]["labels"]["version"] = json!("2");
         pod["metadata"]["annotations"] = json!({});
@@ -183,7 +183,7 @@ async fn a_pod_deleted_by_force_takes_its_task_with_it_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_elses_task_is_ever_stopped() {
+async fn no_other_programs_task_is_ever_stopped() {
     let world = World::without_provider();
     let ours_without_pod = world.ecs.somebody_elses(Some(&world.started_by()));
     world.ecs.somebody_elses(None);
@@ -197,12 +197,12 @@ async fn nobody_elses_task_is_ever_stopped() {
     assert_eq!(
         world.ecs.calls("StopTask"),
         Vec::<String>::new(),
-        "without a pod's UID even {ours_without_pod} is left alone"
+        "without a pod's UID even {ours_without_pod} is not touched"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_annotation_that_names_somebody_elses_task_is_not_believed() {
+async fn an_annotation_that_names_another_programs_task_is_not_trusted() {
     let mut world = World::without_provider();
     let theirs = world.ecs.somebody_elses(Some("a-colleague"));
     let mut liar = pod("web", "Always");
@@ -221,7 +221,7 @@ async fn an_annotation_that_names_somebody_elses_task_is_not_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_gone_leaves_every_status_alone() {
+async fn an_endpoint_that_is_gone_leaves_every_status_unchanged() {
     let world = World::new();
     world.kubernetes.create(pod("web", "Always"), "uid-web");
     let arn = world.until_tasks("uid-web", 1).await;
@@ -242,7 +242,7 @@ async fn an_endpoint_that_is_gone_leaves_every_status_alone() {
 
     world.ecs.come_back();
     world.until_tasks("uid-job", 1).await;
-    assert_eq!(world.ecs.tasks().len(), 2, "and web runs on as what it was");
+    assert_eq!(world.ecs.tasks().len(), 2, "and web runs as before");
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,7 +294,7 @@ async fn a_crash_is_run_again_at_once_and_then_after_ten_seconds() {
     );
     assert_eq!(waiting["status"]["containerStatuses"][0]["restartCount"], 1);
 
-    // A provider that starts anew waits as long, and no longer.
+    // A restarted provider waits as long, and no longer.
     let ended = world.clock.now();
     world.kill_provider().await;
     world.start_provider();
@@ -304,7 +304,7 @@ async fn a_crash_is_run_again_at_once_and_then_after_ten_seconds() {
     world.until_status("web", "/containerStatuses/0/restartCount", json!(2)).await;
     let backoffs =
         world.kubernetes.events("web").into_iter().filter(|(reason, _)| reason == "BackOff").count();
-    assert_eq!(backoffs, 1, "told once, whoever restarts");
+    assert_eq!(backoffs, 1, "reported once, even after a restart");
 }
 
 fn running_since(world: &World, arn: &str) -> Value {
@@ -355,7 +355,7 @@ async fn a_task_that_ecs_calls_missing_is_run_again_or_failed_by_policy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_costs_what_the_node_says_unless_it_says_so_itself() {
+async fn a_pod_has_the_deletion_cost_of_its_node_unless_it_has_its_own() {
     let mut world = World::without_provider();
     world.deletion_cost = Some(-100);
     let mut dear = pod("dear", "Always");

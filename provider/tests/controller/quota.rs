@@ -22,7 +22,7 @@ use super::world::{World, pod};
 /// How long a task takes to run, and to stop.
 const TRANSITION: Duration = Duration::from_secs(3);
 
-/// An ECS whose tasks run and stop of themselves.
+/// An ECS whose tasks run and stop by themselves.
 #[derive(Debug, Clone, Default)]
 struct Wire {
     state: Arc<Mutex<State>>,
@@ -31,7 +31,7 @@ struct Wire {
 #[derive(Debug, Default)]
 struct State {
     calls: Vec<(String, Instant)>,
-    /// By ARN; when it was made, when it was stopped.
+    /// By ARN; when it was created, when it was stopped.
     tasks: BTreeMap<String, (Value, Instant, Option<Instant>)>,
 }
 
@@ -104,7 +104,7 @@ impl Wire {
                 let more = (arns.len() > from + 100).then(|| (from + 100).to_string());
                 json!({ "taskArns": page, "nextToken": more })
             }
-            operation => panic!("the controller has no business with {operation}"),
+            operation => panic!("unexpected call of the controller: {operation}"),
         }
     }
 

@@ -1,4 +1,5 @@
-//! What cannot run says why, on the pod and in its events: every reason, once, and is not tried hot.
+//! A pod that cannot run shows why, on its status and in its events: every reason, once, and is not
+//! retried without a pause.
 
 use neargate_provider::{clock::Clock, fargate::ecs::Error};
 use serde_json::json;
@@ -6,7 +7,7 @@ use serde_json::json;
 use super::world::{World, pod};
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_cannot_run_says_every_reason_once_and_stays_pending() {
+async fn a_pod_that_cannot_run_shows_every_reason_once_and_stays_pending() {
     let mut world = World::new();
     let mut unsupported = pod("web", "Always");
     unsupported["spec"]["hostNetwork"] = json!(true);
@@ -33,7 +34,7 @@ async fn a_pod_that_cannot_run_says_every_reason_once_and_stays_pending() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thirty_reasons_are_told_in_as_many_events_as_they_take() {
+async fn thirty_reasons_are_reported_in_as_many_events_as_they_take() {
     let world = World::new();
     let mut unsupported = pod("web", "Always");
     let volume = |n| format!("a-volume-with-a-name-that-is-rather-long-{n:02}");
@@ -70,7 +71,7 @@ async fn a_message_that_is_too_long_for_an_event_is_shortened_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_run_task_is_said_and_not_tried_hot() {
+async fn a_refused_run_task_is_reported_and_retried_only_after_a_pause() {
     let world = World::new();
     let message = "No Fargate configuration exists for given values.".to_owned();
     world.ecs.refuse(Some(Error::Refused {
@@ -84,7 +85,7 @@ async fn a_refused_run_task_is_said_and_not_tried_hot() {
         .await;
     let refused = world.clock.now();
     world.kubernetes.edit("web", |pod| pod["metadata"]["labels"]["touched"] = json!("yes"));
-    world.until("the second try", |world| (world.ecs.calls("RunTask").len() == 2).then_some(())).await;
+    world.until("the second attempt", |world| (world.ecs.calls("RunTask").len() == 2).then_some(())).await;
     let waited = world.clock.now().duration_since(refused).as_millis();
     assert!((9_900..11_000).contains(&waited), "{waited} ms");
     world.ecs.refuse(None);
@@ -92,7 +93,7 @@ async fn a_refused_run_task_is_said_and_not_tried_hot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_daemon_sets_pod_is_refused_once_and_asked_for_no_more() {
+async fn a_daemon_sets_pod_is_refused_once_and_not_retried() {
     let world = World::new();
     let mut agent = pod("web", "Always");
     agent["metadata"]["ownerReferences"] = json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "u", "controller": true }]);

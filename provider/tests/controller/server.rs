@@ -12,7 +12,7 @@ use tokio::{
 /// A container's own HTTP server, at an address of this machine.
 pub(crate) struct Server {
     pub(crate) port: u16,
-    pub(crate) heard: Arc<Mutex<Vec<String>>>,
+    pub(crate) requests: Arc<Mutex<Vec<String>>>,
     serving: JoinHandle<()>,
 }
 
@@ -21,21 +21,21 @@ impl Server {
     pub(crate) async fn start(answer: Option<&'static str>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-        let ears = heard.clone();
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let received = requests.clone();
         let serving = tokio::spawn(async move {
             let mut silent = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 4096];
                 let length = stream.read(&mut request).await.unwrap_or(0);
-                ears.lock().push(String::from_utf8_lossy(&request[..length]).into_owned());
+                received.lock().push(String::from_utf8_lossy(&request[..length]).into_owned());
                 match answer {
                     Some(answer) => drop(stream.write_all(answer.as_bytes()).await),
                     None => silent.push(stream),
                 }
             }
         });
-        Self { port, heard, serving }
+        Self { port, requests, serving }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Two providers of one node: one acts, whatever becomes of the other.
+//! Two providers of one node: one acts, whatever happens to the other.
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ type Leases = Arc<Mutex<Option<Value>>>;
 
 /// A provider that acts only while it holds the Lease.
 struct Candidate {
-    /// Whether its requests get no answer any more.
+    /// Whether its requests get no response any more.
     cut: Arc<AtomicBool>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Infallible>>,
@@ -66,7 +66,7 @@ impl Candidate {
     }
 }
 
-/// Leases as the API server keeps them: what is replaced must be the version that is there.
+/// Leases as in the API server: only the current version can be replaced.
 async fn lease(leases: &Leases, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -94,7 +94,7 @@ async fn lease(leases: &Leases, request: Request<Body>) -> Response<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_providers_one_acts_and_the_other_goes_on_when_it_cannot() {
+async fn of_two_providers_one_acts_and_the_other_continues_when_it_cannot() {
     let world = World::without_provider();
     let leases = Leases::default();
     let first = Candidate::start(&world, &leases);
@@ -108,11 +108,7 @@ async fn of_two_providers_one_acts_and_the_other_goes_on_when_it_cannot() {
     world.until_status("web", "/phase", json!("Running")).await;
     let writes = world.kubernetes.status_writes("web");
     tokio::time::sleep(Duration::from_secs(120)).await;
-    assert_eq!(
-        world.kubernetes.status_writes("web"),
-        writes,
-        "a status that is there already is not written"
-    );
+    assert_eq!(world.kubernetes.status_writes("web"), writes, "a status that has not changed is not written");
     assert_eq!(world.ecs.calls("RunTask").len(), 1);
 
     // Cut off from Kubernetes, the first one stops before the second one begins.
@@ -121,7 +117,7 @@ async fn of_two_providers_one_acts_and_the_other_goes_on_when_it_cannot() {
     tokio::time::sleep(Duration::from_millis(10_100)).await;
     let described = || world.ecs.calls("DescribeTasks").len();
     let calls = described();
-    // Longer than a provider leaves a steady task alone.
+    // Longer than a provider waits between two polls of a steady task.
     tokio::time::sleep(Duration::from_millis(2_700)).await;
     assert_eq!(described(), calls, "ECS is not called");
     world.ecs.exit(&task, 1);

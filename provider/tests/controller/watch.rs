@@ -20,13 +20,13 @@ fn with_probe(name: &str, kind: &str, port: u16) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_and_went_while_the_watch_was_gone_is_run_and_forgotten() {
+async fn what_was_created_and_deleted_while_the_watch_was_gone_is_run_and_forgotten() {
     let server = Server::start(Some(OK)).await;
     let world = World::new();
     world.kubernetes.create(with_probe("web", "readinessProbe", server.port), "uid-web");
     let arn = world.until_tasks("uid-web", 1).await;
     world.ecs.start(&arn);
-    world.until("the probe", |_| (server.heard.lock().len() >= 2).then_some(())).await;
+    world.until("the probe", |_| (server.requests.lock().len() >= 2).then_some(())).await;
     world.kubernetes.vanish("web");
     world.kubernetes.create_unseen(pod("job", "Never"), "uid-job");
     world.kubernetes.expire();
@@ -34,9 +34,9 @@ async fn what_came_and_went_while_the_watch_was_gone_is_run_and_forgotten() {
     world.until("StopTask", |world| (world.ecs.calls("StopTask") == [arn.as_str()]).then_some(())).await;
     world.until_tasks("uid-job", 1).await;
     world.until_passed(Duration::from_secs(3)).await;
-    let heard = server.heard.lock().len();
+    let requests = server.requests.lock().len();
     world.until_passed(Duration::from_secs(30)).await;
-    assert_eq!(server.heard.lock().len(), heard, "its address may be another's by now");
+    assert_eq!(server.requests.lock().len(), requests, "its address may be another's by now");
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,7 +70,7 @@ async fn a_pod_that_is_gone_before_run_task_is_answered_leaves_no_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_server_that_is_away_changes_no_task_and_hears_everything_when_it_is_back() {
+async fn an_api_server_that_is_away_changes_no_task_and_is_sent_everything_when_it_is_back() {
     let world = World::new();
     for (name, uid) in [("web", "uid-web"), ("job", "uid-job")] {
         world.kubernetes.create(pod(name, "Always"), uid);
@@ -95,7 +95,7 @@ async fn an_api_server_that_is_away_changes_no_task_and_hears_everything_when_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_are_never_answered_hold_up_no_probe_and_no_status() {
+async fn events_that_are_never_answered_delay_no_probe_and_no_status() {
     // The port of a server that is gone.
     let port = Server::start(None).await.port;
     let world = World::new();
@@ -107,7 +107,7 @@ async fn events_that_are_never_answered_hold_up_no_probe_and_no_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_ends_no_loop_and_holds_up_no_other_pod() {
+async fn a_panic_ends_no_loop_and_delays_no_other_pod() {
     for operation in ["ListTasks", "DescribeTasks", "RunTask"] {
         let mut world = World::without_provider();
         world.ecs.panic_once(operation);

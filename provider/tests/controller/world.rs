@@ -1,4 +1,4 @@
-//! One provider between a Kubernetes and an ECS of the test's own, and waits that say what was seen last.
+//! One provider between the test's own Kubernetes and ECS, and waits that report what was seen last.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{ecs::Fake, kubernetes::Server};
 
-/// How long a state may take to come, in the runtime's own time, which stands still while anything can be done.
+/// How long a state may take to be reached, in the runtime's own time, which stops while anything can be done.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The runtime's time as a clock, so that what waits and what reads the clock agree.
@@ -48,10 +48,10 @@ pub(crate) struct World {
     pub(crate) kubernetes: Server,
     pub(crate) ecs: Fake,
     pub(crate) clock: Virtual,
-    /// What the next provider is told to do beside the rest.
+    /// The option `--deletion-cost` of the next provider.
     pub(crate) deletion_cost: Option<i32>,
     pub(crate) init: Option<Init>,
-    /// What the next provider takes for ECS in place of `ecs`.
+    /// The next provider's ECS instead of `ecs`.
     pub(crate) aws: Option<Arc<dyn Ecs>>,
     provider: Option<JoinHandle<()>>,
 }
@@ -78,17 +78,17 @@ impl World {
         }
     }
 
-    /// What this provider's tasks are started by.
+    /// The `startedBy` of this provider's tasks.
     pub(crate) fn started_by(&self) -> String {
         run::started_by("kube-system-uid", "fargate")
     }
 
-    /// Starts a provider that knows nothing of any before it.
+    /// Starts a provider that knows nothing of earlier ones.
     pub(crate) fn start_provider(&mut self) {
         self.provider = Some(tokio::spawn(self.provider(self.kubernetes.client())()));
     }
 
-    /// A provider that reaches Kubernetes with this client; each one that it makes knows nothing of any before it.
+    /// A provider that reaches Kubernetes with this client; each one that it makes knows nothing of earlier ones.
     pub(crate) fn provider(
         &self,
         client: kube::Client,
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// Kills the provider where it stands.
+    /// Kills the provider at once.
     pub(crate) async fn kill_provider(&mut self) {
         if let Some(provider) = self.provider.take() {
             provider.abort();
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    /// Waits until `reached` says so of the world; panics with `seen` where it does not come.
+    /// Waits until `reached` returns a value; panics with the world's state if it does not in time.
     pub(crate) async fn until<T>(&self, what: &str, mut reached: impl FnMut(&Self) -> Option<T>) -> T {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -169,7 +169,8 @@ impl World {
         self.until("time passes", |_| (Instant::now() >= end).then_some(())).await;
     }
 
-    /// Waits until the provider has asked ECS for `more` more listings: whatever it would do of itself, it has done.
+    /// Waits until the provider has asked ECS for `more` more listings: it has then done everything that it would do
+    /// by itself.
     pub(crate) async fn until_settled(&self, more: usize) {
         let before = self.ecs.calls("ListTasks").len();
         self.until("the provider sweeps", |world| {

@@ -1,4 +1,4 @@
-//! Task to pod status, row by row: what ECS says, and what the pod then shows.
+//! Task to pod status, row by row: what ECS returns, and what the pod then shows.
 
 mod probes;
 mod properties;
@@ -11,7 +11,7 @@ use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use neargate_provider::nodes::Node;
-use neargate_provider::pods::decide::{self, Decision, Question, Readiness, Seen, Sight, Then};
+use neargate_provider::pods::decide::{self, Decision, NextAction, Question, Readiness, Seen, TaskView};
 use neargate_provider::translate::init;
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn started_with_init(init: Option<i32>, app: i32) -> Task {
         .build()
 }
 
-/// What ECS says of a container that never was because the one before it failed; it gives it a code all the same.
+/// ECS's reason for a container that never ran because the previous one failed; ECS still gives it a code.
 const WAITED_IN_VAIN: &str = "CannotStartContainerError: dependency graph: failed to resolve container ordering \
     dependency [neargate-init] for target [app] as dependency did not exit successfully.";
 
@@ -112,8 +112,8 @@ fn init_failed(code: Option<i32>, reason: Option<&str>, app: Option<&str>) -> Ta
 }
 
 #[test]
-fn a_failure_of_the_providers_own_container_is_told_by_name_and_image() {
-    let failed = sight(init_failed(Some(1), None, Some(WAITED_IN_VAIN)));
+fn a_failure_of_the_providers_own_container_is_reported_by_name_and_image() {
+    let failed = view(init_failed(Some(1), None, Some(WAITED_IN_VAIN)));
     let status = decide_at(&pod("Always", &["app"]), &failed, ENDED).status.expect("a status");
     let waiting = status.container_statuses.expect("one")[0].state.clone().and_then(|state| state.waiting);
     assert_eq!(
@@ -125,11 +125,11 @@ fn a_failure_of_the_providers_own_container_is_told_by_name_and_image() {
     );
 }
 
-fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
+fn decide_at(pod: &Pod, view: &TaskView, seconds: i64) -> Decision {
     let readiness = |_: &str| Readiness { started: true, ready: true };
     decide::decide(&Question {
         pod,
-        sight,
+        view,
         readiness: &readiness,
         condemned: None,
         answered: false,
@@ -140,8 +140,8 @@ fn decide_at(pod: &Pod, sight: &Sight, seconds: i64) -> Decision {
     })
 }
 
-fn sight(task: Task) -> Sight {
-    Sight::Task(Arc::new(task))
+fn view(task: Task) -> TaskView {
+    TaskView::Task(Arc::new(task))
 }
 
 /// One line of a status: phase and reason, Ready, the address, then each container's state, last state and restarts.
@@ -227,7 +227,7 @@ fn every_state_of_a_task_is_a_state_of_the_pod() {
             "Running ready=False ip=10.0.0.7; app: running, restarts 0",
         ),
         (
-            "told to stop, still RUNNING",
+            "stopping, still RUNNING",
             "Always",
             running().desired_status("STOPPED").containers(container("app", None, None)).build(),
             "Running ready=False ip=10.0.0.7; app: running, restarts 0",
@@ -281,7 +281,7 @@ fn every_state_of_a_task_is_a_state_of_the_pod() {
             "Failed ready=False ip=10.0.0.7; app: terminated ContainerStatusUnknown 137, restarts 0",
         ),
         (
-            "STOPPED, exit 0, and nobody knows how the provider's own container ended",
+            "STOPPED, exit 0, and how the provider's own container ended is unknown",
             "Never",
             started_with_init(None, 0),
             "Succeeded ready=False ip=10.0.0.7; app: terminated Completed 0, restarts 0",
@@ -376,7 +376,7 @@ fn every_state_of_a_task_is_a_state_of_the_pod() {
         ),
     ];
     for (name, policy, task, expected) in rows {
-        let decision = decide_at(&pod(policy, &["app"]), &sight(task), ENDED + 1);
+        let decision = decide_at(&pod(policy, &["app"]), &view(task), ENDED + 1);
         let status = decision.status.unwrap_or_else(|| panic!("{name}: no status"));
         let line = summary(&status);
         assert!(
@@ -395,7 +395,7 @@ fn every_state_of_a_task_is_a_state_of_the_pod() {
 
 #[test]
 fn times_and_names_are_the_tasks_own() {
-    let decision = decide_at(&pod("Never", &["app"]), &sight(exited(&[("app", 3, None)])), ENDED + 500);
+    let decision = decide_at(&pod("Never", &["app"]), &view(exited(&[("app", 3, None)])), ENDED + 500);
     let status = serde_json::to_value(decision.status.expect("a status")).expect("plain JSON");
     let container = &status["containerStatuses"][0];
     let instant = |seconds: i64| json!(Timestamp::from_second(seconds).expect("a time").to_string());
@@ -406,7 +406,7 @@ fn times_and_names_are_the_tasks_own() {
         "when it exited, not when it was seen"
     );
     assert_eq!(container["containerID"], "ecs://default/0123/0123-9");
-    assert_eq!(container["imageID"], "registry:5000/app@sha256:abc", "a port is no tag");
+    assert_eq!(container["imageID"], "registry:5000/app@sha256:abc", "a port is not a tag");
     assert_eq!(container["allocatedResources"]["cpu"], "100m");
 }
 
@@ -415,7 +415,7 @@ fn a_sibling_that_was_stopped_for_anothers_memory_is_not_out_of_memory() {
     let oom = "OutOfMemoryError: Container killed due to memory usage";
     let task = exited(&[("app", 137, Some(oom)), ("sidecar", 143, None)]);
     let status =
-        decide_at(&pod("Always", &["app", "sidecar"]), &sight(task), ENDED + 1).status.expect("a status");
+        decide_at(&pod("Always", &["app", "sidecar"]), &view(task), ENDED + 1).status.expect("a status");
     assert_eq!(
         summary(&status),
         "Running ready=False ip=-; app: waiting ContainerCreating, last terminated OOMKilled 137, restarts 1; \
@@ -424,12 +424,12 @@ fn a_sibling_that_was_stopped_for_anothers_memory_is_not_out_of_memory() {
 }
 
 #[test]
-fn a_spot_interruption_says_why_in_a_condition() {
+fn a_spot_interruption_shows_why_in_a_condition() {
     let task = stopped(TaskStopCode::SpotInterruption, "Your Spot Task was interrupted.")
         .started_at(DateTime::from_secs(STARTED))
         .containers(container("app", Some(143), None))
         .build();
-    let status = decide_at(&pod("Always", &["app"]), &sight(task), ENDED).status.expect("a status");
+    let status = decide_at(&pod("Always", &["app"]), &view(task), ENDED).status.expect("a status");
     let conditions = status.conditions.expect("conditions");
     let disrupted =
         conditions.iter().find(|condition| condition.type_ == "DisruptionTarget").expect("the condition");
@@ -443,13 +443,17 @@ fn a_spot_interruption_says_why_in_a_condition() {
 fn a_deadline_stops_the_task_and_fails_the_pod_under_every_policy() {
     let mut pod = pod("Always", &["app"]);
     pod.spec.as_mut().expect("a spec").active_deadline_seconds = Some(60);
-    let alive = sight(running().containers(container("app", None, None)).build());
+    let alive = view(running().containers(container("app", None, None)).build());
     let first = decide_at(&pod, &alive, CREATED + 30);
     pod.status = first.status;
     let again = decide_at(&pod, &alive, CREATED + 30);
-    assert_eq!(again.then, Then::Wait(Some(std::time::Duration::from_secs(30))), "woken when it is due");
-    assert!(matches!(decide_at(&pod, &alive, CREATED + 60).then, Then::Stop { .. }));
-    let over = decide_at(&pod, &sight(exited(&[("app", 143, None)])), CREATED + 70).status.expect("a status");
+    assert_eq!(
+        again.then,
+        NextAction::Wait(Some(std::time::Duration::from_secs(30))),
+        "woken when it is due"
+    );
+    assert!(matches!(decide_at(&pod, &alive, CREATED + 60).then, NextAction::Stop { .. }));
+    let over = decide_at(&pod, &view(exited(&[("app", 143, None)])), CREATED + 70).status.expect("a status");
     assert_eq!(
         summary(&over),
         "Failed(DeadlineExceeded) ready=False ip=10.0.0.7; app: terminated Error 143, restarts 0"
@@ -461,7 +465,7 @@ fn readiness_gates_and_others_conditions_are_kept() {
     let mut pod = pod("Always", &["app"]);
     pod.spec.as_mut().expect("a spec").readiness_gates =
         serde_json::from_value(json!([{ "conditionType": "lb.example.com/attached" }])).expect("gates");
-    let alive = sight(running().containers(container("app", None, None)).build());
+    let alive = view(running().containers(container("app", None, None)).build());
     let ready = |pod: &Pod| {
         let status = decide_at(pod, &alive, STARTED + 1).status.expect("a status");
         let conditions = status.conditions.expect("conditions");

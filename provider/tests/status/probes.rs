@@ -1,10 +1,10 @@
 //! Exec probes: ECS's health check of a container is the verdict on them.
 
 use aws_sdk_ecs::types::HealthStatus;
-use neargate_provider::pods::decide::Then;
+use neargate_provider::pods::decide::NextAction;
 use serde_json::json;
 
-use super::{STARTED, container, decide_at, pod, running, sight, summary};
+use super::{STARTED, container, decide_at, pod, running, summary, view};
 
 #[test]
 fn a_health_check_is_the_exec_readiness_probe_after_its_delay() {
@@ -17,7 +17,7 @@ fn a_health_check_is_the_exec_readiness_probe_after_its_delay() {
     let with = |health: HealthStatus| {
         let mut container = container("app", None, None);
         container.health_status = Some(health);
-        sight(running().containers(container).build())
+        view(running().containers(container).build())
     };
     let ready = |health, after: i64| {
         let decision = decide_at(&pod, &with(health), STARTED + after);
@@ -27,11 +27,11 @@ fn a_health_check_is_the_exec_readiness_probe_after_its_delay() {
     assert!(!ready(HealthStatus::Unhealthy, 60).0);
     let (early, then) = ready(HealthStatus::Healthy, 10);
     assert!(
-        !early && then == Then::Wait(Some(std::time::Duration::from_secs(20))),
-        "looked at again when it is over"
+        !early && then == NextAction::Wait(Some(std::time::Duration::from_secs(20))),
+        "decided again when it is over"
     );
     assert!(ready(HealthStatus::Healthy, 30).0);
-    assert!(matches!(ready(HealthStatus::Unhealthy, 60).1, Then::Wait(_)), "readiness kills nothing");
+    assert!(matches!(ready(HealthStatus::Unhealthy, 60).1, NextAction::Wait(_)), "readiness stops nothing");
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn an_unhealthy_container_is_stopped_for_its_exec_liveness_probe() {
         serde_json::from_value(json!({ "exec": { "command": ["true"] } })).expect("a probe");
     let mut unhealthy = container("app", None, None);
     unhealthy.health_status = Some(HealthStatus::Unhealthy);
-    let decision = decide_at(&pod, &sight(running().containers(unhealthy).build()), STARTED + 60);
-    assert!(matches!(decision.then, Then::Stop { .. }), "ECS does not stop it: {:?}", decision.then);
+    let decision = decide_at(&pod, &view(running().containers(unhealthy).build()), STARTED + 60);
+    assert!(matches!(decision.then, NextAction::Stop { .. }), "ECS does not stop it: {:?}", decision.then);
     let reasons: Vec<_> = decision.events.iter().map(|event| event.reason).collect();
     assert_eq!(reasons, ["Unhealthy", "Killing"]);
 }

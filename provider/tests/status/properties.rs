@@ -1,11 +1,11 @@
-//! What holds of the status of any task.
+//! What holds for the status of any task.
 
 use aws_sdk_ecs::types::{Task, TaskStopCode};
 use aws_smithy_types::DateTime;
-use neargate_provider::pods::decide::Then;
+use neargate_provider::pods::decide::NextAction;
 use proptest::prelude::*;
 
-use super::{ENDED, STARTED, container, decide_at, pod, sight, summary, task};
+use super::{ENDED, STARTED, container, decide_at, pod, summary, task, view};
 
 fn any_task() -> impl Strategy<Value = Task> {
     let last = prop::sample::select(vec![
@@ -38,18 +38,18 @@ fn any_task() -> impl Strategy<Value = Task> {
 }
 
 proptest! {
-    /// A status that is written is read back by the next decision: it must say the same of the same task, or the pod would be
-    /// written for ever.
+    /// A status that is written is read back by the next decision: it must give the same status for the same task, or the pod
+    /// would be written for ever.
     #[test]
     fn a_status_is_stable(task in any_task(), policy in prop::sample::select(vec!["Always", "OnFailure", "Never"]), late in 0i64..1000) {
         let mut pod = pod(policy, &["app"]);
-        let sight = sight(task);
-        let first = decide_at(&pod, &sight, ENDED + late);
-        prop_assume!(!matches!(first.then, Then::Run { .. }));
+        let view = view(task);
+        let first = decide_at(&pod, &view, ENDED + late);
+        prop_assume!(!matches!(first.then, NextAction::Run { .. }));
         pod.status = first.status.or(pod.status);
-        let second = decide_at(&pod, &sight, ENDED + late);
+        let second = decide_at(&pod, &view, ENDED + late);
         pod.status = second.status.or(pod.status);
-        let third = decide_at(&pod, &sight, ENDED + late);
+        let third = decide_at(&pod, &view, ENDED + late);
         if let Some(third) = third.status {
             prop_assert_eq!(Some(third), pod.status);
         }
@@ -58,7 +58,7 @@ proptest! {
     /// Never ready while its task is not RUNNING and wanted so; never Failed nor Succeeded under Always for an end of its own.
     #[test]
     fn a_status_never_lies(task in any_task()) {
-        let decision = decide_at(&pod("Always", &["app"]), &sight(task.clone()), ENDED + 1);
+        let decision = decide_at(&pod("Always", &["app"]), &view(task.clone()), ENDED + 1);
         if let Some(status) = decision.status {
             let line = summary(&status);
             if line.contains("ready=True") {

@@ -1,4 +1,4 @@
-//! What goes into a session and what comes out: the whole interface besides [`Session`](super::Session) itself.
+//! The input and output of a session: the whole interface besides [`Session`](super::Session) itself.
 
 use bytes::Bytes;
 
@@ -9,23 +9,23 @@ use crate::payload::{self, SessionTypeRequest};
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The WebSocket is open and the text message with the token has passed over it. Again after a reconnection:
+    /// The WebSocket is open and the text message with the token has been sent over it. Again after a reconnection:
     /// everything that is not acknowledged is sent once more.
     Opened,
-    /// A binary WebSocket message came.
+    /// A binary WebSocket message arrived.
     Frame(Bytes),
     /// Bytes for the other side. [`Output`](payload::Type::Output) and [`StdErr`](payload::Type::StdErr) are cut
-    /// into messages of [`CHUNK`](super::CHUNK) bytes, anything else is one message. All of it is taken or, with a
-    /// [`Refused`], nothing. No bytes are no message.
+    /// into messages of [`CHUNK`](super::CHUNK) bytes, anything else is one message. All of it is accepted or, with
+    /// a [`Refused`], nothing. Without bytes there is no message.
     Send { payload_type: payload::Type, payload: Bytes },
-    /// A client's: the session begins without waiting for a handshake. An agent that wants none says nothing until
-    /// its program writes, and such a program may first wait for input. Should a handshake come after all, it is
-    /// answered. At any other time, and for an agent, nothing.
+    /// A client's: the session begins without waiting for a handshake. An agent without a handshake sends nothing
+    /// until its program writes, and such a program may first wait for input. If a handshake follows after all, it
+    /// is answered. At any other time, and for an agent, it does nothing.
     SkipHandshake,
-    /// The time is what matters: [`Session::wake`](super::Session::wake) asked for it.
+    /// Only the time has passed: [`Session::wake`](super::Session::wake) requested it.
     Tick,
-    /// This side is done. What was sent is given [`DRAIN`](super::DRAIN) to be acknowledged, then the session ends;
-    /// an agent's says `output` to the user.
+    /// This side is done. What was sent has [`DRAIN`](super::DRAIN) to be acknowledged, then the session ends; an
+    /// agent's shows `output` to the user.
     Close { output: String },
 }
 
@@ -34,7 +34,7 @@ pub enum Event {
 pub enum Out {
     /// A binary WebSocket message to write.
     Send(Bytes),
-    /// The session begins: [`Event::Send`] is taken from here on. Once.
+    /// The session begins: [`Event::Send`] is accepted from here on. Once.
     Ready(Ready),
     /// A payload of the other side, each once and in the order in which it was sent.
     Data { payload_type: payload::Type, payload: Bytes },
@@ -44,7 +44,7 @@ pub enum Out {
     Ended(End),
 }
 
-/// With what a session begins.
+/// The parameters of a session that begins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ready {
     /// The version that the other side named in the handshake; empty without one.
@@ -72,7 +72,7 @@ pub enum End {
     Paused,
 }
 
-/// Why [`Event::Send`] was not taken. The session is as it was.
+/// Why [`Event::Send`] was not accepted. The session is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Data before the end of a handshake is acknowledged and lost (agent `datachannel/datachannel.go`,
@@ -81,7 +81,7 @@ pub enum Refused {
     NotReady,
     #[error("the session is closing or over")]
     Over,
-    /// To be tried again after the next acknowledgement; to be cut by the caller if it never fits.
+    /// To be retried after the next acknowledgement; to be cut by the caller if it never fits.
     #[error("{needed} messages do not fit, there is room for {room}")]
     Full { needed: usize, room: usize },
     #[error("a payload of {found} bytes is too large")]

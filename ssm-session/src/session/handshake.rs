@@ -1,4 +1,4 @@
-//! The handshake's three messages, as functions of values. The agent asks, the client answers, the agent completes.
+//! The handshake's three messages, as functions of values. The agent requests, the client responds, the agent completes.
 //!
 //! Source: plugin `src/datachannel/streaming.go`, handleHandshakeRequest; agent `datachannel/datachannel.go`,
 //! PerformHandshake and handleHandshakeResponse.
@@ -25,7 +25,7 @@ pub(super) fn request(agent_version: &str, session: &SessionTypeRequest) -> Resu
     })
 }
 
-/// The client's answer, and the session that was asked for.
+/// The client's response, and the requested session.
 pub(super) fn answer(
     client_version: &str,
     request: &HandshakeRequest,
@@ -74,7 +74,7 @@ fn process(action: &RequestedAction) -> Result<SessionTypeRequest, (ActionStatus
     }
 }
 
-/// The agent's judgement of an answer: everything succeeded, or why not.
+/// The agent's evaluation of a response: everything succeeded, or why not.
 pub(super) fn judge(response: &HandshakeResponse) -> Result<(), String> {
     let mut actions = response.processed_client_actions.iter();
     actions.find(|action| action.action_status != ActionStatus::Success).map_or(Ok(()), |failed| {

@@ -11,20 +11,20 @@ use crate::payload;
 /// The payload of a stream message.
 pub(super) type Item = (payload::Type, Bytes);
 
-/// What a message turned out to be.
+/// What was done with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// New, and kept: to be acknowledged. [`Incoming::pop`] may have something.
     Kept,
     /// Old: to be acknowledged again.
     Duplicate,
-    /// New, but there is no room: not to be acknowledged, so that it comes again.
+    /// New, but there is no room: not to be acknowledged, so that it is sent again.
     NoRoom,
 }
 
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// The sequence number of the next message to hand over.
+    /// The sequence number of the next message to deliver.
     expected: i64,
     /// By sequence number, from `expected` on.
     waiting: BTreeMap<i64, Item>,
@@ -38,7 +38,7 @@ impl Incoming {
         Self { expected: 0, waiting: BTreeMap::new(), bytes: 0, limits }
     }
 
-    /// A message came. The one that is expected next always finds room.
+    /// Takes in a message. There is always room for the next one in order.
     pub(super) fn receive(&mut self, message: &Message) -> Arrival {
         let sequence = message.sequence;
         if sequence < self.expected || self.waiting.contains_key(&sequence) {
@@ -54,7 +54,7 @@ impl Incoming {
         Arrival::Kept
     }
 
-    /// The next payload in order, if it is here.
+    /// The next payload in order, if it has arrived.
     pub(super) fn pop(&mut self) -> Option<Item> {
         let item = self.waiting.remove(&self.expected)?;
         self.expected = self.expected.saturating_add(1);

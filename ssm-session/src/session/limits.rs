@@ -1,5 +1,5 @@
-//! Times and sizes. Each says whose it is: `plugin` is session-manager-plugin's `src/config/config.go`, `agent`
-//! amazon-ssm-agent's `agent/session/config/config.go`; where both have one, it is the same.
+//! Times and sizes. Each names its source: `plugin` is session-manager-plugin's `src/config/config.go`, `agent`
+//! amazon-ssm-agent's `agent/session/config/config.go`; if both have it, the values are the same.
 
 use std::time::Duration;
 
@@ -23,18 +23,18 @@ pub const GRANULARITY: Duration = Duration::from_millis(10);
 /// Between two rounds of sending again (plugin and agent: ResendSleepInterval).
 pub const RESEND_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Messages that one round sends again. Ours: plugin and agent send the oldest alone, which after a connection was
-/// lost takes a round for each message.
+/// Messages that one round sends again. Ours: plugin and agent send only the oldest, which takes one round per
+/// message after a connection was lost.
 pub const RESEND_BURST: usize = 64;
 
 /// A message that is not acknowledged for so long ends the session (plugin: ResendMaxAttempt, 3,000 rounds, "5
-/// minutes"; an agent tries for ever).
+/// minutes"; an agent retries for ever).
 pub const GIVE_UP: Duration = Duration::from_secs(300);
 
-/// For an agent, between its request and the client's answer (agent `datachannel/datachannel.go`, handshakeTimeout).
+/// For an agent, between its request and the client's response (agent `datachannel/datachannel.go`, handshakeTimeout).
 pub const AGENT_HANDSHAKE: Duration = Duration::from_secs(15);
 
-/// For a client, between the open channel and the begin of the session. Ours: the plugin waits for ever. An agent
+/// For a client, between the open channel and the beginning of the session. Ours: the plugin waits for ever. An agent
 /// without a handshake is silent until the program writes: see [`Event::SkipHandshake`](super::Event).
 pub const CLIENT_HANDSHAKE: Duration = Duration::from_secs(60);
 
@@ -46,14 +46,14 @@ pub const DRAIN: Duration = Duration::from_secs(2);
 /// an account sets another (user guide, "Specify an idle session timeout value").
 pub const MOST_PAUSE: Duration = Duration::from_secs(20 * 60);
 
-/// What a session holds at most.
+/// The bounds of what a session holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Messages that are sent and not acknowledged. More is refused, so that whoever sends waits: plugin (10,000) and
+    /// Messages that are sent and not acknowledged. More is refused, so that the sender waits: plugin (10,000) and
     /// agent (100,000) lose messages there.
     pub outgoing: usize,
     /// Messages that arrived before one that they follow (plugin: IncomingMessageBufferCapacity, 10,000). More is
-    /// neither kept nor acknowledged, so it comes again.
+    /// neither kept nor acknowledged, so it is sent again.
     pub incoming: usize,
     /// Bytes of their payloads.
     pub incoming_bytes: usize,

@@ -1,4 +1,4 @@
-//! One side of one session: a value that is told what happened, and says what to do.
+//! One side of one session: a value that receives events and returns actions.
 //!
 //! ```text
 //!  Unopened ──Opened──▶ Handshake ──▶ Ready ──Close──▶ Closing ──▶ Ended
@@ -8,15 +8,15 @@
 //!
 //! Rules:
 //! - Each stream message of a direction has a number, from 0. It is kept and sent again until it is acknowledged;
-//!   the other side hands over each once, in order. Acknowledgements and all else are sent once.
+//!   the other side delivers each once, in order. Acknowledgements and everything else are sent once.
 //! - While the other side pauses, nothing of the stream is sent. Start, data and acknowledgements end the pause, as
-//!   in the agent. (The plugin takes no notice of a pause.)
+//!   in the agent. (The plugin ignores a pause.)
 //! - Everything is bounded: [`Limits`], [`MAX_PAYLOAD`], and a time for each state but [`Event::Opened`]'s absence
 //!   and a session that both sides keep alive.
-//! - Time is the caller's: a duration since some start, which should never go back; where it does it stands still.
-//!   The caller runs [`Session::next`] at [`Session::wake`] at the latest.
+//! - Time is the caller's: a duration since some start, which should never go back; if it does, the session's time does
+//!   not move. The caller calls [`Session::next`] at [`Session::wake`] at the latest.
 //!
-//! A session outlives its WebSocket: after a reconnection it goes on with [`Event::Opened`].
+//! A session outlives its WebSocket: after a reconnection it continues with [`Event::Opened`].
 
 mod event;
 mod handshake;
@@ -57,7 +57,7 @@ pub struct Session {
     incoming: Incoming,
     outgoing: Outgoing,
     options: Options,
-    /// Messages that were made, of every kind.
+    /// Number of messages made, of every kind.
     made: u64,
 }
 
@@ -93,11 +93,11 @@ impl Session {
         }
     }
 
-    /// Something happened at `now`. After [`Out::Ended`] nothing comes any more.
+    /// Handles an event at `now`. After [`Out::Ended`] nothing more is returned.
     ///
     /// # Errors
     ///
-    /// [`Refused`], of an [`Event::Send`] alone: nothing has changed.
+    /// [`Refused`], only for an [`Event::Send`]: nothing has changed.
     pub fn next(&mut self, now: Duration, event: Event) -> Result<Vec<Out>, Refused> {
         self.now = self.now.max(now);
         let mut outs = Vec::new();
@@ -118,7 +118,7 @@ impl Session {
         Ok(outs)
     }
 
-    /// When [`next`](Self::next) is due at the latest, with [`Event::Tick`] where nothing else happens.
+    /// When [`next`](Self::next) is due at the latest, with [`Event::Tick`] if nothing else happens.
     pub fn wake(&self) -> Option<Duration> {
         let phase = match &self.phase {
             Phase::Ended => return None,
@@ -133,12 +133,12 @@ impl Session {
         phase.into_iter().chain(stream).min()
     }
 
-    /// Messages that [`Event::Send`] finds room for.
+    /// Messages for which [`Event::Send`] has room.
     pub fn room(&self) -> usize {
         self.options.limits.outgoing.saturating_sub(self.outgoing.len())
     }
 
-    /// Whether [`Out::Ended`] has come.
+    /// Whether [`Out::Ended`] was returned.
     pub fn is_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }
@@ -204,7 +204,7 @@ impl Session {
         Ok(())
     }
 
-    /// Puts one stream message with the others; [`settle`](Self::settle) sends it.
+    /// Queues one stream message; [`settle`](Self::settle) sends it.
     fn push(&mut self, payload_type: Type, payload: Bytes) -> Result<(), message::Error> {
         let sequence = self.outgoing.next_sequence();
         let (kind, flags) = match self.role {
@@ -217,7 +217,7 @@ impl Session {
         Ok(())
     }
 
-    /// A message that is no stream message.
+    /// A message that is not a stream message.
     fn make(&mut self, kind: Kind, payload: Bytes) -> Message {
         self.made += 1;
         let elapsed = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
@@ -249,7 +249,7 @@ impl Session {
                 }
                 Err(error) => outs.push(Out::Ignored(Ignored::Payload(error))),
             },
-            // What it says is for the user; that it came is the end, as in the plugin.
+            // Its text is for the user; its arrival is the end, as in the plugin.
             (Kind::ChannelClosed, _) => {
                 let output = ChannelClosed::from_bytes(&message.payload).unwrap_or_default().output;
                 self.end(End::ClosedByPeer { output }, outs);
@@ -287,7 +287,7 @@ impl Session {
         self.send_alone(Kind::Acknowledge, &content, outs);
     }
 
-    /// Sends what is not acknowledged.
+    /// Sends a message that is not acknowledged.
     fn send_alone<T: Json>(&mut self, kind: Kind, content: &T, outs: &mut Vec<Out>) {
         let frame = content.to_bytes().map_err(Ignored::Payload);
         let frame = frame.and_then(|payload| self.make(kind, payload).encode().map_err(Ignored::Frame));
@@ -303,7 +303,7 @@ impl Session {
             (payload_type, _) if is_own(payload_type) => {
                 outs.push(Out::Ignored(Ignored::PayloadType(payload_type)));
             }
-            // An agent takes no data before its handshake; a client takes data for the sign that there is none
+            // An agent accepts no data before its handshake; for a client, data means that there is no handshake
             // (plugin `src/sessionmanagerplugin/session/sessionhandler.go`, ProcessFirstMessage).
             (payload_type, Role::Agent(_)) if !ready => {
                 outs.push(Out::Ignored(Ignored::PayloadType(payload_type)));
@@ -317,7 +317,7 @@ impl Session {
         }
     }
 
-    /// The agent has its answer.
+    /// The agent has the client's response.
     fn conclude(&mut self, payload: &[u8], outs: &mut Vec<Out>) {
         let response = match HandshakeResponse::from_bytes(payload) {
             Ok(response) => response,
@@ -342,7 +342,7 @@ impl Session {
         self.begin(ready, outs);
     }
 
-    /// The client is asked.
+    /// The client has the agent's request.
     fn answer(&mut self, payload: &[u8], outs: &mut Vec<Out>) {
         let Role::Client { version, ready, refused } = &mut self.role else { return };
         let request = match HandshakeRequest::from_bytes(payload) {
@@ -443,7 +443,7 @@ impl Session {
         outs.push(Out::Ended(end));
     }
 
-    /// Sends `channel_closed`, whose payload repeats what its frame says.
+    /// Sends `channel_closed`, whose payload repeats the fields of its frame.
     fn close_channel(&mut self, mut closed: ChannelClosed, outs: &mut Vec<Out>) {
         let mut message = self.make(Kind::ChannelClosed, Bytes::new());
         closed.message_id = message.id.to_string();
@@ -456,7 +456,7 @@ impl Session {
     }
 }
 
-/// Whether payloads of a type are the session's own, and never a program's or a user's.
+/// Whether payloads of a type belong to the session, and never to a program or a user.
 fn is_own(payload_type: Type) -> bool {
     matches!(
         payload_type,

@@ -2,8 +2,8 @@
 //!
 //! The timeout follows the round trips as plugin and agent calculate it (CalculateRetransmissionTimeout in their
 //! `datachannel`), with one difference: a round trip is measured from the first time that a message was sent, not
-//! from the last. On a WebSocket nothing is lost while the connection lasts, so the acknowledgement is the first
-//! sending's, and measured from the last the timeout would never grow to a slow connection's round trip.
+//! from the last. On a WebSocket nothing is lost while the connection lasts, so the acknowledgement belongs to the
+//! first transmission; measured from the last one, the timeout would never grow to a slow connection's round trip.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct Outgoing {
     round_trip: Duration,
     variation: Duration,
     timeout: Duration,
-    /// Nothing is sent again before.
+    /// Nothing is sent again before this.
     next_round: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Outgoing {
         self.next = self.next.saturating_add(1);
     }
 
-    /// What was never sent, to be sent now.
+    /// The frames that were never sent, to be sent now.
     pub(super) fn flush(&mut self, now: Duration) -> Vec<Bytes> {
         let held = self.pending.iter_mut().filter(|pending| pending.sent.is_none());
         held.map(|pending| {
@@ -79,22 +79,22 @@ impl Outgoing {
         .collect()
     }
 
-    /// Everything counts as never sent: the connection is another.
+    /// Everything counts as never sent: the connection is a new one.
     pub(super) fn restart(&mut self) {
         for pending in &mut self.pending {
             pending.sent = None;
         }
     }
 
-    /// The other side is back from a pause: the time without acknowledgement counts from here. What it did not get is
-    /// sent again in rounds, and not all at once, or a short frame would be answered with everything.
+    /// The other side is back from a pause: the time without acknowledgement counts from here. What it did not
+    /// receive is sent again in rounds, and not all at once, otherwise a short frame would trigger everything.
     pub(super) fn resume(&mut self, now: Duration) {
         for sent in self.pending.iter_mut().filter_map(|pending| pending.sent.as_mut()) {
             sent.first = now;
         }
     }
 
-    /// A message arrived. One that is not pending was acknowledged before.
+    /// A message has arrived on the other side. One that is not pending was acknowledged before.
     pub(super) fn acknowledge(&mut self, sequence: i64, now: Duration) {
         let Ok(index) = self.pending.binary_search_by_key(&sequence, |pending| pending.sequence) else {
             return;

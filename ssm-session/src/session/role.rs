@@ -1,4 +1,4 @@
-//! What the two sides are, each with what it must know at the start.
+//! The two sides, each with its parameters.
 
 use uuid::Uuid;
 
@@ -17,16 +17,16 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// The side that runs the program, and that ends the session towards the client as the service does.
+/// The side that runs the program, and that ends the session for the client as the service does.
 #[derive(Clone, Debug)]
 pub struct Agent {
     pub session_id: String,
     /// The session's target, as the service names it in `channel_closed`.
     pub target: String,
-    /// `AgentVersion` of the handshake, such as `3.1.1732.0`. The plugin goes by it for port sessions alone.
+    /// `AgentVersion` of the handshake, such as `3.1.1732.0`. The plugin uses it only for port sessions.
     pub version: String,
-    /// What the client is asked to agree on; none begins at once. An agent of AWS's asks where the session's plugin
-    /// requires it or the session is encrypted (agent `plugins/sessionplugin/sessionplugin.go`).
+    /// The handshake's offer to the client; without one the session begins at once. An agent of AWS's has one if the session's
+    /// plugin requires it or the session is encrypted (agent `plugins/sessionplugin/sessionplugin.go`).
     pub handshake: Option<Offer>,
 }
 
@@ -45,15 +45,15 @@ pub struct Client {
     pub version: String,
 }
 
-/// The side, with what the handshake has brought.
+/// The side, with the results of the handshake.
 #[derive(Debug)]
 pub(super) enum Role {
     Agent(Agent),
     Client {
         version: String,
-        /// What the handshake has brought so far.
+        /// The results of the handshake so far.
         ready: Ready,
-        /// Why it was not agreed to.
+        /// Why it was refused.
         refused: Option<String>,
     },
 }

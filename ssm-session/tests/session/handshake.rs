@@ -113,7 +113,7 @@ fn the_agent_acknowledges_early_data_and_drops_it() {
 }
 
 #[test]
-fn a_client_refuses_encryption_and_says_why_the_session_ended() {
+fn a_client_refuses_encryption_and_reports_why_the_session_ended() {
     let mut client = client();
     client.open();
     let request = asks(vec![(SESSION_TYPE, json!(offered())), (KMS_ENCRYPTION, json!({"KMSKeyId": "k"}))]);
@@ -149,7 +149,7 @@ fn a_client_refuses_what_it_does_not_know() {
 }
 
 #[test]
-fn an_agent_ends_a_session_that_is_refused_and_tells_the_client() {
+fn an_agent_ends_a_session_that_is_refused_and_reports_it_to_the_client() {
     let mut agent = agent(offering());
     agent.open();
     agent.take();
@@ -165,10 +165,16 @@ fn an_agent_ends_a_session_that_is_refused_and_tells_the_client() {
     let [End::HandshakeFailed { reason }] = &agent.ended.clone()[..] else { panic!("{:?}", agent.ended) };
     assert_eq!(reason, "SessionType failed on client with status 0 error: no");
     let closed = agent.take_of(Kind::ChannelClosed).remove(0);
-    let told = ChannelClosed::from_bytes(&closed.payload).unwrap();
-    assert_eq!((told.session_id, told.destination_id), (offering().session_id, offering().target));
-    assert_eq!((told.message_id, told.created_date), (closed.id.to_string(), closed.created.to_string()));
-    assert!(told.output.contains(reason), "{}", told.output);
+    let closed_channel = ChannelClosed::from_bytes(&closed.payload).unwrap();
+    assert_eq!(
+        (closed_channel.session_id, closed_channel.destination_id),
+        (offering().session_id, offering().target)
+    );
+    assert_eq!(
+        (closed_channel.message_id, closed_channel.created_date),
+        (closed.id.to_string(), closed.created.to_string())
+    );
+    assert!(closed_channel.output.contains(reason), "{}", closed_channel.output);
 }
 
 #[test]
@@ -186,7 +192,7 @@ fn a_garbled_handshake_fails() {
 }
 
 #[test]
-fn a_handshake_that_nobody_answers_times_out() {
+fn a_handshake_without_a_response_times_out() {
     for (mut side, limit) in [(agent(offering()), AGENT_HANDSHAKE), (client(), CLIENT_HANDSHAKE)] {
         side.open();
         side.sent.clear();

@@ -1,5 +1,5 @@
 //! Two sides over a pipe that loses, repeats and reorders: every byte arrives once and in order, both ways. The pipe
-//! is worse than any WebSocket; what it does follows from a seed.
+//! is worse than any WebSocket; its behaviour follows from a seed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,10 +24,10 @@ impl Random {
 
 struct Pipe {
     random: Random,
-    /// Of a hundred frames.
+    /// Lost frames in a hundred.
     lost: u64,
     repeated: u64,
-    /// By arrival, then by an own number; to which of the two sides.
+    /// By arrival time, then by number; for which of the two sides.
     under_way: BTreeMap<(Duration, u64), (usize, Bytes)>,
     carried: u64,
 }
@@ -46,7 +46,7 @@ impl Pipe {
     }
 }
 
-/// Bytes that differ at each place, so that a lost, repeated or misplaced chunk shows.
+/// Bytes that differ at each position, so that a lost, repeated or misplaced chunk is detected.
 fn text(length: usize, from: usize) -> Vec<u8> {
     (from..).flat_map(|number: usize| format!("{number},").into_bytes()).take(length).collect()
 }
@@ -90,7 +90,7 @@ fn play(seed: u64, lost: u64, repeated: u64, handshake: bool) {
     assert_eq!((agent.ready.len(), client.ready.len()), (1, 1), "{case}");
 }
 
-/// Writes a piece of random size, once the session has begun and unless much is under way.
+/// Writes a piece of random size, once the session has begun and unless much is in flight.
 fn write_some(side: &mut Side, text: &[u8], written: &mut usize, random: &mut Random) {
     let under_way = 1024 - side.session.room();
     if side.ready.is_empty() || *written == text.len() || under_way > RESEND_BURST {

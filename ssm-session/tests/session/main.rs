@@ -1,4 +1,4 @@
-//! Sessions as their users see them: events in, what is to be done out, in a time that the tests move.
+//! Sessions as their users see them: events in, actions out, with a time that the tests move.
 
 mod handshake;
 mod lossy;

@@ -1,5 +1,4 @@
-//! What holds of the stream of messages once a session has begun: order, acknowledgement, sending again, pauses,
-//! bounds and the end.
+//! The stream of messages once a session has begun: order, acknowledgement, retransmission, pauses, bounds and the end.
 
 use super::support::{Side, begun, client, exchange, message, ms, options, silent};
 use bytes::Bytes;
@@ -92,7 +91,7 @@ fn a_message_is_acknowledged_by_number_id_and_kind() {
 }
 
 #[test]
-fn messages_out_of_order_are_acknowledged_at_once_and_handed_over_in_order() {
+fn messages_out_of_order_are_acknowledged_at_once_and_delivered_in_order() {
     let mut agent = plain();
     for (sequence, payload) in [(2, "c"), (1, "b")] {
         agent.receive(&typed(sequence, payload));
@@ -132,7 +131,7 @@ fn what_does_not_fit_is_not_acknowledged_and_the_next_in_order_always_fits() {
 }
 
 #[test]
-fn sending_is_refused_without_a_trace_where_there_is_no_room() {
+fn sending_is_refused_without_a_trace_if_there_is_no_room() {
     let mut agent = limited(Limits { outgoing: 3, ..Limits::default() });
     agent.write(vec![b'x'; 2 * CHUNK]);
     agent.take();
@@ -263,7 +262,7 @@ fn after_a_reconnection_everything_unacknowledged_is_sent_again_in_order() {
 }
 
 #[test]
-fn an_agent_that_closes_waits_for_the_last_acknowledgement_and_says_why() {
+fn an_agent_that_closes_waits_for_the_last_acknowledgement_and_reports_why() {
     let (mut agent, mut client) = begun();
     agent.write("bye");
     agent.close("the program ended");
@@ -289,7 +288,7 @@ fn an_agent_that_closes_does_not_wait_long() {
 }
 
 #[test]
-fn a_client_that_closes_says_nothing() {
+fn a_client_that_closes_sends_nothing() {
     let (_, mut client) = begun();
     client.take();
     client.close("");
@@ -298,7 +297,7 @@ fn a_client_that_closes_says_nothing() {
 }
 
 #[test]
-fn a_closed_channel_ends_the_session_whatever_it_says() {
+fn a_closed_channel_ends_the_session_whatever_its_text() {
     for payload in ["", "{}", "nonsense", r#"{"SchemaVersion":"1"}"#] {
         let mut client = client();
         client.open();
@@ -317,7 +316,7 @@ fn what_cannot_be_read_is_dropped() {
 }
 
 #[test]
-fn time_that_goes_back_stands_still() {
+fn time_that_goes_back_does_not_move_the_session() {
     let mut agent = plain();
     agent.at(ms(1000));
     agent.write("x");

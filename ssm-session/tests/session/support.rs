@@ -1,4 +1,4 @@
-//! Two sides of one session, and what passes between them, in a time that a test moves.
+//! Two sides of one session, and the messages between them, with a time that a test moves.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) fn offered() -> SessionTypeRequest {
     SessionTypeRequest { session_type: INTERACTIVE_COMMANDS.to_owned(), properties }
 }
 
-/// An agent that shakes hands.
+/// An agent with a handshake.
 pub(crate) fn offering() -> Agent {
     Agent {
         session_id: "ecs-execute-command-1".to_owned(),
@@ -33,7 +33,7 @@ pub(crate) fn offering() -> Agent {
     }
 }
 
-/// An agent that does not.
+/// An agent without a handshake.
 pub(crate) fn silent() -> Agent {
     Agent { handshake: None, ..offering() }
 }
@@ -46,7 +46,7 @@ pub(crate) fn client() -> Side {
     Side::new(Session::client(options(2), Client { version: "1.3.0.0".to_owned() }))
 }
 
-/// A session, with what came out of it sorted.
+/// A session, with its output sorted.
 #[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) session: Session,
@@ -102,7 +102,7 @@ impl Side {
         self.next(Event::Close { output: output.to_owned() });
     }
 
-    /// Moves the time and says so.
+    /// Moves the time and sends a tick.
     pub(crate) fn at(&mut self, now: Duration) {
         self.now = now;
         self.next(Event::Tick);
@@ -117,7 +117,7 @@ impl Side {
         }
     }
 
-    /// What was to be written since the last time, decoded.
+    /// The messages to be written since the last call, decoded.
     pub(crate) fn take(&mut self) -> Vec<Message> {
         self.sent.drain(..).map(|frame| Message::decode(&frame).expect("a frame")).collect()
     }
@@ -134,7 +134,7 @@ impl Side {
     }
 }
 
-/// Carries everything both ways until both are silent.
+/// Delivers everything both ways until both are silent.
 pub(crate) fn exchange(one: &mut Side, other: &mut Side) {
     while !one.sent.is_empty() || !other.sent.is_empty() {
         for frame in std::mem::take(&mut one.sent) {

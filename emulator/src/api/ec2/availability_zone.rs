@@ -44,7 +44,7 @@ impl Operation for Describe {
         context: &Context,
         input: DescribeAvailabilityZonesRequest,
     ) -> Result<DescribeAvailabilityZonesResult, Error> {
-        // All zones are opted in: there are no more to include.
+        // All zones are opted in: there are no others to include.
         let DescribeAvailabilityZonesRequest {
             all_availability_zones: _,
             dry_run,

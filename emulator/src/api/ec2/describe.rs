@@ -16,7 +16,7 @@ pub(super) async fn vpc(context: &Context) -> Result<(Vpc, Vec<usize>), Error> {
     })
 }
 
-/// What is asked of one kind of resource.
+/// A request for one kind of resource.
 #[derive(Debug, Default)]
 pub(super) struct Question {
     pub(super) dry_run: Option<bool>,
@@ -28,10 +28,10 @@ pub(super) struct Question {
 
 /// A kind of resource, as Describe sees it.
 pub(super) struct Kind<T: 'static> {
-    /// The operation: a page's token is its alone.
+    /// The operation: a page's token is valid only for it.
     pub(super) operation: &'static str,
     pub(super) id: fn(&T) -> Option<&str>,
-    /// AWS's code for ids that are not there, and what it calls them: `The vpc ID '…' does not exist`.
+    /// AWS's code for ids that do not exist, and its word for them: `The vpc ID '…' does not exist`.
     pub(super) not_found: (ErrorCode, &'static str),
     pub(super) fields: &'static [Field<T>],
     /// The largest page.
@@ -41,7 +41,7 @@ pub(super) struct Kind<T: 'static> {
 /// The resources that were asked for, in the order of their ids, and the token of the next page.
 ///
 /// # Errors
-/// AWS's, for a dry run, ids that are not there, filters that are not known, a page that can't be.
+/// AWS's, for a dry run, ids that do not exist, unknown filters, an invalid page.
 pub(super) fn answer<T>(
     question: Question,
     kind: &Kind<T>,
@@ -90,7 +90,7 @@ pub(super) fn answer<T>(
     Ok((resources, next))
 }
 
-/// EC2 answers a dry run that would have succeeded with an error.
+/// EC2 reports a dry run that would have succeeded as an error.
 pub(super) fn refuse_dry_run(dry_run: Option<bool>) -> Result<(), Error> {
     if dry_run == Some(true) {
         let message = "Request would have succeeded, but DryRun flag is set.";
@@ -145,7 +145,7 @@ mod tests {
         let ids = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect());
         let first = ask(Question { max_results: Some(5), ..Question::default() }).unwrap();
         let filters = Some(vec![Filter { name: Some("name".to_owned()), values: ids(&["*"]) }]);
-        for (question, told) in [
+        for (question, expected) in [
             (
                 Question { ids: ids(&["a", "x"]), ..Question::default() },
                 "InvalidThingID.NotFound: The thing ID 'x' does not exist",
@@ -175,7 +175,7 @@ mod tests {
                 "InvalidPaginationToken: The specified pagination token is not valid or is expired.",
             ),
         ] {
-            assert_eq!(ask(question), Err(told.to_owned()));
+            assert_eq!(ask(question), Err(expected.to_owned()));
         }
     }
 }

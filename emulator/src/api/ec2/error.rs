@@ -2,7 +2,7 @@
 
 use crate::api::shape::ErrorCode;
 
-/// The one that is not a fault: the request would have succeeded.
+/// Not a fault: the request would have succeeded.
 pub(super) const DRY_RUN_OPERATION: ErrorCode = ErrorCode::new("DryRunOperation", 412);
 pub(super) const INTERNAL_ERROR: ErrorCode = ErrorCode::new("InternalError", 500);
 pub(super) const INVALID_PAGINATION_TOKEN: ErrorCode = ErrorCode::new("InvalidPaginationToken", 400);

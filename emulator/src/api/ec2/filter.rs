@@ -1,4 +1,4 @@
-//! `Filter.N`: a resource is kept where each filter has a value that fits. Values may have wildcards.
+//! `Filter.N`: a resource is kept if each filter has a value that matches. Values may have wildcards.
 //!
 //! Source: EC2 API reference, "List and filter using the CLI and API": filters are joined by AND, values by OR;
 //! `*` is any text, `?` any one letter, a backslash takes a wildcard's meaning away; case counts.
@@ -10,7 +10,7 @@ use crate::api::model::ec2::Filter;
 /// The values that a resource has under one of these names.
 pub(super) type Field<T> = (&'static [&'static str], fn(&T) -> Vec<String>);
 
-/// Keeps what every filter fits.
+/// Keeps what every filter matches.
 ///
 /// # Errors
 /// A filter that the operation does not have.
@@ -22,7 +22,7 @@ pub(super) fn keep<T>(resources: &mut Vec<T>, filters: &[Filter], fields: &[Fiel
             let message = format!("The filter '{name}' has no value");
             return Err(Error::new(error::INVALID_PARAMETER_VALUE, message));
         }
-        // Nothing here has a tag, whatever its key.
+        // Nothing here has a tag.
         if name == "tag-key" || name.strip_prefix("tag:").is_some_and(|key| !key.is_empty()) {
             resources.clear();
             continue;

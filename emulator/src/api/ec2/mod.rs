@@ -1,4 +1,4 @@
-//! Amazon EC2, as much of it as describes the VPC: one file per operation. What they have in common is [`describe`]'s.
+//! Amazon EC2, as much of it as describes the VPC: one file per operation. What they have in common is in [`describe`].
 
 mod availability_zone;
 mod describe;

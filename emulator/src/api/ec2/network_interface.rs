@@ -81,7 +81,7 @@ impl Operation for Describe {
         let DescribeNetworkInterfacesRequest {
             dry_run,
             filters,
-            // Those of tasks are managed by ECS and shown always, as AWS shows Fargate's.
+            // Those of tasks are managed by ECS and always shown, as AWS shows Fargate's.
             include_managed_resources: _,
             max_results,
             network_interface_ids,
@@ -97,7 +97,7 @@ impl Operation for Describe {
     }
 }
 
-/// A task's interface, as Fargate makes one; `None` where it has none yet or no more.
+/// A task's interface, as Fargate makes one; `None` if it does not have one yet or no longer has one.
 fn interface(task: &Task, vpc: &Vpc, context: &Context) -> Option<NetworkInterface> {
     let of = &task.attachment;
     let id = of.network_interface_id.clone()?;
@@ -159,11 +159,11 @@ fn interface(task: &Task, vpc: &Vpc, context: &Context) -> Option<NetworkInterfa
     })
 }
 
-/// The groups that a task is in: the VPC's default one where it named none.
+/// The groups that a task is in: the VPC's default one if it named none.
 fn security_groups<'v>(named: &[String], vpc: &'v Vpc) -> impl Iterator<Item = &'v SecurityGroup> {
     let default = vpc.security_groups.first().filter(|_| named.is_empty());
     let mut groups: Vec<&SecurityGroup> = named.iter().filter_map(|id| vpc.security_group(id)).collect();
-    // Ids that are not known all stand for the same one.
+    // All unknown ids are replaced by the same group.
     groups.dedup();
     groups.into_iter().chain(default)
 }

@@ -70,7 +70,7 @@ impl Operation for Describe {
     }
 }
 
-/// The first is the main one: associated with the VPC, and so with the subnets that no other one is associated with.
+/// The first is the main one: associated with the VPC, and so with the subnets that have no other one.
 fn shown(vpc: &Vpc, account: &str) -> Vec<RouteTable> {
     let local = Route {
         destination_cidr_block: Some(vpc.cidr.to_string()),

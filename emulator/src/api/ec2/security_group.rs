@@ -85,7 +85,7 @@ impl Operation for Describe {
         let (vpc, _) = describe::vpc(context).await?;
         let account = context.account();
         let mut ids = group_ids.unwrap_or_default();
-        // Names stand for the ids of their groups.
+        // Names are translated to the ids of their groups.
         for name in group_names.unwrap_or_default() {
             let named = vpc.security_groups.iter().find(|group| group.group_name == name);
             ids.push(named.map_or(name, |group| group.group_id.clone()));
@@ -116,7 +116,7 @@ fn permission(rule: &Permission, account: &str) -> IpPermission {
         Protocol::Udp => "udp",
         Protocol::Icmp => "icmp",
     };
-    // All types and codes of ICMP are -1; all ports are told as a range (EC2 API reference, IpPermission).
+    // All types and codes of ICMP are -1; all ports are written as a range (EC2 API reference, IpPermission).
     let ports = match protocol {
         Protocol::All => None,
         Protocol::Icmp => Some((-1, -1)),

@@ -6,7 +6,7 @@ use super::{availability_zone, error, is_default};
 use crate::api::model::ec2::{DescribeSubnetsRequest, DescribeSubnetsResult, Subnet, SubnetState};
 use crate::api::{Context, Error, Operation};
 
-/// Shows the subnets, with the addresses that they have left.
+/// Shows the subnets, with their number of free addresses.
 #[derive(Debug)]
 pub(super) struct Describe;
 

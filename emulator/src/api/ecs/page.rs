@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{Error, page_token};
 
-/// A page to answer.
+/// The size of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(usize);
 
 impl Size {
-    /// `maxResults`: 1 to 100, 100 where it is absent (API reference, each List operation).
+    /// `maxResults`: 1 to 100, 100 if it is absent (API reference, each List operation).
     pub(super) fn new(max_results: Option<i32>) -> Result<Self, Error> {
         match max_results.map(usize::try_from) {
             None => Ok(Self(100)),
@@ -24,7 +24,7 @@ impl Size {
         u32::try_from(self.0 + 1).unwrap_or(u32::MAX)
     }
 
-    /// Cuts `found` to a page; the token of the next one is that of the last element left.
+    /// Cuts `found` to a page; the token of the next page holds the last element of this one.
     pub(super) fn cut<T, P: Serialize>(
         self,
         found: &mut Vec<T>,
@@ -42,7 +42,7 @@ impl Size {
 /// Where a page begins.
 ///
 /// # Errors
-/// A token that [`Size::cut`] did not make for the same question.
+/// A token that [`Size::cut`] did not make for the same operation and filters.
 pub(super) fn position<P: DeserializeOwned>(scope: &str, token: Option<&str>) -> Result<Option<P>, Error> {
     let Some(token) = token else { return Ok(None) };
     page_token::open(scope, token).map(Some).ok_or_else(|| Error::invalid_parameter("Invalid token."))
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_leads_on_within_its_own_question_alone() {
+    fn a_token_is_valid_only_for_its_own_operation_and_filters() {
         let mut found = vec!["a", "b", "c"];
         let next = Size::new(Some(2)).unwrap().cut(&mut found, "ListClusters", |name| name.to_string());
         assert_eq!(found, ["a", "b"]);

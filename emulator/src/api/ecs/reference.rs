@@ -1,10 +1,10 @@
-//! What a caller calls a resource by: a short name, or its ARN.
+//! How a caller names a resource: by a short name, or by its ARN.
 //!
 //! `arn:aws:ecs:<region>:<account>:cluster/<name>`, `task/<cluster>/<id>`, `task-definition/<family>:<revision>`.
 
 use crate::api::{Context, Error};
 
-/// The resource part of an ARN of ours, after `<kind>/`; `None` where `text` is no ARN.
+/// The resource part of an ARN of ours, after `<kind>/`; `None` if `text` is not an ARN.
 ///
 /// # Errors
 /// An ARN of another service, kind, region or account.

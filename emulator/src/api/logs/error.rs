@@ -1,4 +1,4 @@
-//! CloudWatch Logs' own errors, in its words as callers have met them.
+//! CloudWatch Logs' own errors, in its wording as callers have reported it.
 
 use crate::api::Error;
 use crate::api::model::logs::error;

@@ -15,8 +15,8 @@ use crate::clock::Timestamp;
 use crate::store::logs::{self, Group, OVERHEAD, Page, Position, Span, Stored, Stream, StreamId};
 use crate::store::{self, SqlitePool};
 
-/// Bytes of events that one call looks at. A call that reaches it answers what it has found, which may be nothing, with
-/// a token to go on: as on AWS, a page short of events is not the end.
+/// Bytes of events that one call looks at. A call that reaches it returns what it has found, which may be nothing, with
+/// a token to continue: as on AWS, a page with few events is not the end.
 const MOST_SCANNED: usize = 16 << 20;
 
 /// Bytes of one stream that are read ahead of the merge at most, and of all streams of a call together.
@@ -134,7 +134,7 @@ impl Operation for FilterLogEvents {
         };
         let prefix = log_stream_name_prefix.as_deref().unwrap_or_default();
         let streams = streams(context, &group, log_stream_names, prefix, span).await?;
-        // What is read ahead is in memory: few calls do so at once.
+        // What is read ahead is in memory: few calls may do so at once.
         let _turn = context.store().logs_out().await;
         let mut merge = Merge::new(context.store().readers(), streams, span, after, newest_first);
 
@@ -206,15 +206,15 @@ fn place(stream: StreamId, position: Position) -> Place {
     (position.timestamp, stream, position.sequence)
 }
 
-/// Several streams, merged: from the oldest event to the newest, or the other way round. A stream is not read before its
-/// time has come.
+/// Several streams, merged: from the oldest event to the newest, or the other way round. A stream is not read before the
+/// merge reaches its time.
 struct Merge<'a> {
     readers: &'a SqlitePool,
     newest_first: bool,
     /// How much of a stream is read ahead.
     page: Page,
     sources: BTreeMap<StreamId, Source>,
-    /// Where each stream's next event is, or, of one that is not read yet, the first place where it may be.
+    /// Where each stream's next event is, or, of one that is not read yet, the first place where it can be.
     heads: BTreeSet<Place>,
 }
 
@@ -227,7 +227,7 @@ struct Source {
 }
 
 impl<'a> Merge<'a> {
-    /// The events of `streams` within `span`, those behind the event `after` alone.
+    /// The events of `streams` within `span`, only those after the event `after`.
     fn new(
         readers: &'a SqlitePool,
         streams: Vec<Stream>,
@@ -289,7 +289,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// What of `span` is behind the event `after` in one stream, in the order across streams.
+/// The part of `span` that is after the event `after` in one stream, in the order across streams.
 fn behind(
     stream: StreamId,
     (after_stream, after): (StreamId, Position),

@@ -60,7 +60,7 @@ impl Operation for GetLogEvents {
             // "Events with a timestamp equal to or later than this time are not included."
             to: Position::start_of(Timestamp(end_time.unwrap_or(i64::MAX))),
         };
-        // A token keeps its direction, whatever `startFromHead` says.
+        // A token keeps its direction, regardless of `startFromHead`.
         let newest = match turn {
             Some(Turn::Forward(_)) => false,
             Some(Turn::Backward(_)) => true,
@@ -83,15 +83,15 @@ impl Operation for GetLogEvents {
     }
 }
 
-/// The beginning of what is to be seen: what the caller asks for, and no expired event.
+/// The beginning of what is shown: what the caller asks for, without expired events.
 pub(super) fn start(start_time: Option<i64>, retention_days: Option<i64>, now: Timestamp) -> Position {
     let kept_from =
         retention_days.map_or(0, |days| now.millis().saturating_sub(days.saturating_mul(86_400_000)));
     Position::start_of(Timestamp(start_time.unwrap_or_default().max(kept_from).max(0)))
 }
 
-/// The places before and after a page. After an empty one the caller gets the token back that it gave: that is the
-/// end, and from there a later call goes on.
+/// The places before and after a page. After an empty one the caller gets its own token back: that is the end, and
+/// a later call continues from there.
 fn sides(events: &[Stored], turn: Option<Turn>, window: Span) -> (Turn, Turn) {
     let place = match turn {
         Some(Turn::Forward(place) | Turn::Backward(place)) => place,

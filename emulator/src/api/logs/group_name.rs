@@ -1,4 +1,4 @@
-//! How a request names a log group: by its name, or by its ARN where an operation takes a `logGroupIdentifier`.
+//! How a request names a log group: by its name, or by its ARN if an operation takes a `logGroupIdentifier`.
 
 use futures::future::BoxFuture;
 
@@ -7,7 +7,7 @@ use crate::api::{Context, Error};
 use crate::store::logs::{self, Group};
 use crate::store::{self, SqliteConnection};
 
-/// The ARN of a log group, without the `:*` behind it.
+/// The ARN of a log group, without the `:*` after it.
 pub(super) fn arn(context: &Context, name: &str) -> String {
     context.arn("logs", format_args!("log-group:{name}"))
 }
@@ -19,8 +19,8 @@ pub(super) async fn find(context: &Context, name: &str) -> Result<Group, Error> 
         .ok_or_else(error::group_missing)
 }
 
-/// Finds the group of this name and changes it in one transaction: of two changes at once neither undoes the other, and a
-/// group that is deleted meanwhile is missing. Returns what `change` returns.
+/// Finds the group of this name and changes it in one transaction: concurrent changes do not undo each other, and a group
+/// that is deleted meanwhile is missing. Returns what `change` returns.
 pub(super) async fn update<T, F>(context: &Context, name: String, change: F) -> Result<T, Error>
 where
     T: Send + 'static,
@@ -43,7 +43,7 @@ where
     changed.ok_or_else(error::group_missing)
 }
 
-/// The name that an ARN of this account and region says; `:*` behind it is the same group.
+/// The name in an ARN of this account and region; with `:*` after it, it is the same group.
 ///
 /// # Errors
 /// ResourceNotFoundException for an ARN of another account, region or kind: there is no such log group here.
@@ -61,7 +61,7 @@ pub(super) fn of_identifier(context: &Context, identifier: &str) -> Result<Strin
     if identifier.starts_with("arn:") { of_arn(context, identifier) } else { Ok(identifier.to_owned()) }
 }
 
-/// The name where an operation takes either.
+/// The name, for an operation that takes either.
 pub(super) fn of_either(
     context: &Context,
     name: Option<String>,
@@ -70,7 +70,7 @@ pub(super) fn of_either(
     match (name, identifier) {
         (Some(name), None) => Ok(name),
         (None, Some(identifier)) => of_identifier(context, &identifier),
-        // What `RULES` of each such operation have refused already.
+        // The `RULES` of each such operation have already refused these.
         (Some(_), Some(_)) | (None, None) => Err(error::group_missing()),
     }
 }

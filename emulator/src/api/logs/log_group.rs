@@ -122,7 +122,7 @@ impl Operation for DescribeLogGroups {
 
     async fn handle(context: &Context, input: Self::Input) -> Result<Self::Output, Error> {
         let DescribeLogGroupsRequest {
-            // Of a monitoring account: there is one account here, linked to no other.
+            // For a monitoring account: there is one account here, linked to no other.
             account_identifiers: _,
             include_linked_accounts: _,
             limit,

@@ -155,7 +155,7 @@ fn describe(group_arn: &str, stream: Stream) -> LogStream {
     }
 }
 
-/// What AWS still answers as a stream's next sequence token, though nobody needs it any more: 56 digits.
+/// What AWS still returns as a stream's next sequence token, though nothing needs it any more: 56 digits.
 pub(super) fn sequence_token(stream: StreamId, ingested_at: Timestamp) -> String {
     format!("49{:022}{:032}", stream.0, ingested_at.millis())
 }

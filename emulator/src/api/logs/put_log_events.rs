@@ -11,10 +11,10 @@ use crate::api::{Context, Error, Operation, Rule};
 use crate::clock::Timestamp;
 use crate::store::logs::{self, Appended, Event, OVERHEAD, Place};
 
-/// Of a batch, each event with its [`OVERHEAD`].
+/// Bytes per batch, each event with its [`OVERHEAD`].
 const LARGEST_BATCH: usize = 1_048_576;
 
-/// Of one event, with its [`OVERHEAD`]. It was 256 KiB until April 2025.
+/// Bytes per event, with its [`OVERHEAD`]. It was 256 KiB until April 2025.
 const LARGEST_EVENT: usize = 1_048_576;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -88,7 +88,7 @@ impl Operation for PutLogEvents {
 
     async fn handle(context: &Context, input: Self::Input) -> Result<Self::Output, Error> {
         let PutLogEventsRequest {
-            // What an event is about, for AWS's own consoles.
+            // The subject of the events, for AWS's own consoles.
             entity: _,
             log_events,
             log_group_name,
@@ -138,11 +138,11 @@ fn size(event: &InputLogEvent) -> usize {
     event.message.as_ref().map_or(0, String::len) + OVERHEAD
 }
 
-/// The times whose events are taken.
+/// The times whose events are accepted.
 ///
 /// Source: PutLogEvents: "None of the log events in the batch can be more than 2 hours in the future [...] more than
-/// 14 days in the past [...] log events older than the retention period of the log group": such are left out, and the
-/// rest is taken.
+/// 14 days in the past [...] log events older than the retention period of the log group": these are left out, and the
+/// rest is accepted.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     /// Earlier ones are too old.
@@ -167,7 +167,7 @@ impl Window {
         self.oldest.max(self.kept_from) <= time && time <= self.newest
     }
 
-    /// Which of a batch in order are left out; `None` where all are taken. The ends are exclusive, the start is not.
+    /// Which of a batch in order are left out; `None` if all are accepted. The ends are exclusive, the start is not.
     fn rejected(self, events: &[Event]) -> Option<RejectedLogEventsInfo> {
         let index = |before: &dyn Fn(&Event) -> bool| {
             i32::try_from(events.partition_point(|event| before(event))).unwrap_or(i32::MAX)

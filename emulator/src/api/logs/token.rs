@@ -1,7 +1,7 @@
-//! Page tokens: opaque to callers, and readable here.
+//! Page tokens: opaque to callers, readable here.
 //!
 //! Those of GetLogEvents have AWS's form, `f/<56 digits>/s` and `b/<56 digits>/s`. The digits are a stream and a place
-//! between two of its events, so that a token stays right while events arrive on either side of it.
+//! between two of its events, so that a token stays valid while events arrive on either side of it.
 
 use crate::clock::Timestamp;
 use crate::store::logs::{Position, StreamId};
@@ -38,7 +38,7 @@ impl Turn {
         }
     }
 
-    /// `None` where `token` is no token of this stream.
+    /// `None` if `token` is not a token of this stream.
     pub(super) fn of(token: &str, stream: StreamId) -> Option<Self> {
         let (direction, rest) = token.split_once('/')?;
         let (of_stream, place) = of_digits(rest.strip_suffix("/s")?)?;
@@ -69,7 +69,7 @@ pub(super) fn after_stream(order: &str, last_event_at: Option<Timestamp>, name: 
     format!("{order}/{}/{name}", last_event_at.map_or(-1, Timestamp::millis))
 }
 
-/// The last stream's place, where `token` belongs to `order`.
+/// The last stream's place, if `token` belongs to `order`.
 pub(super) fn stream_of<'t>(token: &'t str, order: &str) -> Option<(i64, &'t str)> {
     let (of_order, rest) = token.split_once('/')?;
     let (last_event_at, name) = rest.split_once('/')?;

@@ -1,4 +1,5 @@
-//! AWS STS: who calls. Signatures are not verified: a program on the host is the account's root user, and a task has its role.
+//! AWS STS: the caller's identity. Signatures are not verified: a program on the host is the account's root user, and a task
+//! has its role.
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +17,7 @@ pub(super) fn service() -> Service<Query> {
         .with::<GetCallerIdentity>()
 }
 
-/// Says whose account it is.
+/// Returns the caller's account and ARN.
 #[derive(Debug)]
 struct GetCallerIdentity;
 
@@ -33,7 +34,7 @@ impl Operation for GetCallerIdentity {
         let GetCallerIdentityRequest {} = input;
         let account = context.account();
         if let Caller::Task { arn, role: Some(role) } = &context.caller {
-            // Of a role that was assumed: the session is called as the task (IAM user guide, "Unique identifiers").
+            // For a role that was assumed: the session has the task's id as its name (IAM user guide, "Unique identifiers").
             let last = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned();
             let (role, session) = (last(role), last(arn));
             return Ok(GetCallerIdentityResponse {

@@ -149,7 +149,7 @@ impl Pool {
     }
 
     /// Gives up one idle sandbox for its address; `false` if none is idle.
-    async fn give_up_idle(&self, subnet_id: &str) -> Result<bool, Error> {
+    pub(super) async fn give_up_idle(&self, subnet_id: &str) -> Result<bool, Error> {
         let idle = sandboxes::idle(self.0.store.readers()).await.map_err(Error::Store)?;
         match idle.into_iter().find(|row| row.subnet_id == subnet_id) {
             // If a task has claimed it meanwhile, the next look finds another one.
@@ -196,7 +196,8 @@ impl Pool {
     }
 
     fn keep_promise(&self, subnet_id: &str) {
-        self.with(subnet_id, |ledger| ledger.keep_promise(self.0.idle_when_used));
+        let now = self.0.clock.now();
+        self.with(subnet_id, |ledger| ledger.keep_promise(now));
         self.0.refill.notify_one();
     }
 

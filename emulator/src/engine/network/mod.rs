@@ -3,7 +3,7 @@
 //! ```text
 //! pool ── the idle sandboxes          claims ── what tasks are promised and get
 //!   └── draft, leaving, removal: the ends of a sandbox's life      observe ── the full pass
-//! subnet ── one subnet's numbers, pure       wanted ── which filter each sandbox is to have, pure
+//! subnet ── one subnet's numbers, pure       need ── how many are to be idle, pure       wanted ── which filter each sandbox is to have, pure
 //! filters ── carries the filters to the sandboxes       ports ── published on the host
 //! ```
 
@@ -11,6 +11,7 @@ mod claims;
 mod draft;
 pub(in crate::engine) mod filters;
 mod leaving;
+mod need;
 mod observe;
 pub(in crate::engine) mod pool;
 pub(in crate::engine) mod ports;

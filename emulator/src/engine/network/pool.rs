@@ -11,7 +11,7 @@
 //! store say which sandboxes there are and whose; here are only the addresses and the numbers.
 //!
 //! Rules: a task that was accepted has an address promised to it; idle sandboxes are given up before a subnet is called
-//! full; refilling yields to task starts.
+//! full; refilling yields to task starts, for a while; how many are idle follows the need (`need`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use tracing::warn;
 
 use super::filters::Filters;
 use super::leaving::Leaving;
+use super::need::Need;
 use super::subnet::{Ledger, Slot};
 use crate::clock::Clock;
 use crate::engine::options::Options;
@@ -31,8 +32,14 @@ use crate::engine::vpc::{Addresses, Network, Subnet, Vpc};
 use crate::runtime::{self, Runtime};
 use crate::store::{self, Store, sandboxes};
 
-/// Idle sandboxes of a subnet that no task has used yet.
+/// Idle sandboxes of a subnet that no task has used yet, except the first subnet, which has all from the start.
 const IDLE_AT_FIRST: usize = 1;
+
+/// The refill waits so long for tasks that are being started. One of them may pull its image for an hour.
+const YIELD: Duration = Duration::from_secs(5);
+
+/// Between two looks for idle sandboxes that are no longer needed.
+const SHRINK: Duration = Duration::from_mins(1);
 
 /// Sandboxes that are made at the same time when the pool is empty.
 const MAKERS: usize = 8;
@@ -80,8 +87,6 @@ pub(super) struct Inner {
     pub(super) filters: Filters,
     /// The region that hostnames carry: they are fixed before a task of some region comes.
     pub(super) region: String,
-    /// Idle sandboxes of a subnet that tasks have been started in.
-    pub(super) idle_when_used: usize,
     pub(super) ledgers: Mutex<HashMap<String, Ledger>>,
     pub(super) makers: Semaphore,
     /// The sandboxes of all [`super::draft::Draft`]s.
@@ -112,9 +117,13 @@ impl Pool {
         options: &Options,
     ) -> Self {
         let borrowed = matches!(vpc.network, Network::Borrowed { .. });
-        let target = IDLE_AT_FIRST.min(options.sandbox_pool);
-        let ledger = |subnet: &Subnet| Ledger::new(Addresses::new(subnet.cidr), borrowed, target);
-        let ledgers = vpc.subnets.iter().map(|subnet| (subnet.subnet_id.clone(), ledger(subnet))).collect();
+        let least = options.sandbox_pool;
+        let ledger = |(place, subnet): (usize, &Subnet)| {
+            let at_first = if place == 0 { least } else { IDLE_AT_FIRST };
+            let ledger = Ledger::new(Addresses::new(subnet.cidr), borrowed, Need::new(least, at_first));
+            (subnet.subnet_id.clone(), ledger)
+        };
+        let ledgers = vpc.subnets.iter().enumerate().map(ledger).collect();
         let vpc = watch::Sender::new(Arc::new(vpc));
         let filters = Filters::new(vpc.subscribe(), Arc::clone(&runtime), clock.clone());
         let (exited, exits) = mpsc::unbounded_channel();
@@ -126,7 +135,6 @@ impl Pool {
             network,
             filters,
             region: options.region.clone(),
-            idle_when_used: options.sandbox_pool,
             ledgers: Mutex::new(ledgers),
             makers: Semaphore::new(MAKERS),
             drafts: Mutex::default(),
@@ -158,14 +166,20 @@ impl Pool {
 
     /// Refills the pool, keeps the filters and removes what is to be removed, for as long as it is polled.
     pub(in crate::engine) async fn run(&self) {
-        tokio::join!(self.refill(), self.removals(), self.withdraw_exited(), self.0.filters.run());
+        tokio::join!(
+            self.refill(),
+            self.shrink(),
+            self.removals(),
+            self.withdraw_exited(),
+            self.0.filters.run()
+        );
     }
 
     async fn refill(&self) {
         loop {
             let mut quiet = self.0.starting.subscribe();
             // `self` holds the sender, so the channel does not close.
-            let _ = quiet.wait_for(|starting| *starting == 0).await;
+            let _ = self.0.clock.timeout(YIELD, quiet.wait_for(|starting| *starting == 0)).await;
             match self.lacking() {
                 None => self.0.refill.notified().await,
                 Some((subnet_id, slot)) => {
@@ -185,8 +199,38 @@ impl Pool {
 
     /// A subnet that lacks an idle sandbox, and the slot for it.
     fn lacking(&self) -> Option<(String, Slot)> {
+        let now = self.0.clock.now();
         let mut ledgers = self.0.ledgers.lock();
-        ledgers.iter_mut().find_map(|(subnet_id, ledger)| Some((subnet_id.clone(), ledger.take_idle()?)))
+        ledgers.iter_mut().find_map(|(subnet_id, ledger)| Some((subnet_id.clone(), ledger.take_idle(now)?)))
+    }
+
+    /// Gives up idle sandboxes that are no longer needed.
+    async fn shrink(&self) {
+        loop {
+            self.0.clock.sleep(SHRINK).await;
+            while let Some(subnet_id) = self.rich() {
+                match self.give_up_idle(&subnet_id).await {
+                    Ok(true) => {}
+                    // Claimed meanwhile.
+                    Ok(false) => break,
+                    Err(error) => {
+                        warn!(
+                            error = &error as &dyn std::error::Error,
+                            "could not give up an idle sandbox in {subnet_id}; retrying in {SHRINK:?}"
+                        );
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A subnet with more idle sandboxes than are needed.
+    fn rich(&self) -> Option<String> {
+        let now = self.0.clock.now();
+        let ledgers = self.0.ledgers.lock();
+        let rich = ledgers.iter().find(|(_, ledger)| ledger.surplus(now) > 0);
+        rich.map(|(subnet_id, _)| subnet_id.clone())
     }
 
     async fn make_idle(&self, subnet_id: &str, slot: Slot) -> Result<(), Error> {

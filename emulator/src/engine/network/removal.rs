@@ -12,6 +12,7 @@ use super::leaving::Leaving;
 use super::pool::Pool;
 use super::subnet::{Ledger, Slot};
 use crate::runtime::{self, Error};
+use crate::store::sandboxes;
 
 /// Removals at the same time.
 pub(super) const AT_ONCE: usize = 8;
@@ -111,23 +112,10 @@ impl Pool {
         sandbox_id
     }
 
-    /// The task's sandbox is removed and its row deleted: the address is free again.
-    pub(in crate::engine) fn give_back(&self, subnet_id: &str, address: std::net::Ipv4Addr) {
-        self.free_slot(subnet_id, Some(address));
-    }
-
-    /// The task's row is deleted, but its sandbox may still be there: the address is free once it is removed.
-    pub(in crate::engine) fn give_back_later(
-        &self,
-        subnet_id: &str,
-        address: std::net::Ipv4Addr,
-        sandbox_id: &str,
-    ) {
-        self.leave(Leaving {
-            sandbox_id: sandbox_id.to_owned(),
-            subnet_id: subnet_id.to_owned(),
-            slot: Some(address),
-        });
+    /// The task has ended and the row of its sandbox is deleted: it is removed, and its address is free then. No task waits for
+    /// that.
+    pub(in crate::engine) fn retire(&self, row: &sandboxes::Row) {
+        self.leave(Leaving::of(row));
     }
 
     fn free_slot(&self, subnet_id: &str, slot: Slot) {

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use super::need::Need;
+use crate::clock::Timestamp;
 use crate::engine::vpc::Addresses;
 
 #[derive(Debug)]
@@ -13,8 +15,7 @@ pub(in crate::engine) struct Ledger {
     unassigned: usize,
     /// In the pool, or being made for it.
     idle: usize,
-    /// How many are to be idle.
-    target: usize,
+    need: Need,
     /// Accepted tasks that have not claimed theirs.
     promised: usize,
     /// Sandboxes whose removal is under way.
@@ -25,8 +26,8 @@ pub(in crate::engine) struct Ledger {
 pub(in crate::engine) type Slot = Option<Ipv4Addr>;
 
 impl Ledger {
-    pub(in crate::engine) fn new(addresses: Addresses, assigned_elsewhere: bool, target: usize) -> Self {
-        Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, target, promised: 0, removing: 0 }
+    pub(in crate::engine) fn new(addresses: Addresses, assigned_elsewhere: bool, need: Need) -> Self {
+        Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, need, promised: 0, removing: 0 }
     }
 
     /// Counts a sandbox that an earlier process left.
@@ -62,10 +63,10 @@ impl Ledger {
         self.promised = self.promised.saturating_sub(1);
     }
 
-    /// A task has claimed what it was promised; from now on so many are to be idle.
-    pub(in crate::engine) fn keep_promise(&mut self, target: usize) {
+    /// A task has claimed what it was promised.
+    pub(in crate::engine) fn keep_promise(&mut self, now: Timestamp) {
         self.release_promise();
-        self.target = target;
+        self.need.claimed(now);
     }
 
     /// A slot for one more sandbox.
@@ -79,11 +80,17 @@ impl Ledger {
     }
 
     /// A slot for an idle sandbox, if one is wanted. Addresses that are promised are left.
-    pub(in crate::engine) fn take_idle(&mut self) -> Option<Slot> {
-        let wanted = self.idle < self.target && self.taken() + self.promised < self.addresses.capacity();
+    pub(in crate::engine) fn take_idle(&mut self, now: Timestamp) -> Option<Slot> {
+        let wanted =
+            self.idle < self.need.target(now) && self.taken() + self.promised < self.addresses.capacity();
         let slot = wanted.then(|| self.take()).flatten()?;
         self.idle += 1;
         Some(slot)
+    }
+
+    /// How many idle sandboxes there are more than are wanted.
+    pub(in crate::engine) fn surplus(&self, now: Timestamp) -> usize {
+        self.idle.saturating_sub(self.need.target(now))
     }
 
     /// The sandbox for which the slot was taken has this address.

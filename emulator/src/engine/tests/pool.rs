@@ -1,10 +1,8 @@
-//! The pool when something fails: sandboxes that exited, removals that fail, filters that hang, a full subnet.
+//! The pool: how it follows the need, and what it does if sandboxes exit, removals fail, filters hang or a subnet is full.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use futures::FutureExt as _;
 
 use super::network::{SERVER, described, given, in_group};
 use super::passing::pass;
@@ -12,14 +10,17 @@ use super::{World, container, order_of, template};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::network::pool::Pool;
 use crate::engine::run::{Order, Template};
-use crate::engine::task::{StopCode, Task, reason};
+use crate::engine::task::{Task, reason};
 use crate::engine::vpc::{self, SECURITY_GROUP_ID, Vpc};
 use crate::runtime::faulty::{self, Call, Fault};
-use crate::runtime::{Inventory, Runtime as _, SandboxSpec, State};
+use crate::runtime::{Inventory, Runtime as _, SandboxSpec};
 use crate::store::sandboxes;
 
+/// Idle sandboxes of the builtin VPC: four of its first subnet, in which the tasks of these tests are, and one of the other.
+pub(super) const AT_FIRST: usize = 5;
+
 /// A world on a runtime that can be made to fail. Its retries and time-outs take milliseconds.
-async fn troubled(vpc: vpc::Choice) -> (World, faulty::Runtime) {
+pub(super) async fn troubled(vpc: vpc::Choice) -> (World, faulty::Runtime) {
     let clock = Clock::manual(Timestamp(1_000_000));
     pass(&clock, Duration::from_millis(1), Duration::from_millis(100));
     let world = World::at(clock, vpc, |_| {}).await;
@@ -37,7 +38,7 @@ fn small() -> Vpc {
 
 /// Waits until `probe` returns something.
 #[track_caller]
-fn eventually<T, F: Future<Output = Result<T, String>>>(
+pub(super) fn eventually<T, F: Future<Output = Result<T, String>>>(
     mut probe: impl FnMut() -> F,
 ) -> impl Future<Output = T> {
     let place = std::panic::Location::caller();
@@ -54,11 +55,11 @@ fn eventually<T, F: Future<Output = Result<T, String>>>(
 }
 
 impl World {
-    async fn pool(&self) -> Pool {
+    pub(super) async fn pool(&self) -> Pool {
         self.engine.0.context.pool().await
     }
 
-    async fn inventory(&self) -> Inventory {
+    pub(super) async fn inventory(&self) -> Inventory {
         self.runtime.inventory().await.expect("an inventory")
     }
 
@@ -67,7 +68,7 @@ impl World {
     }
 
     /// Waits until every sandbox on the runtime runs and has a row, and `idle` of them are idle.
-    async fn settled(&self, idle: usize) {
+    pub(super) async fn settled(&self, idle: usize) {
         eventually(async || {
             let rows = sandboxes::load_all(self.engine.store().readers()).await.expect("the rows");
             let (mut known, held) = (ids(&rows), self.inventory().await.sandboxes);
@@ -89,7 +90,7 @@ fn ids(rows: &[sandboxes::Row]) -> Vec<String> {
     rows.iter().map(|row| row.sandbox_id.clone()).collect()
 }
 
-fn sandbox_of(task: &Task) -> &str {
+pub(super) fn sandbox_of(task: &Task) -> &str {
     task.attachment.sandbox_id.as_deref().expect("it has a sandbox")
 }
 
@@ -97,14 +98,15 @@ fn sandbox_of(task: &Task) -> &str {
 async fn a_sandbox_whose_filter_hangs_delays_no_other_tasks_start_and_fails_its_own() {
     let vpc = described("10.0.0.0/16");
     let (world, faulty) = troubled(given(vpc.clone())).await;
-    world.settled(2).await;
-    let sick = world.idle().await[0].sandbox_id.clone();
-    let hangs = sick.clone();
-    faulty.on_call(move |call, subject| (call == Call::SetFilter && subject == hangs).then_some(Fault::Hang));
-    // Its filter changes with its group, so that it is to be set.
+    world.settled(AT_FIRST).await;
+    // The filter of the first task changes with its group, so that it is to be set.
+    let sick = OnceLock::new();
+    faulty.on_call(move |call, subject| {
+        let hangs = call == Call::SetFilter && sick.get_or_init(|| subject.to_owned()) == subject;
+        hangs.then_some(Fault::Hang)
+    });
     let first = world.engine.run(in_group(&vpc, SERVER)).await.expect("accepted").tasks[0].arn.clone();
     let first = world.wait(&first, |task| task.attachment.sandbox_id.is_some()).await;
-    assert_eq!(sandbox_of(&first), sick);
     let second =
         world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("accepted").tasks[0].arn.clone();
     world.running(&second).await;
@@ -122,147 +124,35 @@ async fn a_sandbox_whose_filter_hangs_delays_no_other_tasks_start_and_fails_its_
 #[tokio::test]
 async fn an_idle_sandbox_that_exits_leaves_the_pool_and_another_one_takes_its_place() {
     let world = World::new().await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     for row in world.idle().await {
         world.runtime.kill_sandbox(&row.sandbox_id);
         eventually(async || {
             let idle = ids(&world.idle().await);
-            if idle.len() == 2 && !idle.contains(&row.sandbox_id) { Ok(()) } else { Err(format!("{idle:?}")) }
+            if idle.len() == AT_FIRST && !idle.contains(&row.sandbox_id) {
+                Ok(())
+            } else {
+                Err(format!("{idle:?}"))
+            }
         })
         .await;
     }
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
     assert_eq!(task.attachment.replaced, 0);
-}
-
-#[tokio::test]
-async fn a_task_whose_sandbox_dies_before_its_first_container_takes_another_one() {
-    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
-    // All exit between the claim and the first container, and their events are lost.
-    faulty.on_event(|_| Some(faulty::Fate::Lost));
-    let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
-    faulty.on_call(move |call, _| {
-        if call == Call::ResolveImage && once.swap(false, Ordering::SeqCst) {
-            runtime.lose_everything_running();
-        }
-        None
-    });
-    let task = world.running(&world.run(vec![container("app", &[]), container("side", &[])]).await.arn).await;
-    assert_eq!(task.attachment.replaced, 1, "the other idle ones are not trusted");
-    assert!(world.inventory().await.runs_sandbox(sandbox_of(&task)));
-    assert!(task.stop_code.is_none() && task.stopped_reason.is_none(), "{task:?}");
-    faulty.calm();
-    let pool = world.pool().await;
-    pool.observe(&world.inventory().await).await.expect("a full pass");
-    world.end(&task).await;
-    // One idle sandbox of the subnet that no task has used, four of the other.
-    world.settled(5).await;
-    let free: usize = pool.vpc().subnets.iter().map(|subnet| pool.free(&subnet.subnet_id)).sum();
-    let all: usize =
-        pool.vpc().subnets.iter().map(|subnet| vpc::Addresses::new(subnet.cidr).capacity()).sum();
-    assert_eq!(free, all, "every address is free again");
-}
-
-/// Kills all sandboxes as the first such call comes, which then takes its time: the loss is known before the call returns.
-fn kill_sandboxes_at(world: &World, call: Call) {
-    let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
-    world.faulty.on_call(move |called, _| {
-        (called == call && once.swap(false, Ordering::SeqCst)).then(|| {
-            let held = runtime.inventory().now_or_never().expect("at once").expect("an inventory");
-            held.sandboxes.iter().for_each(|sandbox| runtime.kill_sandbox(&sandbox.sandbox_id));
-            Fault::Slow(Duration::from_secs(20))
-        })
-    });
-}
-
-#[tokio::test]
-async fn a_start_that_fails_in_a_lost_sandbox_is_made_again_in_the_next() {
-    for call in [Call::CreateContainer, Call::StartContainer] {
-        let (world, _) = troubled(vpc::Choice::Builtin { strict: false }).await;
-        world.settled(2).await;
-        kill_sandboxes_at(&world, call);
-        let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
-        assert_eq!(task.attachment.replaced, 1, "{call:?}");
-        let inventory = world.inventory().await;
-        assert!(inventory.runs_sandbox(sandbox_of(&task)), "{call:?}");
-        let [observed] = inventory.containers.as_slice() else { panic!("{call:?}: {inventory:#?}") };
-        assert_eq!(Some(&observed.container_id), task.containers[0].container_id.as_ref(), "{call:?}");
-        assert_eq!(observed.sandbox_id, sandbox_of(&task), "{call:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_container_that_has_just_started_in_a_lost_sandbox_is_not_started_again() {
-    let (world, _) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
-    kill_sandboxes_at(&world, Call::InspectContainer);
-    let task = world.stopped(&world.run(vec![container("app", &[])]).await.arn).await;
-    assert_eq!(task.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
-    assert_eq!((task.stop_code, task.attachment.replaced), (Some(StopCode::InfrastructureHealth), 0));
-    assert!(task.containers[0].started_at.is_some(), "{task:#?}");
-}
-
-#[tokio::test]
-async fn a_container_that_ran_before_its_sandbox_was_lost_is_not_made_again_though_its_start_failed() {
-    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
-    faulty.on_call(|call, _| (call == Call::StartContainer).then_some(Fault::ActThenHang));
-    let task = world.run(vec![container("app", &[])]).await;
-    let sandbox_id = eventually(async || match world.inventory().await.containers.as_slice() {
-        [one] if matches!(one.state, State::Running { .. }) => Ok(one.sandbox_id.clone()),
-        other => Err(format!("{other:#?}")),
-    })
-    .await;
-    // Its call runs into its bound a little later.
-    world.runtime.kill_sandbox(&sandbox_id);
-    let task = world.stopped(&task.arn).await;
-    assert_eq!(task.attachment.replaced, 0, "{task:#?}");
-    assert!(task.containers[0].started_at.is_some(), "{task:#?}");
-}
-
-#[tokio::test]
-async fn sandboxes_that_keep_dying_end_the_start_with_a_reason() {
-    let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    let runtime = world.runtime.clone();
-    faulty.on_event(|_| Some(faulty::Fate::Lost));
-    faulty.on_call(move |call, _| {
-        if call == Call::CreateContainer {
-            runtime.lose_everything_running();
-        }
-        None
-    });
-    let task = world.stopped(&world.run(vec![container("app", &[])]).await.arn).await;
-    assert_eq!(task.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
-    assert!(world.inventory().await.containers.is_empty());
-}
-
-#[tokio::test]
-async fn a_running_task_whose_sandbox_is_lost_stops_at_once() {
-    let world = World::new().await;
-    let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
-    world.runtime.kill_sandbox(sandbox_of(&task));
-    let stopped = world.stopped(&task.arn).await;
-    assert_eq!(stopped.stop_code, Some(StopCode::InfrastructureHealth));
-    assert_eq!(stopped.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
 }
 
 #[tokio::test]
 async fn an_audit_finds_what_no_event_told() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
     let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
-    world.settled(5).await;
+    world.settled(AT_FIRST).await;
     faulty.on_event(|_| Some(faulty::Fate::Lost));
     world.runtime.kill_sandbox(sandbox_of(&task));
     for row in world.idle().await {
         world.runtime.kill_sandbox(&row.sandbox_id);
     }
-    let stranger = stranger();
-    world.runtime.create_sandbox(&stranger).await.expect("a sandbox");
-    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger.clone() };
-    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
-    world.runtime.kill_sandbox(&dead.sandbox_id);
+    let stranger = make_strangers(&world).await;
     // By the engine's clock, the audit comes within a minute.
     assert_eq!(world.stopped(&task.arn).await.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
     faulty.calm();
@@ -271,7 +161,11 @@ async fn an_audit_finds_what_no_event_told() {
         let dead: Vec<_> = held.iter().filter(|held| !held.running).collect();
         let strange = held.iter().any(|held| held.sandbox_id == stranger.sandbox_id);
         let idle = world.idle().await.len();
-        if dead.is_empty() && !strange && idle == 5 { Ok(()) } else { Err(format!("{idle} idle, {held:#?}")) }
+        if dead.is_empty() && !strange && idle == AT_FIRST {
+            Ok(())
+        } else {
+            Err(format!("{idle} idle, {held:#?}"))
+        }
     })
     .await;
 }
@@ -279,7 +173,7 @@ async fn an_audit_finds_what_no_event_told() {
 #[tokio::test]
 async fn a_full_pass_leaves_a_sandbox_that_is_being_made() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
     let idle = world.idle().await;
     // Made, and its answer is late: it is on the runtime, and no row stands for it.
     faulty.on_call(|call, _| (call == Call::CreateSandbox).then_some(Fault::Slow(Duration::from_secs(20))));
@@ -290,27 +184,23 @@ async fn a_full_pass_leaves_a_sandbox_that_is_being_made() {
     eventually(async || {
         pool.observe(&world.inventory().await).await.expect("a full pass");
         let idle = world.idle().await;
-        if idle.len() == 2 { Ok(()) } else { Err(format!("{idle:?}")) }
+        if idle.len() == AT_FIRST { Ok(()) } else { Err(format!("{idle:?}")) }
     })
     .await;
-    world.settled(2).await;
+    world.settled(AT_FIRST).await;
 }
 
 #[tokio::test]
 async fn what_a_killed_process_left_of_sandboxes_is_removed_at_the_start() {
     let mut world = World::new().await;
     let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
-    world.settled(5).await;
+    world.settled(AT_FIRST).await;
     world.kill().await;
     let idle = world.runtime.inventory().await.expect("an inventory").sandboxes;
     let idle = idle.into_iter().find(|held| held.sandbox_id != sandbox_of(&task)).expect("an idle sandbox");
     world.runtime.kill_sandbox(&idle.sandbox_id);
-    world.runtime.create_sandbox(&stranger()).await.expect("a sandbox");
-    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger() };
-    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
-    world.runtime.kill_sandbox(&dead.sandbox_id);
+    make_strangers(&world).await;
     world.start_again().await;
-    // The target of a subnet is what it is in a new process: one idle sandbox until a task starts there.
     eventually(async || {
         let (rows, held) = (
             sandboxes::load_all(world.engine.store().readers()).await.expect("the rows"),
@@ -329,8 +219,9 @@ async fn what_a_killed_process_left_of_sandboxes_is_removed_at_the_start() {
     assert_eq!(world.running(&task.arn).await.attachment.sandbox_id, task.attachment.sandbox_id);
 }
 
-fn stranger() -> SandboxSpec {
-    SandboxSpec {
+/// Two sandboxes that have no row, one of which has exited. Returns the other.
+async fn make_strangers(world: &World) -> SandboxSpec {
+    let stranger = SandboxSpec {
         sandbox_id: uuid::Uuid::new_v4().simple().to_string(),
         network: "vpc".to_owned(),
         address: Some(std::net::Ipv4Addr::new(172, 31, 63, 200)),
@@ -338,7 +229,12 @@ fn stranger() -> SandboxSpec {
         resolver: crate::runtime::Resolver::default(),
         routes: Vec::new(),
         filter: Arc::default(),
-    }
+    };
+    world.runtime.create_sandbox(&stranger).await.expect("a sandbox");
+    let dead = SandboxSpec { sandbox_id: "ffffffffffffffffffffffffffffffff".into(), ..stranger.clone() };
+    world.runtime.create_sandbox(&dead).await.expect("a sandbox");
+    world.runtime.kill_sandbox(&dead.sandbox_id);
+    stranger
 }
 
 /// A full pool of four in a subnet of eleven addresses with one task, and ten more promised, each to a task that finds no
@@ -475,4 +371,27 @@ async fn a_task_that_stops_while_its_sandbox_is_being_made_ends_and_holds_no_add
         if held == idle { Ok(()) } else { Err(format!("{held} sandboxes, {idle} of them idle")) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_burst_leaves_as_many_idle_sandboxes_as_it_needed_and_six_quiet_minutes_take_them_back() {
+    let clock = Clock::manual(Timestamp(1_000_000));
+    let world = World::at(clock.clone(), vpc::Choice::Builtin { strict: false }, |_| {}).await;
+    world.settled(AT_FIRST).await;
+    let order = Order { count: 8, ..order_of(template(vec![container("app", &[])])) };
+    let ran = world.engine.run(order).await.expect("answered");
+    for task in &ran.tasks {
+        world.running(&task.arn).await;
+    }
+    // Eight in the subnet of the burst, one in the other.
+    world.settled(9).await;
+    eventually(async || {
+        clock.advance(Duration::from_mins(1));
+        match world.idle().await.len() {
+            AT_FIRST => Ok(()),
+            idle => Err(format!("{idle} idle")),
+        }
+    })
+    .await;
+    world.settled(AT_FIRST).await;
 }

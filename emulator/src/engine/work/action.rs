@@ -35,7 +35,7 @@ const FILTERS: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(in crate::engine) enum Outcome {
     Happened(Vec<Event>),
-    /// Nothing of the task is left on the runtime, and its output is committed.
+    /// Nothing of the task is left on the runtime but its sandbox, and its output is committed.
     Released,
     /// The runtime failed after these events. The action may be tried again; `reason` says in ECS's words why not,
     /// if it never succeeds.
@@ -204,7 +204,9 @@ impl Work {
         if pool.sandbox_runs(sandbox_id).await {
             return failed(events, Some(container), error, reason);
         }
-        if let Some(container_id) = created {
+        // One that ran before is needed no more, and kept until the task ends: it has the exit code of that run.
+        let is_new = self.task.containers[container].restart_count == 0;
+        if let Some(container_id) = created.filter(|_| is_new) {
             let removed = self.context.runtime.remove_container(container_id);
             if let Err(error) = self.bounded(CALL, "remove the container", removed).await {
                 return Outcome::Failed { events, reason: error.to_string() };
@@ -266,21 +268,13 @@ impl Work {
         let logs: Vec<Follower> = logs.collect();
         futures::future::join_all(logs.into_iter().map(Follower::finished)).await;
 
-        let runtime = &self.context.runtime;
-        let released = self.bounded(CALL, "remove the task", runtime.release_task(&self.task.id)).await;
-        let sandbox = match &self.task.attachment.sandbox_id {
-            Some(sandbox_id) => {
-                self.context.pool().await.filters().leave(sandbox_id);
-                self.bounded(CALL, "remove the sandbox", runtime.remove_sandbox(sandbox_id)).await
-            }
-            None => Ok(()),
-        };
-        let troubles: Vec<String> =
-            [released, sandbox].into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
-        if troubles.is_empty() {
-            Outcome::Released
-        } else {
-            Outcome::Failed { events: Vec::new(), reason: troubles.join("; ") }
+        if let Some(sandbox_id) = &self.task.attachment.sandbox_id {
+            self.context.pool().await.filters().leave(sandbox_id);
+        }
+        let released = self.context.runtime.release_task(&self.task.id);
+        match self.bounded(CALL, "remove the task", released).await {
+            Ok(()) => Outcome::Released,
+            Err(error) => Outcome::Failed { events: Vec::new(), reason: error.to_string() },
         }
     }
 }

@@ -15,6 +15,11 @@ use super::host;
 use super::names::VPC;
 use crate::runtime::{Cidr, Error, Network, NetworkSpec};
 
+/// An engine keeps a count of a network's endpoints, which can be above zero for good when none is left (moby/moby#42119: seen
+/// when containers come and go side by side on a busy machine). No request corrects it.
+const MISCOUNTED: &str = "no container is connected to it, so the engine has miscounted: \
+                          it can be removed after a restart of the engine";
+
 impl Inner {
     pub(super) async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error> {
         let _one_at_a_time = self.networks.lock().await;
@@ -96,21 +101,28 @@ impl Inner {
         let mut failures = Vec::new();
         for network in networks {
             let Some(id) = network.id else { continue };
-            let attempted = format!("remove the network {}", network.name.as_deref().unwrap_or(&id));
-            let removed = self.remove_network(&id).await.map_err(failed(&self.host, attempted));
-            failures.extend(removed.err());
+            let name = network.name.as_deref().unwrap_or(&id);
+            failures.extend(self.remove_network(&id, name).await.err());
         }
         failures
     }
 
-    async fn remove_network(&self, id: &str) -> Result<(), DockerError> {
-        let removed = self.docker.remove_network(id).await;
-        // 403: somebody's own container was connected to it.
-        if removed.as_ref().is_err_and(|error| status(error) == Some(403)) {
-            self.detach_all(id).await?;
-            return unless(self.docker.remove_network(id).await, &[404]).map(drop);
+    async fn remove_network(&self, id: &str, name: &str) -> Result<(), Error> {
+        let attempted = format!("remove the network {name}");
+        let in_use = |error: &DockerError| status(error) == Some(403);
+        let mut removed = unless(self.docker.remove_network(id).await, &[404]);
+        if removed.as_ref().is_err_and(in_use) {
+            // A container of somebody else is connected to it.
+            self.detach_all(id).await.map_err(failed(&self.host, attempted.clone()))?;
+            removed = unless(self.docker.remove_network(id).await, &[404]);
         }
-        unless(removed, &[404]).map(drop)
+        match removed {
+            Err(error) if in_use(&error) => {
+                let reason = format!("{}; {MISCOUNTED}", reason(&error));
+                Err(Error::Failed { attempted, reason })
+            }
+            removed => removed.map(drop).map_err(failed(&self.host, attempted)),
+        }
     }
 
     async fn detach_all(&self, network: &str) -> Result<(), DockerError> {

@@ -1,4 +1,4 @@
-//! A block: events in order, packed one behind the other. Pure.
+//! A block: events in order, packed one after the other. Pure.
 //!
 //! ```text
 //! timestamp i64 │ ingestion time i64 │ sequence, 6 bytes │ length u32 │ message, UTF-8      (little endian)
@@ -22,14 +22,14 @@ const SEQUENCE: usize = 6;
 /// few of them, small enough that one out of order rewrites little.
 pub(super) const TARGET: usize = 32 * 1024;
 
-/// An event as it is handed in.
+/// An event to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub timestamp: Timestamp,
     pub message: String,
 }
 
-/// Where an event stands in its stream: by timestamp, ties by ingestion.
+/// An event's position in its stream: by timestamp, ties by ingestion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub timestamp: Timestamp,
@@ -43,7 +43,7 @@ impl Position {
         Self { timestamp, sequence: 0 }
     }
 
-    /// Right behind this one: no event fits between.
+    /// Directly after this one: no event fits between.
     #[must_use]
     pub fn next(self) -> Self {
         // A position may come from a caller's token.
@@ -51,7 +51,7 @@ impl Position {
     }
 }
 
-/// An event as it is kept.
+/// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub position: Position,
@@ -59,7 +59,7 @@ pub struct Stored {
     pub message: String,
 }
 
-/// An event, where it lies in a block.
+/// An event within a block's bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed<'a> {
     pub(super) position: Position,
@@ -80,7 +80,7 @@ impl Packed<'_> {
     }
 }
 
-/// Packs one more event behind `packed`.
+/// Appends one more event to `packed`.
 pub(super) fn push(
     packed: &mut Vec<u8>,
     event: &Event,
@@ -157,7 +157,7 @@ pub(super) fn merge(old: &[u8], new: &[u8]) -> Result<Vec<Block>, Error> {
     let (mut old, mut new) = (unpack(old).peekable(), unpack(new).peekable());
     let mut blocks: Vec<Block> = Vec::new();
     loop {
-        // An error is taken from whichever side has it; which one is the same to the caller.
+        // An error is taken from the side that has it; the caller does not need to know which.
         let next = match (old.peek(), new.peek()) {
             (Some(Ok(left)), Some(Ok(right))) if left.position <= right.position => old.next(),
             (Some(Ok(_)), Some(_)) | (None, Some(_)) => new.next(),

@@ -8,7 +8,7 @@ use super::streams::StreamId;
 use crate::clock::Timestamp;
 use crate::store::{Error, purge};
 
-/// The last block of a stream takes what follows until it has this many bytes. Small, because every event that comes
+/// The last block of a stream takes further events until it has this many bytes. Small, because every event that arrives
 /// alone rewrites it.
 const FILL: i64 = 8 * 1024;
 
@@ -20,7 +20,7 @@ pub enum Appended {
     StreamMissing,
 }
 
-/// Takes `events` into the stream. They are numbered in the order in which they come, and read by timestamp.
+/// Adds `events` to the stream. They are numbered in the order of arrival, and read by timestamp.
 pub async fn append(
     connection: &mut SqliteConnection,
     stream: StreamId,
@@ -28,9 +28,9 @@ pub async fn append(
     ingested_at: Timestamp,
 ) -> Result<Appended, Error> {
     let mut events: Vec<&Event> = events.iter().collect();
-    // Stable: of two with one timestamp, the one that came first stays first. Nothing to do in the usual case.
+    // Stable: of two with one timestamp, the one that arrived first stays first. Nothing to do in the usual case.
     events.sort_by_key(|event| event.timestamp);
-    // `None`, where there are no events, leaves the times as they are.
+    // `None`, if there are no events, leaves the times as they are.
     let first = events.first().map(|event| event.timestamp.millis());
     let last = events.last().map(|event| event.timestamp.millis());
     let bytes: usize = events.iter().map(|event| event.message.len() + OVERHEAD).sum();
@@ -72,9 +72,9 @@ pub async fn append(
     Ok(Appended::Taken)
 }
 
-/// The block behind whose first event a new one belongs.
+/// The block that a new event belongs to: the last one whose first event is not later.
 struct Home {
-    /// The block to merge with: `None` where it may stay as it is, because it is full and ends before the new event,
+    /// The block to merge with: `None` if it may stay as it is, because it is full and ends before the new event,
     /// or because there is none.
     open: Option<(i64, Vec<u8>)>,
     /// Where the next block begins: events from there on belong to that one.
@@ -120,7 +120,7 @@ impl Home {
         let attempted = Error::attempting("write log events");
         let (mut id, old) = self.open.map_or((None, Vec::new()), |(id, events)| (Some(id), events));
         for block in block::merge(&old, packed)? {
-            // The first takes the place of the old one, with whose first event it begins; the rest follow it.
+            // The first replaces the old one, with whose first event it begins; the rest follow it.
             let written = if let Some(id) = id.take() {
                 sqlx::query("UPDATE log_blocks SET last_timestamp = ?, events = ? WHERE id = ?")
                     .bind(block.last_timestamp.millis())
@@ -241,11 +241,11 @@ pub async fn page(
 /// Blocks that one [`delete_expired`] deletes.
 const EXPIRED: u32 = 512;
 
-/// Forgets some of what is older than its group's retention: blocks all of whose events are, so that an expired event may
-/// stay for as long as its neighbours. Whether there may be more.
+/// Deletes some of what is older than its group's retention: only blocks all of whose events are, so that an expired
+/// event may stay as long as its neighbours. Returns whether there may be more.
 pub async fn delete_expired(connection: &mut SqliteConnection, now: Timestamp) -> Result<bool, Error> {
     let attempted = Error::attempting("delete expired log events");
-    // CROSS JOIN holds SQLite to this order: few groups have a retention, and of their blocks only the old are touched.
+    // CROSS JOIN keeps SQLite to this order: few groups have a retention, and of their blocks only the old are touched.
     let mut streams: Vec<i64> = sqlx::query_scalar(
         "DELETE FROM log_blocks WHERE id IN (
              SELECT block.id FROM log_groups
@@ -320,7 +320,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Batches of events, as they come: timestamps mostly rise, and sometimes don't.
+    /// Batches of events, as they arrive: timestamps mostly rise, and sometimes don't.
     fn batches() -> impl Strategy<Value = Vec<Vec<Event>>> {
         let event = (0_i64..40, prop_oneof![9 => 0_usize..100, 1 => 3_000_usize..40_000]);
         let batch = (0_i64..200, prop::collection::vec(event, 1..40)).prop_map(|(start, events)| {

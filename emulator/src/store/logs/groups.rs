@@ -7,7 +7,7 @@ use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use crate::clock::Timestamp;
 use crate::store::{Error, purge};
 
-/// Names a log group here. Never given twice.
+/// Identifies a log group here. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub i64);
 
@@ -21,7 +21,7 @@ pub struct Group {
     /// `None`: events never expire.
     pub retention_days: Option<i64>,
     pub kms_key_id: Option<String>,
-    /// Against deletion.
+    /// Protected against deletion.
     pub is_protected: bool,
     pub tags: BTreeMap<String, String>,
 }
@@ -56,7 +56,7 @@ impl TryFrom<Columns> for Group {
     }
 }
 
-/// A log group to be made.
+/// A log group to be created.
 #[derive(Clone, Debug)]
 pub struct NewGroup {
     pub account: String,
@@ -85,7 +85,7 @@ impl NewGroup {
     }
 }
 
-/// Makes the log group; `None` where there is one of this name.
+/// Creates the log group; `None` if there is one of this name.
 pub async fn create_group(
     connection: &mut SqliteConnection,
     group: &NewGroup,
@@ -147,7 +147,7 @@ pub struct GroupFilter<'a> {
     /// Anywhere in the name, in its case.
     pub pattern: Option<&'a str>,
     pub class: Option<&'a str>,
-    /// The last name of the page before.
+    /// The last name of the previous page.
     pub after: Option<&'a str>,
     pub limit: u32,
 }
@@ -178,8 +178,8 @@ pub async fn groups(executor: impl SqliteExecutor<'_>, filter: GroupFilter<'_>) 
     .collect()
 }
 
-/// Deletes the log group with all its streams and events; these go piece by piece afterwards
-/// ([`crate::store::Store::purge`]).
+/// Deletes the log group with all its streams and events; these are deleted piece by piece
+/// afterwards ([`crate::store::Store::purge`]).
 pub async fn delete_group(connection: &mut SqliteConnection, group: GroupId) -> Result<(), Error> {
     purge::discard_streams(connection, Some(group.0)).await?;
     sqlx::query("DELETE FROM log_groups WHERE id = ?")
@@ -205,7 +205,7 @@ pub async fn set_retention(
     Ok(())
 }
 
-/// Protects the group against deletion, or no longer.
+/// Sets whether the group is protected against deletion.
 pub async fn set_protection(
     connection: &mut SqliteConnection,
     group: GroupId,
@@ -220,7 +220,7 @@ pub async fn set_protection(
     Ok(())
 }
 
-/// Puts `tags` in place of the group's.
+/// Replaces the group's tags by `tags`.
 pub async fn set_tags(
     connection: &mut SqliteConnection,
     group: GroupId,

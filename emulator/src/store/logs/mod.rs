@@ -5,9 +5,8 @@
 //! page   ──▶ the blocks of a span, in order  ──▶ events in (timestamp, sequence) order
 //! ```
 //!
-//! Events are packed into blocks of some tens of kilobytes, because a row an event costs more in its row than in its
-//! message, writing and reading. What is in a block is [`block`]'s business; which block an event belongs to is
-//! [`events`]'s.
+//! Events are packed into blocks of some tens of kilobytes, because one row per event costs more for the row than for
+//! the message, in writing and reading. [`block`] decides what is in a block, [`events`] which block an event belongs to.
 
 mod block;
 mod cursors;

@@ -6,7 +6,7 @@ use super::groups::{GroupId, NewGroup, create_group};
 use crate::clock::Timestamp;
 use crate::store::{Error, purge};
 
-/// Names a log stream here. Never given twice.
+/// Identifies a log stream here. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub i64);
 
@@ -44,7 +44,7 @@ impl From<Columns> for Stream {
     }
 }
 
-/// What came of making a stream.
+/// The result of creating a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
     Stream(StreamId),
@@ -53,7 +53,7 @@ pub enum Created {
     GroupMissing,
 }
 
-/// Makes the stream.
+/// Creates the stream.
 pub async fn create_stream(
     connection: &mut SqliteConnection,
     account: &str,
@@ -93,7 +93,7 @@ pub async fn create_stream(
     Ok(existing.map_or(Created::GroupMissing, |id| Created::Exists(StreamId(id))))
 }
 
-/// The stream of this name, made where it is missing; its group too where `create_group` says so. `None` where there
+/// The stream of this name, created if it is missing; with `create_group` its group too. `None` if there
 /// is no such group.
 ///
 /// What the `awslogs` driver does before a container starts, with `awslogs-create-group`.
@@ -115,7 +115,7 @@ pub async fn ensure_stream(
     })
 }
 
-/// Where events of a name go to and come from.
+/// The stream that a name's events are written to and read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Of the group.
@@ -124,7 +124,7 @@ pub struct Place {
     pub stream: Option<StreamId>,
 }
 
-/// Looks a stream up by its names; `None` where there is no such group.
+/// Looks a stream up by its names; `None` if there is no such group.
 pub async fn place(
     executor: impl SqliteExecutor<'_>,
     account: &str,
@@ -179,7 +179,7 @@ pub struct StreamFilter<'a> {
     pub prefix: &'a str,
     pub order: StreamOrder,
     pub descending: bool,
-    /// The last stream of the page before: its last event's timestamp, -1 where it has none, and its name.
+    /// The last stream of the previous page: its last event's timestamp, -1 if it has none, and its name.
     pub after: Option<(i64, &'a str)>,
     pub limit: u32,
 }
@@ -255,7 +255,7 @@ pub async fn streams_within(
     .map_err(Error::attempting("find the log streams of a time"))
 }
 
-/// Deletes the stream with its events; these go piece by piece afterwards ([`crate::store::Store::purge`]).
+/// Deletes the stream with its events; these are deleted piece by piece afterwards ([`crate::store::Store::purge`]).
 pub async fn delete_stream(connection: &mut SqliteConnection, stream: StreamId) -> Result<(), Error> {
     purge::discard_stream(connection, stream.0).await
 }

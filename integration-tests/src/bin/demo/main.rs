@@ -4,7 +4,7 @@
 //! emulator ─▶ control plane ─▶ provider ─▶ apply ─▶ scale 1 → 4 ─▶ logs -f ─▶ aws ecs … ─▶ scale 4 → 1 ─▶ nothing left
 //! ```
 //!
-//! Ctrl-C at any moment goes straight to the last step.
+//! Ctrl-C at any moment skips to the last step.
 
 mod screen;
 mod script;
@@ -23,7 +23,7 @@ use stage::Stage;
 /// Shows a Kubernetes Deployment run as AWS Fargate tasks in local Docker containers.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Leave everything up at the end, until Ctrl-C.
+    /// Leave everything running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
 }
@@ -70,14 +70,14 @@ async fn play(stage: &mut Stage, screen: &mut Screen, keep: bool) -> anyhow::Res
     Ok(())
 }
 
-/// Asks only a person: stdin and stdout are a terminal.
+/// Asks only if stdin and stdout are a terminal.
 async fn asked_to_keep() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Ok(false);
     }
-    println!("\nLeave it up, to go on by hand? [y/N]");
+    println!("\nLeave it running, to continue by hand? [y/N]");
     let (say, said) = tokio::sync::oneshot::channel();
-    // A thread of its own, which nobody waits for: Ctrl-C must not hang on a person who types nothing.
+    // Its own thread, which is never joined: Ctrl-C must not hang if the user types nothing.
     std::thread::spawn(move || {
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer).map(|_| answer);

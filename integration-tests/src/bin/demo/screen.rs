@@ -1,4 +1,4 @@
-//! What a person reads: steps with the seconds that each took, and what commands printed.
+//! The output: steps with the seconds that each took, and what commands printed.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ impl Screen {
         Self { began: Instant::now(), steps: Vec::new() }
     }
 
-    /// Runs a step, and says what it does, then how long it took.
+    /// Runs a step, and prints what it does, then how long it took.
     pub(crate) async fn step<T>(
         &mut self,
         what: &str,
@@ -44,7 +44,7 @@ impl Screen {
 
     /// The steps again, with their seconds.
     pub(crate) fn summary(&self) {
-        println!("\nWhat took how long:");
+        println!("\nDurations:");
         for (what, took) in &self.steps {
             println!("  {:7.2} s  {what}", took.as_secs_f32());
         }

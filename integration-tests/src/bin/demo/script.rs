@@ -1,4 +1,4 @@
-//! What is shown, in order.
+//! The steps that are shown, in order.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::screen::Screen;
 use crate::stage::{NAMESPACE, Stage};
 use crate::table;
 
-/// Lines of the log that are shown before `kubectl logs -f` is left.
+/// Lines of the log that are shown before `kubectl logs -f` is stopped.
 const LINES: usize = 6;
 
 pub(crate) async fn play(stage: &Stage, screen: &mut Screen) -> anyhow::Result<()> {
@@ -31,7 +31,7 @@ pub(crate) async fn play(stage: &Stage, screen: &mut Screen) -> anyhow::Result<(
     table::show(stage, screen).await?;
     stage.kubectl(screen, &["get", "pods", "-o", "wide"]).await?;
 
-    screen.step("kubectl logs -f, while the pod is asked for a page", follow(stage)).await?;
+    screen.step("kubectl logs -f, while the pod gets a request", follow(stage)).await?;
 
     let list = ["ecs", "list-tasks", "--query", "taskArns", "--output", "text"];
     stage.aws_cli(screen, &list).await?;
@@ -58,7 +58,7 @@ async fn scale(stage: &Stage, screen: &mut Screen, count: i32) -> anyhow::Result
         .await
 }
 
-/// Waits until the Deployment has `count` pods, all available, and no other.
+/// Waits until the Deployment has `count` pods, all available, and no others.
 async fn available(stage: &Stage, count: i32) -> anyhow::Result<()> {
     let client = stage.cluster()?.client.clone();
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
@@ -78,7 +78,7 @@ async fn available(stage: &Stage, count: i32) -> anyhow::Result<()> {
     .await
 }
 
-/// Follows the log of one pod while asking that pod for its page, and prints the lines as they come.
+/// Follows the log of one pod while sending requests to it, and prints the lines as they arrive.
 async fn follow(stage: &Stage) -> anyhow::Result<()> {
     let cluster = stage.cluster()?;
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);

@@ -1,4 +1,4 @@
-//! What the demo plays on: a cluster, the emulator, the provider; set up in that order, cleared in the other.
+//! What the demo runs on: a cluster, the emulator, the provider; set up in that order, removed in reverse.
 
 use anyhow::{Context as _, ensure};
 use harness::aws::Aws;
@@ -12,11 +12,11 @@ use harness::{aws, docker, namespace};
 
 use crate::screen::Screen;
 
-/// Where the demo's pods live.
+/// The namespace of the demo's pods.
 pub(crate) const NAMESPACE: &str = "neargate-demo";
 const LOG_GROUP: &str = "/neargate/demo";
 
-/// Filled as the demo goes on, so that whatever is there can be cleared at any moment.
+/// Filled as the demo continues, so that everything can be removed at any moment.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) work: Work,
@@ -26,7 +26,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// An empty one, where everything is there that `make demo` prepares.
+    /// An empty one, if everything that `make demo` prepares exists.
     pub(crate) fn new() -> anyhow::Result<Self> {
         for need in [Need::Images, Need::ControlPlane] {
             need.check()?;
@@ -117,7 +117,7 @@ impl Stage {
         logs.into_iter().flatten().collect()
     }
 
-    /// What to type to go on with this stage.
+    /// The commands to continue with this stage by hand.
     pub(crate) fn by_hand(&self) -> anyhow::Result<String> {
         Ok(format!(
             "It is up. In another shell:\n\n  \
@@ -136,12 +136,12 @@ impl Stage {
         ))
     }
 
-    /// Takes everything down, and fails where anything is left.
+    /// Removes everything, and fails if anything is left.
     pub(crate) async fn clear(self, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { work, emulator, cluster, provider } = self;
         let cleared = async {
             if let (Some(mut provider), Some(cluster)) = (provider, &cluster) {
-                // By its Deployment: a namespace takes five seconds before it begins with what is in it.
+                // By its Deployment: a namespace waits five seconds before it deletes its contents.
                 cluster.kubectl(&["delete", "deployment", "--all", "-n", NAMESPACE, "--wait=false"]).await?;
                 namespace::gone(&cluster.client, NAMESPACE).await?;
                 cluster
@@ -173,9 +173,9 @@ impl Stage {
     }
 }
 
-/// What to type after the demo.
+/// The commands to use after the demo.
 pub(crate) fn how_to_go_on() -> String {
-    "How to go on by hand:\n\n  \
+    "How to continue by hand:\n\n  \
      make demo KEEP=1        the same, left up: it prints what to export for kubectl and aws\n  \
      make run                the emulator alone, then in another shell:\n\n  \
      export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test\n  \

@@ -1,4 +1,4 @@
-//! Pods, their tasks and the containers of these, side by side.
+//! Pods, their tasks and the tasks' containers, side by side.
 
 use anyhow::Context as _;
 use harness::{aws, docker};
@@ -44,7 +44,7 @@ async fn row(stage: &Stage, pod: &Pod) -> anyhow::Result<[String; 7]> {
     ])
 }
 
-/// The task's container as Docker shows it: id, image, what it does.
+/// The task's container in Docker: id, image, state.
 async fn container(arn: &str) -> anyhow::Result<Option<String>> {
     let task = format!("label=neargate.task={}", aws::id(arn));
     let format = "{{.ID}} {{.Image}} {{.Status}}";

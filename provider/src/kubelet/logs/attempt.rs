@@ -1,8 +1,8 @@
-//! Which task's output a request means, and whether more of it can come.
+//! Which task's output a request means, and whether more of it can follow.
 //!
 //! The rules and the wording are the kubelet's (`validateContainerLogStatus` in `pkg/kubelet/kubelet_pods.go`): the container id in
-//! the status says whose log it is, and ours names the task. The status alone is believed: whoever may write a pod's
-//! annotations could have them name another pod's task, and so read what is not theirs.
+//! the status decides whose log it is, and ours names the task. Only the status is trusted: a user who may write a pod's
+//! annotations could make them name another pod's task, and so read its log.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
@@ -32,10 +32,10 @@ pub(in crate::kubelet) enum Error {
         container: String,
         /// The pod's name.
         pod: String,
-        /// The reason of its waiting, in the kubelet's words.
+        /// Why it waits, in the kubelet's words.
         why: String,
     },
-    /// The container ended without ever having run.
+    /// The container ended without having run.
     #[error("container {container:?} in pod {pod:?} is terminated")]
     NeverRan {
         /// The container.
@@ -53,7 +53,7 @@ pub(in crate::kubelet) enum Error {
     },
 }
 
-/// The id of the task that holds the asked output.
+/// The id of the task that has the requested output.
 pub(super) fn choose(pod: &Pod, container: &str, previous: bool) -> Result<String, Error> {
     let name = pod.metadata.name.clone().unwrap_or_default();
     let at = || (container.to_owned(), name.clone());
@@ -79,14 +79,14 @@ pub(super) fn choose(pod: &Pod, container: &str, previous: bool) -> Result<Strin
         });
     }
     if state.terminated.is_some() {
-        // An attempt that never ran leaves the one before it to be seen.
+        // If an attempt never ran, the previous one is shown.
         let ended = ended_task(Some(&state)).or_else(|| ended_task(status.last_state.as_ref()));
         return ended.ok_or_else(|| {
             let (container, pod) = at();
             Error::NeverRan { container, pod }
         });
     }
-    // Between two attempts the last one's output is what there is to see.
+    // Between two attempts the last one's output is shown.
     if let Some(last) = ended_task(status.last_state.as_ref()) {
         return Ok(last);
     }
@@ -103,8 +103,8 @@ pub(super) fn choose(pod: &Pod, container: &str, previous: bool) -> Result<Strin
     })
 }
 
-/// Whether the container of that task has ended, so that what its stream holds is all that comes. `pod` is what the
-/// API server knows now by the pod's name.
+/// Whether the container of that task has ended, so that its stream is complete. `pod` is the object that the API server now has
+/// under the pod's name.
 #[must_use]
 pub(super) fn has_ended(pod: Option<&Pod>, uid: Option<&str>, container: &str, task: &str) -> bool {
     let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == uid) else {

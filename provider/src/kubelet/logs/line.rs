@@ -1,4 +1,4 @@
-//! What a line looks like on the wire, and where the answer is cut.
+//! The form of a line on the wire, and where the response is cut.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::fargate::logs::Event;
 
-/// Turns events into the bytes of the answer.
+/// Turns events into the bytes of the response.
 #[derive(Debug)]
 pub(super) struct Writer {
     timestamps: bool,
@@ -28,7 +28,7 @@ impl Writer {
     }
 
     /// The bytes of these events: each a line with one newline at its end, cut where the limit falls, in the middle
-    /// of a line if need be (the kubelet's `logWriter.write`).
+    /// of a line if necessary (the kubelet's `logWriter.write`).
     pub(super) fn write(&mut self, events: &[Event]) -> Bytes {
         let size: usize = events.iter().map(|event| event.message.len() + 1).sum();
         let mut out = BytesMut::with_capacity(size + if self.timestamps { events.len() * 31 } else { 0 });
@@ -52,7 +52,7 @@ impl Writer {
 
 /// RFC 3339 with nine digits of fraction and a space: the kubelet's `RFC3339NanoFixed`.
 fn stamp(out: &mut BytesMut, milliseconds: i64) {
-    // A time that no calendar holds is a broken event; its line is worth more than its time.
+    // A time outside the calendar means a broken event; its line matters more than its time.
     let time = Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH);
     // Writing into memory that grows cannot fail.
     let _ = write!(out, "{time:.9} ");

@@ -1,12 +1,12 @@
-//! `/containerLogs/{namespace}/{pod}/{container}`: a container's output, out of CloudWatch Logs.
+//! `/containerLogs/{namespace}/{pod}/{container}`: a container's output, read from CloudWatch Logs.
 //!
 //! ```text
 //! query::Query -> attempt::choose -> fargate::logs::Stream -> reader::Reader -> line::Writer -> chunks
-//!   (400)          (404, 400)                                   (500)            one a page
+//!   (400)          (404, 400)                                   (500)            one per page
 //! ```
 //!
-//! The chunks are made as the client takes them: nothing is buffered beyond a page, and a client that goes away drops
-//! the reader with its connection.
+//! The chunks are made as the client reads them: nothing is buffered beyond a page, and if the client disconnects, the reader is
+//! dropped with its connection.
 
 mod attempt;
 mod line;
@@ -35,12 +35,12 @@ use crate::{
     translate::logs,
 };
 
-/// What the endpoint stands on.
+/// What the endpoint needs.
 #[derive(Debug, Clone)]
 pub(super) struct Logs {
     pub(super) pods: Store<Pod>,
     pub(super) source: Arc<dyn Source>,
-    /// The log group; `None` where the containers' output goes nowhere.
+    /// The log group; `None` if the containers' output is not collected.
     pub(super) group: Option<String>,
     pub(super) clock: clock::Shared,
     /// Ends the followers when the API closes.
@@ -50,13 +50,13 @@ pub(super) struct Logs {
 /// Why a request is refused before its first line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// The query's values.
+    /// A value of the query is invalid.
     #[error(transparent)]
     Query(#[from] query::Error),
     /// The pod is not one of this node.
     #[error("pod {0:?} does not exist")]
     NoPod(String),
-    /// The pod's container has no output that could be shown.
+    /// The pod's container has no output to show.
     #[error(transparent)]
     Attempt(#[from] attempt::Error),
     /// Nothing collects the output.
@@ -82,7 +82,10 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut text = self.to_string();
         if let Self::Read(cause) = &self {
-            tracing::warn!(error = cause as &dyn std::error::Error, "a container's log was not read");
+            tracing::warn!(
+                error = cause as &dyn std::error::Error,
+                "could not read a container's log; the request failed"
+            );
             text = format!("{text}: {cause}");
         }
         (self.status(), text).into_response()
@@ -115,8 +118,8 @@ pub(super) async fn get(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(chunks)).into_response())
 }
 
-/// A chunk a page, until the window, the limit or the patience of the client is at its end. After an error nothing more comes: the
-/// connection breaks off, so that the client does not take a part for the whole.
+/// One chunk per page, until the window or the limit is reached or the client disconnects. An error closes the connection, so that
+/// the client does not take a part for the whole.
 fn chunks(
     reader: Reader,
     writer: Writer,
@@ -126,13 +129,16 @@ fn chunks(
             return Ok(None);
         }
         let events = reader.next().await.inspect_err(|error| {
-            tracing::warn!(error = error as &dyn std::error::Error, "a container's log breaks off");
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "could not read the rest of a container's log; closed the client's connection"
+            );
         })?;
         Ok(events.map(|events| (writer.write(&events), (reader, writer))))
     })
 }
 
-/// The first millisecond that does not lie before `time`: events carry no finer time.
+/// The first millisecond that is not before `time`: events have no finer time.
 fn millisecond(time: Timestamp) -> i64 {
     let floor = time.as_millisecond();
     let exact = Timestamp::from_millisecond(floor).is_ok_and(|floor| floor >= time);

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A query parameter whose value cannot be meant.
+/// A query parameter whose value is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::kubelet) enum Error {
     /// One value is wrong.
@@ -10,12 +10,12 @@ pub(in crate::kubelet) enum Error {
     Invalid {
         /// Which parameter.
         parameter: &'static str,
-        /// What was given.
+        /// The given value.
         value: String,
         /// What it must be.
         expected: &'static str,
     },
-    /// Two ways to say where the log begins.
+    /// Two parameters set where the log begins.
     #[error("at most one of `sinceTime` or `sinceSeconds` may be specified")]
     TwoSinces,
 }
@@ -23,23 +23,23 @@ pub(in crate::kubelet) enum Error {
 /// Which lines, in which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    /// Go on with new lines until the container ends.
+    /// Continue with new lines until the container ends.
     pub(super) follow: bool,
     /// The attempt before the current one.
     pub(super) previous: bool,
     /// Each line begins with its time.
     pub(super) timestamps: bool,
-    /// Only the last so many lines; all where absent.
+    /// Only the last so many lines; all if absent.
     pub(super) tail: Option<u64>,
     /// Only lines at or after this time.
     pub(super) since: Option<Timestamp>,
-    /// Not more than so many bytes; the last line may be cut.
+    /// At most so many bytes; the last line may be cut.
     pub(super) limit_bytes: Option<u64>,
 }
 
 impl Query {
-    /// Reads the decoded pairs of a query. Of a parameter given twice the first counts, one without a value is as
-    /// if absent, one that nobody knows is passed over; `now` is what `sinceSeconds` counts back from.
+    /// Reads the decoded pairs of a query. Of a parameter given twice the first counts, one without a value
+    /// counts as absent, an unknown one is ignored; `now` is what `sinceSeconds` counts back from.
     pub(super) fn parse(pairs: &[(String, String)], now: Timestamp) -> Result<Self, Error> {
         let get = |name: &str| {
             pairs
@@ -48,7 +48,7 @@ impl Query {
                 .map(|(_, value)| value.as_str())
                 .filter(|v| !v.is_empty())
         };
-        // `tail` is what kubelets before 1.4 called it; its "all" is what absence means.
+        // `tail` is its name in kubelets before 1.4; its "all" means the same as absence.
         let tail = match get("tail") {
             Some("all") => None,
             Some(tail) => Some(tail),
@@ -65,7 +65,7 @@ impl Query {
         let since = match (seconds, get("sinceTime")) {
             (Some(_), Some(_)) => return Err(Error::TwoSinces),
             (Some(seconds), None) => Some(
-                // What lies before the beginning of time is everything.
+                // A time before the beginning of the calendar selects everything.
                 i64::try_from(seconds)
                     .ok()
                     .and_then(|seconds| now.checked_sub(SignedDuration::from_secs(seconds)).ok())
@@ -97,7 +97,7 @@ fn number(
 ) -> Result<Option<u64>, Error> {
     value
         .map(|value| {
-            // Signed, as in PodLogOptions: what does not fit there is no number to the API server either.
+            // Signed, as in PodLogOptions: what does not fit there is not a number to the API server either.
             let number = value.parse::<i64>().ok().filter(|number| *number >= least);
             number.and_then(|number| u64::try_from(number).ok()).ok_or_else(|| Error::Invalid {
                 parameter,
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_meant_is_refused_by_name() {
+    fn an_invalid_value_is_refused_by_name() {
         for (query, named) in [
             ("tailLines=-1", "tailLines"),
             ("tailLines=ten", "tailLines"),

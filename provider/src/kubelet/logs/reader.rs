@@ -1,14 +1,13 @@
-//! Reads one stream as a window: the last lines, the lines since, the lines to come.
+//! Reads one stream as a window: the last lines, the lines since a time, new lines.
 //!
 //! ```text
-//! tail:   newest page <- older <- older ...   until enough lines lie behind, or the stream begins
-//! then:   that page -> its forward token -> ...  until the page's token comes back as it was passed
+//! tail:   newest page <- older <- older ...   until enough lines are counted, or the stream begins
+//! then:   that page -> its forward token -> ...  until the page's token is returned as it was passed
 //! follow: poll that token, until the container has ended and a later read finds no more
 //! ```
 //!
-//! Never more than one page is held: a tail that is longer than a page counts its way back and then reads forward
-//! from where the count was reached. Nothing is read before it is asked for, so that a client that is slow, or gone, costs
-//! no call.
+//! Never more than one page is held: a tail that is longer than a page is counted backwards and then read forward from where
+//! the count was reached. Nothing is read before the client wants it, so that a client that is slow, or gone, costs no call.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::fargate::logs::{Error, Event, Page, Position, Request, Source, Stream};
 
-/// Between two polls of a stream that brought lines lately: with AWS's own delay a line shows within half a second.
+/// Between two polls of a stream that had lines recently: with AWS's own delay a line shows within half a second.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Between two polls of a stream that has been quiet for [`QUIET`].
@@ -28,14 +27,14 @@ const QUIET: Duration = Duration::from_secs(60);
 /// A page with so many events is a burst: the next one is read without a pause.
 const BURST: usize = 1_000;
 
-/// How long after the end of its container a stream may still get lines. The log driver hands over its last batch
-/// before the end is reported; this covers the two reports' ways to us being different ones.
+/// How long after the end of its container a stream may still get lines. The log driver sends its last batch before the end
+/// is reported; this covers the different delays of the two.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Between two calls while CloudWatch Logs does not answer.
+/// Between two calls while CloudWatch Logs does not respond.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The most events that `GetLogEvents` gives at once.
+/// The most events that `GetLogEvents` returns at once.
 const PAGE_EVENTS: u64 = 10_000;
 
 /// What part of the stream is wanted.
@@ -45,30 +44,30 @@ pub(super) struct Window {
     pub(super) tail: Option<u64>,
     /// Only events at or after this time, milliseconds since 1970.
     pub(super) since: Option<i64>,
-    /// Go on with events to come.
+    /// Continue with new events.
     pub(super) follow: bool,
 }
 
-/// Tells whether the container that writes the stream has ended.
+/// Returns whether the container that writes the stream has ended.
 pub(super) type Ended = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// A stream on its way to a client.
+/// A stream that is sent to a client.
 pub(super) struct Reader {
     source: Arc<dyn Source>,
     stream: Stream,
     window: Window,
     ended: Ended,
     state: State,
-    /// Events still to be passed over: what lies before the tail in its first page.
+    /// Events still to be skipped: those before the tail in its first page.
     skip: usize,
-    /// Events still to give, where that is known.
+    /// Events still to be returned, if that is known.
     remaining: Option<u64>,
-    /// From when on events are wanted when the place is lost. A token dies of age alone, 24 hours after it was given out: by
-    /// then nothing can come any more in the millisecond of the last event.
+    /// The time from which to read if the position is lost. A token only expires by age, 24 hours after it was issued: by
+    /// then no more events can arrive in the millisecond of the last one.
     resume: Option<i64>,
     /// Whether the stream's end has been seen once.
     caught_up: bool,
-    /// When events came last.
+    /// When events last arrived.
     active: Instant,
     /// When the container was first seen to have ended.
     ended_at: Option<Instant>,
@@ -77,11 +76,11 @@ pub(super) struct Reader {
 #[derive(Debug)]
 enum State {
     Start,
-    /// A page in hand, and where to go on after it.
+    /// A page to return, and where to continue after it.
     Holding(Vec<Event>, Position),
-    /// On from there, at once.
+    /// Continue from there, at once.
     Forward(Position),
-    /// On from there, after a while.
+    /// Continue from there, after a pause.
     Paused(Position),
     Done,
 }
@@ -115,7 +114,7 @@ impl Reader {
         }
     }
 
-    /// Makes the first call, so that its failure can still be told to the client in the answer's status.
+    /// Makes the first call, so that its failure can still be reported in the response's status.
     pub(super) async fn open(&mut self) -> Result<(), Error> {
         if matches!(self.state, State::Start) {
             self.state = match self.window.tail {
@@ -130,7 +129,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The next events, never none of them; `None` at the end of the window.
+    /// The next events, never an empty list; `None` at the end of the window.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Event>>, Error> {
         self.open().await?;
         loop {
@@ -166,7 +165,7 @@ impl Reader {
             Err(error) => return Err(error),
         };
         let (at_end, events, then) = match page {
-            // A stream that is not there yet ends where it will begin.
+            // A stream that does not exist yet ends where it will begin.
             None => (true, Vec::new(), position),
             Some(page) => {
                 let at_end = page.is_end_of(&position) && page.events.is_empty();
@@ -183,7 +182,7 @@ impl Reader {
         })
     }
 
-    /// Whether a read that begins now and finds nothing has seen the last of it.
+    /// Whether a read that begins now and finds nothing has seen the end.
     fn is_over(&mut self) -> bool {
         if !(self.ended)() {
             self.ended_at = None;
@@ -192,7 +191,7 @@ impl Reader {
         self.ended_at.get_or_insert_with(Instant::now).elapsed() >= SETTLE
     }
 
-    /// What of a page goes to the client; `None` where nothing does.
+    /// The part of a page that goes to the client; `None` if nothing does.
     fn give(&mut self, mut events: Vec<Event>) -> Option<Vec<Event>> {
         let passed = self.skip.min(events.len());
         events.drain(..passed);
@@ -209,7 +208,7 @@ impl Reader {
         Some(events)
     }
 
-    /// Finds the place from which `lines` events lead to the stream's end.
+    /// Finds the position from which `lines` events lead to the stream's end.
     async fn rewind(&mut self, lines: u64) -> Result<State, Error> {
         if lines == 0 && !self.window.follow {
             return Ok(State::Done);
@@ -241,7 +240,7 @@ impl Reader {
         if !self.window.follow {
             self.remaining = Some(found.min(lines));
         }
-        // More than was asked for lies in the oldest page only, where it reached beyond the place.
+        // Only the oldest page can hold more than was requested, if it begins before the position.
         self.skip = usize::try_from(found.saturating_sub(lines)).unwrap_or(usize::MAX);
         Ok(oldest.map_or(State::Done, |page| State::Holding(page.events, Position::After(page.forward))))
     }

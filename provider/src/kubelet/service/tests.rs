@@ -22,7 +22,7 @@ fn seen((status, body): &(StatusCode, String)) -> (StatusCode, &str) {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_name_and_nobody_without_the_right() {
+async fn no_request_is_served_without_authentication_and_none_without_the_right() {
     let authority = Authority::new();
     let api = Api::start(Trust::File(&authority)).await;
 
@@ -47,10 +47,10 @@ async fn nobody_gets_in_without_a_name_and_nobody_without_the_right() {
     assert_eq!(
         seen(&api.get("/healthz", Some(&nameless), None).await),
         UNAUTHORIZED,
-        "a certificate of nobody"
+        "a certificate without a name"
     );
     assert_eq!(seen(&api.get("/healthz", None, Some("bad")).await), UNAUTHORIZED, "a bad token");
-    assert!(api.cluster.0.reviewed.lock().is_empty(), "no right is asked for of nobody");
+    assert!(api.cluster.0.reviewed.lock().is_empty(), "no access is reviewed without a user");
 
     let user = authority.sign("jane", &["devs"], 2100);
     assert_eq!(
@@ -75,7 +75,7 @@ async fn nobody_gets_in_without_a_name_and_nobody_without_the_right() {
     assert_eq!(
         seen(&api.get("/healthz", Some(&stranger), Some("good")).await),
         (StatusCode::OK, "ok"),
-        "a certificate that proves nothing does not stop a good token"
+        "an invalid certificate does not stop a valid token"
     );
     api.shutdown.cancel();
     api.task.await.unwrap();
@@ -252,7 +252,7 @@ async fn a_follower_that_leaves_costs_no_more_calls() {
     drop((answer, sender));
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
-        // A follower asks twice in this time.
+        // A follower polls twice in this time.
         let calls = api.lines.asked.lock().len();
         tokio::time::sleep(Duration::from_millis(800)).await;
         if api.lines.asked.lock().len() == calls {
@@ -290,7 +290,7 @@ async fn strangers_leave_room_for_those_who_may_and_go_after_their_time() {
     assert_eq!(known.send_request(request("/healthz", None)).await.unwrap().status(), StatusCode::OK);
 
     let begun = tokio::time::Instant::now();
-    // HTTP/2 that has said its preface, answers pings, and has once asked for what it may not have.
+    // HTTP/2 that has sent its preface, answers pings, and has once made a request that was denied.
     let stream = api.shake_hands(Some(&stranger), &[b"h2"]).await;
     let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(
         TokioExecutor::new(),
@@ -311,19 +311,19 @@ async fn strangers_leave_room_for_those_who_may_and_go_after_their_time() {
     }
     let path = "/containerLogs/default/web/main";
     let answer = tokio::time::timeout(Duration::from_secs(20), api.get(path, Some(&server), None)).await;
-    assert_eq!(answer.expect("an answer in spite of the strangers").0, StatusCode::OK);
+    assert_eq!(answer.expect("a response in spite of the strangers").0, StatusCode::OK);
     known.ready().await.unwrap();
     assert_eq!(known.send_request(request("/healthz", None)).await.unwrap().status(), StatusCode::OK);
 
     tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the stranger is closed").unwrap();
-    // The one that may is not: it stays for as long as it likes.
+    // The authorized one is not closed: it may stay.
     tokio::time::sleep_until(begun + crate::kubelet::strangers::TIME + Duration::from_secs(1)).await;
     known.ready().await.unwrap();
     assert_eq!(known.send_request(request("/healthz", None)).await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_silent_handshake_holds_up_nobody_and_closing_ends_followers() {
+async fn a_silent_handshake_delays_no_other_and_closing_ends_followers() {
     let authority = Authority::new();
     let api = Api::start(Trust::File(&authority)).await;
     let server = authority.sign("kube-apiserver", &["system:masters"], 2100);

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-/// Time as the runtime has it.
+/// The runtime's time.
 #[derive(Debug)]
 struct Paused(Instant);
 
@@ -27,14 +27,14 @@ impl clock::Clock for Paused {
     }
 }
 
-/// How a candidate's requests fare.
+/// What happens to a candidate's requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 enum Link {
     #[default]
     Whole,
     Refused,
     Silent,
-    /// The request is carried out, and its answer is lost.
+    /// The request is carried out, and its response is lost.
     Deaf,
 }
 
@@ -239,7 +239,7 @@ async fn a_provider_that_cannot_renew_stops_before_another_begins_and_does_not_t
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(world.acting(), [2]);
 
-        // Alone again, and cut off for less than its lease: it acts on, as if nothing had been.
+        // Alone again, and cut off for less than its lease: it continues to act.
         first.crash().await;
         let before = Instant::now();
         second.set(link);
@@ -254,7 +254,7 @@ async fn a_provider_that_cannot_renew_stops_before_another_begins_and_does_not_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_whose_answer_was_lost_is_not_taken_for_another_providers() {
+async fn a_renewal_whose_response_was_lost_is_not_taken_for_another_providers() {
     let world = Arc::new(World::default());
     let only = world.start(1);
     world.until(1).await;
@@ -291,7 +291,7 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Whatever fails, and in whatever order: never two at once, and one in the end.
+    /// For every order of failures: never two at once, and one in the end.
     #[test]
     fn never_do_two_providers_act(
         events in proptest::collection::vec((0u64..20_000, 0usize..3, event()), 1..40)

@@ -25,7 +25,7 @@ use crate::{
     translate::ecs::{Definition, Run},
 };
 
-/// Time as the runtime has it.
+/// The runtime's time.
 #[derive(Debug)]
 struct Paused(Instant);
 
@@ -35,7 +35,7 @@ impl crate::clock::Clock for Paused {
     }
 }
 
-/// ECS that answers, or does not.
+/// ECS that responds, or does not.
 #[derive(Debug)]
 struct FakeEcs {
     health: Health,
@@ -43,7 +43,7 @@ struct FakeEcs {
 }
 
 fn unasked<T>() -> Result<T, ecs::Error> {
-    Err(ecs::Error::Trouble { operation: "none", message: "the node asks for tasks alone".to_owned() })
+    Err(ecs::Error::Trouble { operation: "none", message: "the node only lists tasks".to_owned() })
 }
 
 #[async_trait]
@@ -75,7 +75,7 @@ impl Ecs for FakeEcs {
     }
 }
 
-/// What the API server has of our node, and what was asked of it.
+/// The API server's copy of our node, and the requests that it got.
 #[derive(Debug, Default)]
 struct World {
     node: Option<Value>,
@@ -355,7 +355,7 @@ async fn trouble_with_aws_makes_the_node_not_ready_after_40_s_and_its_end_ready_
 
     let renewed = api.world.lock().lease.clone();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_ne!(api.world.lock().lease, renewed, "the provider lives, and says so");
+    assert_ne!(api.world.lock().lease, renewed, "the provider is alive, and its lease shows it");
 
     *running.ecs.trouble.lock() = false;
     let took = until("ready again", || api.ready().is_some_and(|(status, _)| status == "True")).await;
@@ -413,7 +413,7 @@ async fn what_others_write_on_the_node_stays_and_a_verdict_of_theirs_is_answered
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_node_is_made_again_with_a_lease_of_its_own() {
+async fn a_deleted_node_is_created_again_with_its_own_lease() {
     let api = ApiServer::new(None);
     let running = start(&api);
     until("ready", || api.ready().is_some_and(|(status, _)| status == "True")).await;

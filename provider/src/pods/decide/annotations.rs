@@ -1,4 +1,4 @@
-//! What the provider writes on a pod, beside its status.
+//! The annotations that the provider writes on a pod.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,13 @@ pub const TASK_ARN: &str = "neargate.dev/task-arn";
 /// The size of the task, in EKS Fargate's own form: `0.25vCPU 0.5GB`.
 pub const CAPACITY_PROVISIONED: &str = "CapacityProvisioned";
 
-/// What deleting the pod costs: a ReplicaSet that is scaled back deletes those that cost least first. Kubernetes's own.
+/// The deletion cost of the pod: a ReplicaSet that is scaled down deletes the pods with the lowest cost first.
+/// Kubernetes's own.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// The annotations that a pod must have while `task` runs its attempt; only those that it lacks.
 ///
-/// `deletion_cost` is the node's, for pods that say none of their own.
+/// `deletion_cost` is the node's, for pods that have none of their own.
 #[must_use]
 pub fn for_task(pod: &Pod, task: &Task, deletion_cost: Option<i32>) -> BTreeMap<&'static str, String> {
     let mut wanted = BTreeMap::new();

@@ -1,9 +1,9 @@
-//! A task's ARN that comes from outside: whether it can be one of ours at all.
+//! Checks whether a task's ARN from outside can be one of ours at all.
 //!
-//! ECS refuses a DescribeTasks as a whole for one id that is malformed or of another region or account. So an id that stands on
-//! a pod, where anybody may write, is held against where our tasks are before ECS is asked for it.
+//! ECS refuses a DescribeTasks as a whole for one id that is malformed or of another region or account. So an id on a pod,
+//! where others may write, is compared with the place of our tasks before ECS is asked for it.
 
-/// Where the provider's tasks are.
+/// The place of the provider's tasks.
 #[derive(Debug, Clone)]
 pub(in crate::pods) struct Home {
     region: String,
@@ -38,7 +38,7 @@ impl Home {
         Self { region: region.to_owned(), cluster: name.to_owned(), account: None }
     }
 
-    /// ECS has named a task of ours by this ARN.
+    /// Learns the account: ECS has named a task of ours by this ARN.
     pub(in crate::pods) fn learn(&mut self, arn: &str) {
         if let (None, Some(arn)) = (&self.account, Arn::parse(arn)) {
             self.account = Some((arn.partition.to_owned(), arn.account.to_owned()));

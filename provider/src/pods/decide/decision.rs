@@ -9,7 +9,7 @@
 //! lost      -- as ended, its exit codes unknown
 //! ```
 //!
-//! Unknown is not lost: where AWS has not been heard, nothing changes.
+//! Unknown is not lost: if AWS has not responded, nothing changes.
 
 use std::time::Duration;
 
@@ -24,57 +24,57 @@ use super::{
     restart::{self, Next, Policy},
     seen::Seen,
     shape::{Facts, Readiness},
-    sight::{Condemned, Sight},
     status, task,
+    task_view::{Condemned, TaskView},
 };
 use crate::{
     nodes::Node,
     translate::{Unsupported, health, support},
 };
 
-/// What follows the status.
+/// What to do after the status is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
+pub enum NextAction {
     /// Nothing until something changes, or for this long at most.
     Wait(Option<Duration>),
     /// Run the pod's attempt.
     Run {
-        /// Which, from 0; the status says it already.
+        /// Which, from 0; the status already has it.
         attempt: u32,
     },
-    /// See to it that the pod's `preStop` hooks have begun; until they have ended, or for this long, nothing else follows.
+    /// Start the pod's `preStop` hooks if they have not begun; until they have ended, or for this long, nothing else follows.
     PreStop {
-        /// What is left for them.
+        /// The time left for them.
         left: Duration,
     },
     /// Stop the task.
     Stop {
         /// Its ARN.
         arn: String,
-        /// What ECS is told.
+        /// The reason for ECS.
         reason: String,
     },
     /// Remove the pod object.
     Delete,
 }
 
-/// What is to be done: write the status where it differs, send the events, then the rest.
+/// What is to be done: write the status if it differs, send the events, then the rest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// The status that the pod should have; `None` leaves it alone.
+    /// The status that the pod should have; `None` leaves it unchanged.
     pub status: Option<PodStatus>,
-    /// Events beside those that the change of status makes.
+    /// Events in addition to those of the change of status.
     pub events: Vec<Event>,
     /// What follows.
-    pub then: Then,
+    pub then: NextAction,
 }
 
 impl Decision {
     fn wait(again: Option<Duration>) -> Self {
-        Self { status: None, events: Vec::new(), then: Then::Wait(again) }
+        Self { status: None, events: Vec::new(), then: NextAction::Wait(again) }
     }
 
-    fn then(then: Then) -> Self {
+    fn then(then: NextAction) -> Self {
         Self { status: None, events: Vec::new(), then }
     }
 
@@ -84,14 +84,14 @@ impl Decision {
     }
 }
 
-/// Everything that a decision rests on.
+/// Everything that a decision is based on.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The pod.
     pub pod: &'a Pod,
     /// Its task.
-    pub sight: &'a Sight,
-    /// What the prober says, by container.
+    pub view: &'a TaskView,
+    /// The prober's verdicts, by container.
     pub readiness: &'a (dyn Fn(&str) -> Readiness + Sync),
     /// The container that the prober has given up in this attempt, if one.
     pub condemned: Option<&'a Condemned>,
@@ -99,7 +99,7 @@ pub struct Question<'a> {
     pub answered: bool,
     /// The pod's node.
     pub node: &'a Node,
-    /// Whether an init container of the provider's own goes before the pod's.
+    /// Whether an init container of the provider runs before the pod's.
     pub init: bool,
     /// What this process has seen of the pod so far, the present included.
     pub seen: Seen,
@@ -109,39 +109,39 @@ pub struct Question<'a> {
 
 impl std::fmt::Debug for Question<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Question").field("sight", self.sight).field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Question").field("view", self.view).field("now", &self.now).finish_non_exhaustive()
     }
 }
 
-/// How long `ErrImagePull` stands before `ImagePullBackOff` follows on it.
+/// How long `ErrImagePull` is shown before `ImagePullBackOff`.
 const NEXT_SYNC: Duration = Duration::from_secs(2);
 
-/// How long a pod that is deleted waits for STOPPED when nothing of its task runs any more.
+/// How long a pod that is deleted waits for STOPPED once nothing of its task runs any more.
 const RELEASE: Duration = Duration::from_secs(60);
 
 /// What is to be done about the pod.
 #[must_use]
 pub fn decide(question: &Question<'_>) -> Decision {
-    let &Question { pod, sight, .. } = question;
+    let &Question { pod, view, .. } = question;
     let Some(spec) = &pod.spec else { return Decision::wait(None) };
     if pod.metadata.deletion_timestamp.is_some() {
         return deleting(question, spec);
     }
     if Phase::of(pod).is_final() {
-        return match sight {
-            Sight::Task(task) if !task::is_stopping(task) => {
+        return match view {
+            TaskView::Task(task) if !task::is_stopping(task) => {
                 let reason = format!("The pod is {}", Phase::of(pod).as_str());
-                Decision::then(Then::Stop { arn: task::arn(task).to_owned(), reason })
+                Decision::then(NextAction::Stop { arn: task::arn(task).to_owned(), reason })
             }
             _ => Decision::wait(None),
         };
     }
-    match sight {
-        Sight::Unknown => Decision::wait(None),
-        Sight::None => absent(question),
-        Sight::Task(task) if task::has_ended(task) => ended(question, spec, task),
-        Sight::Task(task) => living(question, spec, task),
-        Sight::Missing => lost(question, spec),
+    match view {
+        TaskView::Unknown => Decision::wait(None),
+        TaskView::None => absent(question),
+        TaskView::Task(task) if task::has_ended(task) => ended(question, spec, task),
+        TaskView::Task(task) => living(question, spec, task),
+        TaskView::Missing => lost(question, spec),
     }
 }
 
@@ -161,32 +161,32 @@ impl<'a> Question<'a> {
 
 fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
     let facts = question.facts();
-    match question.sight {
-        Sight::Unknown => Decision::wait(None),
-        Sight::None | Sight::Missing => Decision::then(Then::Delete),
-        Sight::Task(task) if release(question, task) == Some(Duration::ZERO) => {
+    match question.view {
+        TaskView::Unknown => Decision::wait(None),
+        TaskView::None | TaskView::Missing => Decision::then(NextAction::Delete),
+        TaskView::Task(task) if release(question, task) == Some(Duration::ZERO) => {
             let phase = match task::end(task) {
                 task::End::Completed => Phase::Succeeded,
                 _ => Phase::Failed,
             };
-            let decision = Decision::then(Then::Delete);
+            let decision = Decision::then(NextAction::Delete);
             if Phase::of(question.pod).is_final() {
                 decision
             } else {
                 decision.with(status::finished(&facts, task, phase))
             }
         }
-        Sight::Task(task) if task::is_stopping(task) => {
+        TaskView::Task(task) if task::is_stopping(task) => {
             Decision::wait(release(question, task)).with(status::living(&facts, task))
         }
-        Sight::Task(task) => {
+        TaskView::Task(task) => {
             let seen = question.seen.deleted.unwrap_or(question.now);
             let left = pre_stop::left(question.pod, spec, question.answered, seen, question.now);
             if let (task::Status::Running, Some(left)) = (task::status(task), left) {
-                return Decision::then(Then::PreStop { left }).with(status::living(&facts, task));
+                return Decision::then(NextAction::PreStop { left }).with(status::living(&facts, task));
             }
             let arn = task::arn(task).to_owned();
-            let stop = Then::Stop { arn, reason: "Kubernetes deleted the pod".to_owned() };
+            let stop = NextAction::Stop { arn, reason: "Kubernetes deleted the pod".to_owned() };
             let mut decision = Decision::then(stop).with(status::living(&facts, task));
             decision.events = spec
                 .containers
@@ -201,8 +201,8 @@ fn deleting(question: &Question<'_>, spec: &PodSpec) -> Decision {
     }
 }
 
-/// How long a pod that is deleted still waits for its task to be STOPPED, if nothing runs there any more: that ECS has not taken down
-/// the task's interface is not the pod's. `None` while something runs.
+/// How long a pod that is deleted still waits for its task to be STOPPED, if nothing runs there any more: the pod need not wait until
+/// ECS has removed the task's interface. `None` while something runs.
 fn release(question: &Question<'_>, task: &Task) -> Option<Duration> {
     if task::status(task) == task::Status::Stopped {
         return Some(Duration::ZERO);
@@ -215,9 +215,9 @@ fn release(question: &Question<'_>, task: &Task) -> Option<Duration> {
 fn absent(question: &Question<'_>) -> Decision {
     let reasons = support::reasons(question.pod, question.init);
     if reasons.is_empty() {
-        return Decision::then(Then::Run { attempt: recorded::attempt(question.pod) });
+        return Decision::then(NextAction::Run { attempt: recorded::attempt(question.pod) });
     }
-    // It stays like that until somebody changes the pod.
+    // It stays like that until the pod is changed.
     let unsupported = Unsupported { reasons }.to_string();
     Decision::wait(None).with(status::unsupported(&question.facts(), &unsupported))
 }
@@ -232,18 +232,18 @@ fn living(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
     let remaining = question.remaining(spec);
     if remaining == Some(Duration::ZERO) {
         let reason = "The pod was active for longer than its activeDeadlineSeconds".to_owned();
-        return Decision::then(Then::Stop { arn, reason }).with(status);
+        return Decision::then(NextAction::Stop { arn, reason }).with(status);
     }
     if let Some(Condemned { container, probe, message }) = question.condemned {
         let reason = format!("Container {container}: {message}");
-        let mut decision = Decision::then(Then::Stop { arn, reason }).with(status);
+        let mut decision = Decision::then(NextAction::Stop { arn, reason }).with(status);
         decision.events = vec![killing(container, probe)];
         return decision;
     }
     if let Some(container) = unhealthy(spec, task) {
         let message = "Liveness probe failed: the container's health check is UNHEALTHY".to_owned();
         let reason = format!("Container {container}: {message}");
-        let mut decision = Decision::then(Then::Stop { arn, reason }).with(status);
+        let mut decision = Decision::then(NextAction::Stop { arn, reason }).with(status);
         decision.events = vec![
             Event::warning("Unhealthy", "Probing", message).of(container),
             killing(container, "liveness"),
@@ -295,7 +295,7 @@ fn ended(question: &Question<'_>, spec: &PodSpec, task: &Task) -> Decision {
             if left.is_zero() {
                 return again(&facts, Some(task));
             }
-            // The kubelet shows the error itself for a moment before it says that it waits.
+            // The kubelet shows the error itself for a moment before it shows the back-off.
             let settled = wait.saturating_sub(left) >= NEXT_SYNC;
             let status = status::backing_off(&facts, task, wait, settled);
             let error_first = status.container_statuses.iter().flatten().any(|status| {
@@ -312,7 +312,7 @@ fn lost(question: &Question<'_>, spec: &PodSpec) -> Decision {
     match restart::next(Policy::of(spec), task::End::Lost) {
         Next::Succeeded | Next::Failed => Decision::wait(None).with(status::lost_for_good(&facts)),
         Next::Again => {
-            // When it was found to be lost is on the status since then, if it has ever run.
+            // The status has the time at which it was found to be lost, if it has ever run.
             let waits = recorded::waiting_reason(question.pod) == Some("CrashLoopBackOff");
             let ended =
                 recorded::last_run(question.pod).filter(|_| waits).map_or(question.now, |run| run.ended);
@@ -342,5 +342,5 @@ fn backoff(question: &Question<'_>, run: &restart::Run) -> (Duration, Duration) 
 /// The next attempt: on the status first, then run.
 fn again(facts: &Facts<'_>, ended: Option<&Task>) -> Decision {
     let attempt = recorded::attempt(facts.pod).saturating_add(1);
-    Decision::then(Then::Run { attempt }).with(status::next_attempt(facts, ended, attempt))
+    Decision::then(NextAction::Run { attempt }).with(status::next_attempt(facts, ended, attempt))
 }

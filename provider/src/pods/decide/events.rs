@@ -21,7 +21,7 @@ pub struct Event {
     pub warning: bool,
     /// Its reason, in CamelCase.
     pub reason: &'static str,
-    /// What was being done. The recorder takes events that differ in their message alone for one.
+    /// What was being done. The recorder merges events that differ only in their message.
     pub action: Cow<'static, str>,
     /// For people.
     pub message: String,
@@ -42,14 +42,14 @@ impl Event {
         Self { warning: true, reason, action: Cow::Borrowed(action), message, container: None }
     }
 
-    /// The same, of one container.
+    /// The same, about one container.
     #[must_use]
     pub fn of(mut self, container: &str) -> Self {
         self.container = Some(container.to_owned());
         self
     }
 
-    /// As the recorder takes it, with the pod that it is about.
+    /// In the recorder's form, with the pod that it is about.
     #[must_use]
     pub fn to_published(&self, pod: &Pod) -> (events::Event, k8s_openapi::api::core::v1::ObjectReference) {
         let mut reference = pod.object_ref(&());
@@ -65,7 +65,7 @@ impl Event {
     }
 }
 
-/// What a new status says that the pod's own did not: so an event is sent once, whoever restarts.
+/// The events for what is new in a status: so an event is sent once, even after restarts of the provider.
 #[must_use]
 pub fn between(pod: &Pod, status: &PodStatus) -> Vec<Event> {
     let before =
@@ -83,7 +83,7 @@ pub fn between(pod: &Pod, status: &PodStatus) -> Vec<Event> {
     events
 }
 
-/// The message as an event's note: if it is too long its beginning and ` ...`, as kube-scheduler's `truncateMessage`.
+/// The message as an event's note: if it is too long, its beginning and ` ...`, as in kube-scheduler's `truncateMessage`.
 fn note(message: &str) -> String {
     const CUT: &str = " ...";
     if message.len() <= MOST_NOTE {
@@ -163,7 +163,7 @@ fn container(pod: &Pod, before: Option<&ContainerStatus>, now: &ContainerStatus)
     }
 }
 
-/// What is worth saying when a pod is first run.
+/// The event for a note of the translation.
 #[must_use]
 pub fn noted(note: &Note) -> Event {
     match note {

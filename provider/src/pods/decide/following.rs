@@ -8,12 +8,12 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
 use super::{
-    sight::Sight,
     task::{self, Status},
+    task_view::TaskView,
 };
 
-/// How often a task is asked for that has just changed or is about to. Twice the rate that the quota sustains: the burst
-/// carries it for five seconds, which is longer than a local start takes; then the bucket slows it down.
+/// How often a task is polled that has just changed or is about to. Twice the rate that the quota sustains: the burst covers five
+/// seconds, which is longer than a local start takes; then the bucket slows it down.
 const FAST: Duration = Duration::from_millis(50);
 
 /// How often one that has been on its way for longer than [`RECENT`].
@@ -25,27 +25,27 @@ const SLOW: Duration = Duration::from_secs(2);
 /// How long a transition counts as recent. A local start takes under a second, one on AWS half a minute.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// How long a task that runs is watched closely: most that crash do so at once.
+/// How long a running task is polled often: most that crash do so at once.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// How long ECS may not know a task yet that it has just made (its API is eventually consistent).
+/// How long ECS may not know a task that it has just created (its API is eventually consistent).
 const GRACE: Duration = Duration::from_secs(60);
 
-/// How long ECS may leave a requested task out of its responses: neither described, nor MISSING.
+/// How long ECS may omit a requested task from its responses: neither described nor MISSING.
 const SILENCE: Duration = Duration::from_secs(300);
 
-/// What ECS says of the task.
+/// What ECS returned for the task.
 #[derive(Debug, Clone)]
 enum Found {
     /// Nothing yet: the ARN is the annotation's.
     NotYet,
     Task(Arc<Task>),
     Missing,
-    /// It is another's, or no task's at all: the pod's annotation is not believed.
+    /// It is another's, or not a task's ARN at all: the pod's annotation is ignored.
     Foreign,
 }
 
-/// The task that a pod is followed by.
+/// The task of a pod, as it is polled.
 #[derive(Debug)]
 pub(in crate::pods) struct Following {
     arn: String,
@@ -56,11 +56,11 @@ pub(in crate::pods) struct Following {
     since: Instant,
     changed: Instant,
     asked: Option<Instant>,
-    /// Whether DescribeTasks has known it.
+    /// Whether DescribeTasks has returned it.
     described: bool,
-    /// Since when DescribeTasks has returned an older version than the one that is known.
+    /// Since when DescribeTasks has returned an older version than the known one.
     older: Option<Instant>,
-    /// Since when DescribeTasks has left it out of its responses.
+    /// Since when DescribeTasks has omitted it from its responses.
     silent: Option<Instant>,
 }
 
@@ -75,7 +75,7 @@ impl Following {
         Self::new(arn, pod, None, Found::Foreign, now)
     }
 
-    /// The pod's attempt has had its task, and ECS has forgotten it.
+    /// The pod's attempt had its task, and ECS has forgotten it.
     pub(in crate::pods) fn spent(attempt: u32, pod: ObjectRef<Pod>, now: Instant) -> Self {
         Self::new("", pod, Some(attempt), Found::Missing, now)
     }
@@ -133,15 +133,15 @@ impl Following {
     }
 
     /// What is known of the task of the pod's attempt `wanted`.
-    pub(in crate::pods) fn sight(&self, wanted: u32) -> Sight {
+    pub(in crate::pods) fn view(&self, wanted: u32) -> TaskView {
         let is_of_attempt = self.attempt.is_none_or(|attempt| attempt >= wanted);
         match &self.found {
-            Found::NotYet => Sight::Unknown,
-            Found::Foreign => Sight::None,
-            // An attempt that the status has left behind: the next one is to be run.
-            Found::Missing | Found::Task(_) if !is_of_attempt => Sight::None,
-            Found::Missing => Sight::Missing,
-            Found::Task(task) => Sight::Task(task.clone()),
+            Found::NotYet => TaskView::Unknown,
+            Found::Foreign => TaskView::None,
+            // An attempt before the one in the status: the next one is to be run.
+            Found::Missing | Found::Task(_) if !is_of_attempt => TaskView::None,
+            Found::Missing => TaskView::Missing,
+            Found::Task(task) => TaskView::Task(task.clone()),
         }
     }
 
@@ -152,19 +152,19 @@ impl Following {
         Some(self.asked.map_or(self.since, |asked| asked + pause))
     }
 
-    /// ECS was asked for it.
+    /// Notes that ECS was asked for it.
     pub(in crate::pods) fn asked(&mut self, now: Instant) {
         self.asked = Some(now);
     }
 
-    /// Takes the task as RunTask, StopTask or a listing has returned it. Whether that is news.
+    /// Takes in the task as RunTask, StopTask or a listing has returned it. Returns whether that changed anything.
     pub(in crate::pods) fn take(&mut self, task: Task, attempt: Option<u32>, now: Instant) -> bool {
         self.attempt = self.attempt.or(attempt).or_else(|| task::attempt(&task));
         self.refresh(task, now)
     }
 
-    /// Takes the task as DescribeTasks has returned it; `ours`: it is this pod's, by who started it and by its tag. Whether that is
-    /// news.
+    /// Takes in the task as DescribeTasks has returned it; `ours`: it is this pod's, by its `startedBy` and its tag. Returns whether
+    /// that changed anything.
     pub(in crate::pods) fn describe(&mut self, task: &Task, ours: bool, now: Instant) -> bool {
         if !ours {
             tracing::warn!(task = self.arn, pod = %self.pod, "the pod's annotation names a task that is not its own; ignoring it");
@@ -177,7 +177,7 @@ impl Following {
         self.refresh(task.clone(), now)
     }
 
-    /// ECS calls it MISSING. Whether that is news.
+    /// ECS calls it MISSING. Returns whether that changed anything.
     pub(in crate::pods) fn missing(&mut self, now: Instant) -> bool {
         // A task may be too new for ECS to know it everywhere; only then is MISSING not believed.
         let too_new = !self.described && now.saturating_duration_since(self.since) < GRACE;
@@ -189,8 +189,8 @@ impl Following {
         true
     }
 
-    /// ECS refuses to be asked for it. Whether that is news: an id that only the annotation names is not believed any more; one that
-    /// ECS itself has named is asked for again.
+    /// ECS refuses requests for it. Returns whether that changed anything: an id that only the annotation names is no longer
+    /// trusted; one that ECS itself has named is asked for again.
     pub(in crate::pods) fn refused(&mut self) -> bool {
         let claimed = matches!(self.found, Found::NotYet);
         if claimed {
@@ -199,19 +199,24 @@ impl Following {
         claimed
     }
 
-    /// ECS has left it out of its response. Whether that changes anything: the wait ends, so that no pod waits without end.
+    /// ECS has omitted it from its response. Returns whether that changed anything: the wait is bounded, so that no pod waits for
+    /// ever.
     pub(in crate::pods) fn silent(&mut self, now: Instant) -> bool {
         let since = *self.silent.get_or_insert(now);
         if now.saturating_duration_since(since) < SILENCE || matches!(self.found, Found::Missing) {
             return false;
         }
-        tracing::warn!(task = self.arn, pod = %self.pod, "ECS has not described a task for 5 min, nor called it MISSING; giving it up");
+        tracing::warn!(
+            task = self.arn,
+            pod = %self.pod,
+            "ECS has not described a task for 5 min, nor called it MISSING; treating it as lost"
+        );
         self.found = if matches!(self.found, Found::NotYet) { Found::Foreign } else { Found::Missing };
         self.changed = now;
         true
     }
 
-    /// Keeps the newer of the two, by ECS's version. ECS is eventually consistent, so an older one is left aside, but not for longer
+    /// Keeps the newer of the two, by ECS's version. ECS is eventually consistent, so an older one is ignored, but not for longer
     /// than that can last: an ECS that was restored from a backup counts from where it was.
     fn refresh(&mut self, task: Task, now: Instant) -> bool {
         if let Found::Task(known) = &self.found {
@@ -262,12 +267,12 @@ mod tests {
     }
 
     fn stops(following: &Following) -> bool {
-        let Sight::Task(task) = following.sight(0) else { panic!("{following:?}") };
+        let TaskView::Task(task) = following.view(0) else { panic!("{following:?}") };
         task::is_stopping(&task)
     }
 
     #[test]
-    fn an_older_version_is_left_aside_for_a_minute_and_then_believed() {
+    fn an_older_version_is_ignored_for_a_minute_and_then_accepted() {
         let start = Instant::now();
         let mut following = Following::of(task(7, "STOPPED"), Some(0), ObjectRef::new("web"), start);
         assert!(!following.describe(&task(3, "RUNNING"), true, start));
@@ -281,16 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn a_task_of_which_ecs_says_nothing_is_given_up_after_five_minutes() {
+    fn a_task_that_ecs_does_not_mention_is_given_up_after_five_minutes() {
         let start = Instant::now();
         let mut claimed = Following::claimed(ARN, ObjectRef::new("web"), start);
         assert!(!claimed.silent(start) && !claimed.silent(after(start, 299)));
-        assert_eq!(claimed.sight(0), Sight::Unknown);
+        assert_eq!(claimed.view(0), TaskView::Unknown);
         assert!(claimed.silent(after(start, 300)));
         assert_eq!(
-            (claimed.sight(0), claimed.wanted()),
-            (Sight::None, None),
-            "an annotation is not believed"
+            (claimed.view(0), claimed.wanted()),
+            (TaskView::None, None),
+            "an annotation is not trusted"
         );
 
         let mut known = Following::of(task(1, "RUNNING"), Some(0), ObjectRef::new("web"), start);
@@ -298,7 +303,7 @@ mod tests {
         known.describe(&task(1, "RUNNING"), true, after(start, 200));
         assert!(!known.silent(after(start, 300)), "it was described in between");
         assert!(known.silent(after(start, 600)));
-        assert_eq!(known.sight(0), Sight::Missing);
+        assert_eq!(known.view(0), TaskView::Missing);
     }
 
     #[test]
@@ -316,9 +321,9 @@ mod tests {
         let start = Instant::now();
         let mut known = Following::of(task(1, "RUNNING"), Some(0), ObjectRef::new("web"), start);
         assert!(!known.refused());
-        assert!(matches!(known.sight(0), Sight::Task(_)));
+        assert!(matches!(known.view(0), TaskView::Task(_)));
         let mut claimed = Following::claimed("nonsense", ObjectRef::new("web"), start);
         assert!(claimed.refused());
-        assert_eq!((claimed.sight(0), claimed.wanted()), (Sight::None, None));
+        assert_eq!((claimed.view(0), claimed.wanted()), (TaskView::None, None));
     }
 }

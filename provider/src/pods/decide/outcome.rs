@@ -1,4 +1,4 @@
-//! What it means for a pod that RunTask made no task.
+//! What it means for a pod that RunTask created no task.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use k8s_openapi::api::core::v1::PodStatus;
 use super::{events::Event, seen::Seen, shape::Facts, status};
 use crate::fargate::ecs;
 
-/// What follows.
+/// What follows from it.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::pods) enum Outcome {
-    /// Nothing: AWS fails, which is no fault of the pod, or does not know yet what it has done. The same attempt is tried again.
+    /// Nothing: AWS fails, which is not the pod's fault, or does not know yet what it has done. The same attempt is retried.
     Trouble,
-    /// The attempt is over: its task has run and is gone. What follows is what follows a task that ECS calls MISSING.
+    /// The attempt is over: its task has run and is gone. The same follows as for a task that ECS calls MISSING.
     Spent,
-    /// AWS refuses this pod: its status and an event say so, and the same attempt is tried again after a pause.
+    /// AWS refuses this pod: its status and an event report it, and the same attempt is retried after a pause.
     Refused {
         /// The status that the pod should have.
         status: Box<PodStatus>,
@@ -23,7 +23,8 @@ pub(in crate::pods) enum Outcome {
     },
 }
 
-/// How long ECS may say that the task of a client token is gone although it has only just made it (it is eventually consistent).
+/// How long ECS may report that the task of a client token is gone although it has only just created it (it is eventually
+/// consistent).
 const GRACE: Duration = Duration::from_secs(60);
 
 /// What the error of the attempt's RunTask means for the pod.

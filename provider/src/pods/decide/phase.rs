@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::Pod;
 pub enum Phase {
     /// Nothing has run yet.
     Pending,
-    /// Something runs, or ran and will again.
+    /// Something runs, or ran and will run again.
     Running,
-    /// Everything ended well.
+    /// Everything ended successfully.
     Succeeded,
     /// Something ended otherwise.
     Failed,

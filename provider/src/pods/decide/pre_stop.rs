@@ -1,7 +1,7 @@
 //! `preStop` hooks of a pod that is deleted: what they are, and how long StopTask waits for them.
 //!
 //! All containers' hooks run at once, within the pod's grace period. Its clock is on the object (`deletionTimestamp` is when the
-//! grace ends), so that a provider that starts anew in between goes on where the one before it was.
+//! grace ends), so that a provider that is restarted in between continues where the previous one was.
 //!
 //! A hook of the kubelet's counts against the container's own grace; ECS's `stopTimeout` is fixed when the task definition is
 //! registered, so here the container has all of it after its hook.
@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Pod, PodSpec};
 
-/// Kubernetes stores the time of a deletion in whole seconds, rounded down: a sleep that is counted from there would end early.
+/// Kubernetes stores the time of a deletion in whole seconds, rounded down: a sleep that is measured from there would end early.
 const ROUNDED: Duration = Duration::from_secs(1);
 
 /// An `httpGet` hook, by its container.
@@ -20,8 +20,8 @@ pub(in crate::pods) fn gets(spec: &PodSpec) -> impl Iterator<Item = (&Container,
 }
 
 /// How long StopTask waits at most for the hooks; `None` if there is nothing to wait for, or no grace left. `answered`: all
-/// `httpGet` hooks have been. `seen`: when this process first saw that the pod is to be deleted; an API server whose clock is ahead
-/// makes no grace longer.
+/// `httpGet` hooks have been answered. `seen`: when this process first saw that the pod is to be deleted, so that an API server
+/// whose clock is ahead does not extend the grace.
 pub(super) fn left(
     pod: &Pod,
     spec: &PodSpec,

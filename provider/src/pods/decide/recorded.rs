@@ -1,4 +1,4 @@
-//! What a pod's own status records: which attempt it is about, and what ran before.
+//! What a pod's own status records: its attempt, and what ran before.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
@@ -15,7 +15,7 @@ pub fn attempt(pod: &Pod) -> u32 {
         .unwrap_or(0)
 }
 
-/// The run that the status remembers as the last one.
+/// The run that the status records as the last one.
 #[must_use]
 pub fn last_run(pod: &Pod) -> Option<restart::Run> {
     let last = statuses(pod).iter().filter_map(|status| status.last_state.as_ref()?.terminated.as_ref());
@@ -39,7 +39,7 @@ pub fn has_run(pod: &Pod) -> bool {
     })
 }
 
-/// Why the containers wait, where all do.
+/// Why the containers wait, if all do.
 #[must_use]
 pub fn waiting_reason(pod: &Pod) -> Option<&str> {
     statuses(pod).iter().find_map(|status| status.state.as_ref()?.waiting.as_ref()?.reason.as_deref())

@@ -1,6 +1,6 @@
-//! A RunTask that was refused, and until when it is not tried again.
+//! A RunTask that was refused, and until when it is not retried.
 //!
-//! Kept in memory alone: no task was made, so nothing is lost or doubled if a provider that has just started tries once at once.
+//! Kept in memory only: no task was created, so nothing is lost or doubled if a provider that has just started retries at once.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// The first pause and the longest, as for a container that does not start.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
-/// The refusals of one pod in a row.
+/// The consecutive refusals of one pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pods) struct Refusal {
     times: u32,
@@ -17,16 +17,16 @@ pub(in crate::pods) struct Refusal {
 }
 
 impl Refusal {
-    /// How long RunTask is still not to be tried; `None` if it may be.
+    /// How long RunTask must still wait; `None` if it may be called.
     pub(in crate::pods) fn left(&self, now: Timestamp) -> Option<Duration> {
         Duration::try_from(self.until.duration_since(now)).ok().filter(|left| !left.is_zero())
     }
 
-    /// One more refusal, now, and how long RunTask is not to be tried for it.
+    /// One more refusal, now, and how long RunTask must wait for it.
     pub(in crate::pods) fn after(before: Option<Self>, now: Timestamp) -> (Self, Duration) {
         let times = before.map_or(0, |refusal| refusal.times);
         let pause = PAUSES.0.saturating_mul(2u32.saturating_pow(times)).min(PAUSES.1);
-        // An overflow lies nine thousand years ahead.
+        // An overflow is nine thousand years ahead.
         let until = now.checked_add(pause).unwrap_or(now);
         (Self { times: times.saturating_add(1), until }, pause)
     }

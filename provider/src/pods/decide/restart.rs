@@ -1,8 +1,8 @@
 //! Whether a pod whose task has ended is run again, and when.
 //!
 //! The kubelet's rules (`pkg/kubelet/container/helpers.go`, `ShouldContainerBeRestarted`; `pkg/kubelet/kubelet.go`,
-//! `backOffPeriod` and `MaxContainerBackOff`; `client-go/util/flowcontrol/backoff.go`): the first restart comes at
-//! once, then after 10 s, doubling to 5 min; a run of 10 min is forgiven. A start that failed waits from the first time on.
+//! `backOffPeriod` and `MaxContainerBackOff`; `client-go/util/flowcontrol/backoff.go`): the first restart follows at once, then
+//! after 10 s, doubling to 5 min; a run of 10 min resets the wait. A start that failed waits from the first time on.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const FIRST: Duration = Duration::from_secs(10);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// Twice the longest wait: who ran that long starts from the beginning.
+/// Twice the longest wait: after a run of that length the waits start from the beginning.
 const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// A pod's `restartPolicy`.
@@ -33,7 +33,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// The pod's policy; `Always` where it says none.
+    /// The pod's policy; `Always` if it has none.
     #[must_use]
     pub fn of(spec: &PodSpec) -> Self {
         match spec.restart_policy.as_deref() {
@@ -55,10 +55,10 @@ pub enum Next {
     Again,
 }
 
-/// What follows: the one place where a restart is decided, before any phase.
+/// What follows: the only place where a restart is decided, before any phase.
 ///
 /// What Fargate takes back is Failed under every policy, as a pod is that a node's shutdown ends: its controller replaces it. A lost
-/// task is one that failed: nobody knows better, and a kubelet restarts a container that it does not find.
+/// task counts as failed: nothing else is known, and a kubelet restarts a container that it does not find.
 #[must_use]
 pub fn next(policy: Policy, end: End) -> Next {
     match (policy, end) {
@@ -72,14 +72,14 @@ pub fn next(policy: Policy, end: End) -> Next {
 /// One run of a pod's containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// When they started; `None` where they never did.
+    /// When they started; `None` if they never did.
     pub started: Option<Timestamp>,
     /// When they had ended.
     pub ended: Timestamp,
 }
 
 impl Run {
-    /// The run of a task that has ended, as its own times have it.
+    /// The run of a task that has ended, by its own times.
     #[must_use]
     pub fn of(task: &Task, now: Timestamp) -> Self {
         let ran = task::end(task) != End::NotStarted;
@@ -87,7 +87,7 @@ impl Run {
     }
 }
 
-/// Whether the run was long enough that what went before is forgiven.
+/// Whether the run was long enough to reset the back-off.
 #[must_use]
 pub fn ran_long(run: &Run) -> bool {
     run.started.is_some_and(|started| {
@@ -95,7 +95,7 @@ pub fn ran_long(run: &Run) -> bool {
     })
 }
 
-/// How long after its end an attempt is followed by the next.
+/// How long after an attempt's end the next one starts.
 ///
 /// `restarts` counts the attempts since the last forgiven one, 0 for the first.
 #[must_use]

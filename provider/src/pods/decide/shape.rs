@@ -1,6 +1,6 @@
-//! What a status is made of, and how it is put together: one place writes the fields, so that no situation forgets one.
+//! The parts of a status, and how it is built: one place writes the fields, so that no situation forgets one.
 //!
-//! Whatever of the status is not the provider's (others' conditions, the QoS class that the API server sets) stays.
+//! The parts of the status that are not the provider's (others' conditions, the QoS class that the API server sets) stay.
 
 use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
@@ -13,13 +13,13 @@ use k8s_openapi::{
 };
 
 use super::{
-    conditions::{self, Basis, whole_seconds},
+    conditions::{self, Inputs, whole_seconds},
     phase::Phase,
     recorded, task,
 };
 use crate::nodes::Node;
 
-/// What the prober says of a container; `true` twice where it has nothing to probe.
+/// The prober's verdict on a container; both `true` if it has nothing to probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Readiness {
     /// Its startup probe has succeeded.
@@ -28,7 +28,7 @@ pub struct Readiness {
     pub ready: bool,
 }
 
-/// What a status is made from, beside the task.
+/// What a status is computed from, in addition to the task.
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
     /// The pod as it is.
@@ -37,7 +37,7 @@ pub struct Facts<'a> {
     pub node: &'a Node,
     /// The current instant.
     pub now: Timestamp,
-    /// What the prober says, by container.
+    /// The prober's verdicts, by container.
     pub readiness: &'a (dyn Fn(&str) -> Readiness + Sync),
 }
 
@@ -51,8 +51,8 @@ pub(super) fn time(at: Timestamp) -> Time {
     Time(whole_seconds(at))
 }
 
-/// One container as the status shows it.
-pub(super) struct Shown {
+/// One container in the status.
+pub(super) struct ContainerView {
     pub(super) state: ContainerState,
     /// `None` keeps what the pod has.
     pub(super) last: Option<ContainerState>,
@@ -62,7 +62,7 @@ pub(super) struct Shown {
     pub(super) image_id: String,
 }
 
-impl Shown {
+impl ContainerView {
     pub(super) fn waiting(reason: &str, message: Option<String>) -> Self {
         let waiting = ContainerStateWaiting { reason: Some(reason.to_owned()), message };
         let state = ContainerState { waiting: Some(waiting), ..ContainerState::default() };
@@ -82,20 +82,20 @@ impl Shown {
         Self { state, last: None, ready: false, started: false, container_id, image_id: String::new() }
     }
 
-    /// With the image as the task knows it.
+    /// With the image from the task.
     pub(super) fn of(mut self, container: Option<&aws_sdk_ecs::types::Container>) -> Self {
         self.image_id = container.map(task::image_id).unwrap_or_default();
         self
     }
 }
 
-/// Everything that a status says.
+/// Everything that a status contains.
 pub(super) struct Shape<'a> {
     pub(super) phase: Phase,
     pub(super) attempt: u32,
     pub(super) reason: Option<String>,
     pub(super) message: Option<String>,
-    pub(super) shown: Vec<Shown>,
+    pub(super) shown: Vec<ContainerView>,
     /// The task whose interface the pod has.
     pub(super) networked: Option<&'a Task>,
     pub(super) created: Option<Timestamp>,
@@ -103,7 +103,7 @@ pub(super) struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    pub(super) fn new(facts: &Facts<'_>, phase: Phase, shown: Vec<Shown>) -> Self {
+    pub(super) fn new(facts: &Facts<'_>, phase: Phase, shown: Vec<ContainerView>) -> Self {
         Self {
             phase,
             attempt: recorded::attempt(facts.pod),
@@ -133,7 +133,7 @@ impl<'a> Shape<'a> {
         let ips = self.networked.map(task::addresses).unwrap_or_default();
         status.conditions = Some(conditions::conditions(
             facts.pod,
-            &Basis {
+            &Inputs {
                 phase: self.phase,
                 networked: !ips.is_empty(),
                 unready,
@@ -182,6 +182,9 @@ pub(super) fn containers(pod: &Pod) -> &[Container] {
     pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default()
 }
 
-pub(super) fn each<'a>(facts: &'a Facts<'_>, show: impl Fn(&'a Container) -> Shown) -> Vec<Shown> {
+pub(super) fn each<'a>(
+    facts: &'a Facts<'_>,
+    show: impl Fn(&'a Container) -> ContainerView,
+) -> Vec<ContainerView> {
     containers(facts.pod).iter().map(show).collect()
 }

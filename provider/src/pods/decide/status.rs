@@ -1,16 +1,16 @@
-//! Task to pod status: pure, one function a situation.
+//! Task to pod status: pure, one function per situation.
 //!
 //! | the task | the pod |
 //! | --- | --- |
-//! | on its way up | Pending (Running where it has run before), containers Waiting `ContainerCreating` |
+//! | on its way up | Pending (Running if it has run before), containers Waiting `ContainerCreating` |
 //! | RUNNING | Running; Ready by probes, health and gates |
 //! | on its way down | as before; Ready False, unless the pod is deleted; what has exited is Terminated |
 //! | ended, not run again | Succeeded or Failed by its exit codes |
-//! | ended, run again later | Running (Pending where nothing ever ran), Waiting `CrashLoopBackOff` or `ImagePullBackOff` |
+//! | ended, run again later | Running (Pending if nothing ever ran), Waiting `CrashLoopBackOff` or `ImagePullBackOff` |
 //! | refused | Pending, Waiting `UnsupportedPod` |
 //!
-//! Times are the task's own, in whole seconds as Kubernetes stores them. Whatever of the status is not the provider's (others'
-//! conditions, the QoS class that the API server sets) stays.
+//! Times are the task's own, in whole seconds as Kubernetes stores them. The parts of the status that are not the provider's
+//! (others' conditions, the QoS class that the API server sets) stay.
 
 use aws_sdk_ecs::types::{HealthStatus, Task};
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ use k8s_openapi::api::core::v1::{
 use super::{
     phase::Phase,
     recorded::{has_run, statuses, waiting_reason},
-    shape::{Facts, Shape, Shown, each, time},
+    shape::{ContainerView, Facts, Shape, each, time},
     task,
 };
 use crate::translate::health;
@@ -29,7 +29,7 @@ use crate::translate::health;
 /// The reason of a container that the provider cannot run.
 pub const UNSUPPORTED: &str = "UnsupportedPod";
 
-/// Pending where nothing of the pod has ever run, else Running: the phase of a pod that is on its way up, again or not.
+/// Pending if nothing of the pod has ever run, else Running: the phase of a pod that is on its way up, again or not.
 fn rising(pod: &Pod) -> Phase {
     if has_run(pod) { Phase::Running } else { Phase::Pending }
 }
@@ -37,14 +37,14 @@ fn rising(pod: &Pod) -> Phase {
 /// The pod cannot run as a Fargate task.
 #[must_use]
 pub fn unsupported(facts: &Facts<'_>, message: &str) -> PodStatus {
-    let shown = each(facts, |_| Shown::waiting(UNSUPPORTED, Some(message.to_owned())));
+    let shown = each(facts, |_| ContainerView::waiting(UNSUPPORTED, Some(message.to_owned())));
     Shape::new(facts, Phase::Pending, shown).render(facts)
 }
 
 /// There is no task: AWS refused it, or has no room.
 #[must_use]
 pub fn without_task(facts: &Facts<'_>, reason: &str, message: &str) -> PodStatus {
-    let shown = each(facts, |_| Shown::waiting(reason, Some(message.to_owned())));
+    let shown = each(facts, |_| ContainerView::waiting(reason, Some(message.to_owned())));
     Shape::new(facts, rising(facts.pod), shown).render(facts)
 }
 
@@ -52,7 +52,7 @@ pub fn without_task(facts: &Facts<'_>, reason: &str, message: &str) -> PodStatus
 #[must_use]
 pub fn next_attempt(facts: &Facts<'_>, ended: Option<&Task>, attempt: u32) -> PodStatus {
     let shown = each(facts, |container| {
-        let mut shown = Shown::waiting("ContainerCreating", None);
+        let mut shown = ContainerView::waiting("ContainerCreating", None);
         shown.last = last_state(ended, container);
         shown
     });
@@ -64,7 +64,7 @@ pub fn next_attempt(facts: &Facts<'_>, ended: Option<&Task>, attempt: u32) -> Po
     shape.render(facts)
 }
 
-/// What a task that lives makes of the pod.
+/// The task has not ended.
 #[must_use]
 pub fn living(facts: &Facts<'_>, task: &Task) -> PodStatus {
     let place = task::status(task);
@@ -77,11 +77,11 @@ pub fn living(facts: &Facts<'_>, task: &Task) -> PodStatus {
     let shown = each(facts, |container| {
         let seen = task::container(task, &container.name);
         if let Some(terminated) = exit(task, container, false) {
-            return Shown::terminated(terminated).of(seen);
+            return ContainerView::terminated(terminated).of(seen);
         }
         match (place, seen, task::started_at(task)) {
             (task::Status::Starting, _, _) | (_, None, _) | (_, _, None) => {
-                Shown::waiting("ContainerCreating", None).of(seen)
+                ContainerView::waiting("ContainerCreating", None).of(seen)
             }
             (_, Some(seen), Some(started)) => {
                 let up = place == task::Status::Running && task.desired_status() != Some("STOPPED");
@@ -91,7 +91,7 @@ pub fn living(facts: &Facts<'_>, task: &Task) -> PodStatus {
                     draining(facts.pod, container)
                 };
                 let running = ContainerStateRunning { started_at: Some(time(started)) };
-                Shown {
+                ContainerView {
                     state: ContainerState { running: Some(running), ..ContainerState::default() },
                     last: None,
                     ready,
@@ -105,9 +105,9 @@ pub fn living(facts: &Facts<'_>, task: &Task) -> PodStatus {
     Shape::new(facts, phase, shown).on(task).render(facts)
 }
 
-/// What the pod's status says of both of a container whose task stops: a pod that is deleted goes on serving until its
-/// containers exit. Its endpoints are not ready from its deletion on, whatever it says, but serving as long as it says so; who
-/// has no other endpoint left still sends there. A task that stops for any other reason is to get nothing more.
+/// Whether a container whose task stops has started and is ready in the status: a pod that is deleted continues to serve until
+/// its containers exit. Its endpoints are not ready from its deletion on in any case, but serving as long as it is ready;
+/// clients without another endpoint still send there. A task that stops for any other reason must get no more requests.
 fn draining(pod: &Pod, container: &Container) -> (bool, bool) {
     let before = statuses(pod).iter().find(|status| status.name == container.name);
     match before.filter(|_| pod.metadata.deletion_timestamp.is_some()) {
@@ -137,10 +137,10 @@ pub fn finished(facts: &Facts<'_>, task: &Task, phase: Phase) -> PodStatus {
     let shown = each(facts, |container| {
         let seen = task::container(task, &container.name);
         match exit(task, container, true) {
-            Some(terminated) => Shown::terminated(terminated).of(seen),
+            Some(terminated) => ContainerView::terminated(terminated).of(seen),
             None => {
                 let (reason, message) = task::start_failure(task, seen);
-                Shown::waiting(reason, Some(message)).of(seen)
+                ContainerView::waiting(reason, Some(message)).of(seen)
             }
         }
     });
@@ -176,7 +176,7 @@ pub fn backing_off(facts: &Facts<'_>, task: &Task, wait: std::time::Duration, se
     let shown = each(facts, |container| {
         let seen = task::container(task, &container.name);
         let mut shown = if started {
-            Shown::waiting("CrashLoopBackOff", Some(crash_message(facts.pod, container, wait)))
+            ContainerView::waiting("CrashLoopBackOff", Some(crash_message(facts.pod, container, wait)))
         } else {
             let (reason, message) = task::start_failure(task, seen);
             start_failure(facts.pod, container, reason, message, settled)
@@ -191,8 +191,14 @@ pub fn backing_off(facts: &Facts<'_>, task: &Task, wait: std::time::Duration, se
     shape.render(facts)
 }
 
-/// As the kubelet: `ErrImagePull` first, with what was said; `ImagePullBackOff` from then on.
-fn start_failure(pod: &Pod, container: &Container, reason: &str, message: String, settled: bool) -> Shown {
+/// As the kubelet: `ErrImagePull` first, with the message; `ImagePullBackOff` from then on.
+fn start_failure(
+    pod: &Pod,
+    container: &Container,
+    reason: &str,
+    message: String,
+    settled: bool,
+) -> ContainerView {
     let before = statuses(pod).iter().find(|status| status.name == container.name);
     let before = before.and_then(|before| before.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
     if reason == "ErrImagePull"
@@ -200,9 +206,9 @@ fn start_failure(pod: &Pod, container: &Container, reason: &str, message: String
     {
         let image = container.image.as_deref().unwrap_or_default();
         let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {message}");
-        return Shown::waiting("ImagePullBackOff", Some(message));
+        return ContainerView::waiting("ImagePullBackOff", Some(message));
     }
-    Shown::waiting(reason, Some(message))
+    ContainerView::waiting(reason, Some(message))
 }
 
 fn crash_message(pod: &Pod, container: &Container, wait: std::time::Duration) -> String {
@@ -225,7 +231,7 @@ fn go_duration(duration: std::time::Duration) -> String {
     }
 }
 
-/// ECS does not know the task any more: how its containers ended is not known.
+/// ECS no longer knows the task: how its containers ended is not known.
 #[must_use]
 pub fn lost(facts: &Facts<'_>) -> ContainerStateTerminated {
     ContainerStateTerminated {
@@ -240,7 +246,7 @@ pub fn lost(facts: &Facts<'_>) -> ContainerStateTerminated {
 /// The task was lost and the pod is not run again.
 #[must_use]
 pub fn lost_for_good(facts: &Facts<'_>) -> PodStatus {
-    let shown = each(facts, |_| Shown::terminated(lost(facts)));
+    let shown = each(facts, |_| ContainerView::terminated(lost(facts)));
     let mut shape = Shape::new(facts, Phase::Failed, shown);
     shape.reason = Some("NotFound".to_owned());
     let message = "The pod status was not found and may have been deleted from the provider";
@@ -253,7 +259,8 @@ pub fn lost_for_good(facts: &Facts<'_>) -> PodStatus {
 pub fn lost_backing_off(facts: &Facts<'_>, wait: std::time::Duration) -> PodStatus {
     let waits = waiting_reason(facts.pod) == Some("CrashLoopBackOff");
     let shown = each(facts, |container| {
-        let mut shown = Shown::waiting("CrashLoopBackOff", Some(crash_message(facts.pod, container, wait)));
+        let mut shown =
+            ContainerView::waiting("CrashLoopBackOff", Some(crash_message(facts.pod, container, wait)));
         if !waits && has_run(facts.pod) {
             shown.last = Some(ContainerState { terminated: Some(lost(facts)), ..ContainerState::default() });
         }
@@ -262,19 +269,19 @@ pub fn lost_backing_off(facts: &Facts<'_>, wait: std::time::Duration) -> PodStat
     Shape::new(facts, rising(facts.pod), shown).render(facts)
 }
 
-/// How the container of a task ended, as `lastState`; `None` where it never ran.
+/// How the container of a task ended, as `lastState`; `None` if it never ran.
 fn last_state(task: Option<&Task>, container: &Container) -> Option<ContainerState> {
     let terminated = exit(task?, container, true)?;
     Some(ContainerState { terminated: Some(terminated), ..ContainerState::default() })
 }
 
-/// How the container ended; `None` where it has not, or never ran.
+/// How the container ended; `None` if it has not, or never ran.
 ///
-/// `over`: the whole task has ended, so that a container without an exit code has ended too, nobody knows how.
+/// `over`: the whole task has ended, so that a container without an exit code has ended, too, in an unknown way.
 fn exit(task: &Task, container: &Container, over: bool) -> Option<ContainerStateTerminated> {
     let seen = task::container(task, &container.name)?;
     let started = task::started_at(task);
-    // ECS gives an exit code to a container, too, that waited in vain for another one and never was.
+    // ECS also gives an exit code to a container that waited in vain for another one and never ran.
     if started.is_none() && seen.runtime_id().is_none_or(str::is_empty) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What a task says: its fields read as the provider needs them.
+//! The fields of a task, read as the provider needs them.
 
 use aws_sdk_ecs::types::{Container, Task, TaskStopCode};
 use aws_smithy_types::DateTime;
@@ -10,7 +10,7 @@ use crate::translate::{
     size::Size,
 };
 
-/// Where a task stands; ECS's `lastStatus`, in the order that it goes.
+/// The state of a task; ECS's `lastStatus`, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// PROVISIONING, PENDING, ACTIVATING: on its way up.
@@ -34,7 +34,7 @@ pub enum End {
     NotStarted,
     /// Fargate took it back.
     Interrupted,
-    /// ECS does not know it any more.
+    /// ECS no longer knows it.
     Lost,
 }
 
@@ -44,7 +44,7 @@ pub fn arn(task: &Task) -> &str {
     task.task_arn().unwrap_or_default()
 }
 
-/// Where it stands. A status that ECS may add counts as on its way up until it has started, on its way down after.
+/// Its state. A status that ECS may add counts as on its way up until it has started, on its way down after.
 #[must_use]
 pub fn status(task: &Task) -> Status {
     match task.last_status().unwrap_or_default() {
@@ -57,18 +57,18 @@ pub fn status(task: &Task) -> Status {
     }
 }
 
-/// Whether it is to stop, by whomever.
+/// Whether it is to stop, for any reason.
 #[must_use]
 pub fn is_stopping(task: &Task) -> bool {
     task.desired_status() == Some("STOPPED") || status(task) >= Status::Stopping
 }
 
-/// The pod's own containers: all but the one that writes a kubelet's files, whose exit is nobody's business.
+/// The pod's own containers: all but the one that writes a kubelet's files, whose exit does not matter to the pod.
 pub fn containers(task: &Task) -> impl Iterator<Item = &Container> {
     task.containers().iter().filter(|container| container.name() != Some(init::NAME))
 }
 
-/// Whether nothing of it runs any more: STOPPED, or every container has exited and ECS only takes its interface down.
+/// Whether nothing of it runs any more: STOPPED, or every container has exited and ECS only removes its interface.
 #[must_use]
 pub fn has_ended(task: &Task) -> bool {
     match status(task) {
@@ -81,7 +81,7 @@ pub fn has_ended(task: &Task) -> bool {
     }
 }
 
-/// Whether nothing of it runs any more, its network apart: it has ended, or ECS takes down its interface, which it does last. A
+/// Whether nothing of it runs any more except its network: it has ended, or ECS removes its interface, which it does last. A
 /// container that never started has no exit code.
 #[must_use]
 pub fn nothing_runs(task: &Task) -> bool {
@@ -101,7 +101,7 @@ pub fn end(task: &Task) -> End {
     }
 }
 
-/// When it ended: when its containers had exited, as near as ECS says.
+/// When it ended: when its containers had exited, as far as ECS reports it.
 #[must_use]
 pub fn ended_at(task: &Task) -> Option<Timestamp> {
     task.execution_stopped_at()
@@ -116,7 +116,7 @@ pub fn started_at(task: &Task) -> Option<Timestamp> {
     task.started_at().and_then(timestamp)
 }
 
-/// When ECS made it.
+/// When ECS created it.
 #[must_use]
 pub fn created_at(task: &Task) -> Option<Timestamp> {
     task.created_at().and_then(timestamp)
@@ -130,7 +130,7 @@ pub fn container<'a>(task: &'a Task, name: &str) -> Option<&'a Container> {
 
 /// The addresses of its network interface, IPv4 first; none before it has one.
 ///
-/// A task may have attachments of other kinds, so the interface is found by its type, never by its place.
+/// A task may have attachments of other kinds, so the interface is found by its type, never by its position.
 #[must_use]
 pub fn addresses(task: &Task) -> Vec<String> {
     let details = task
@@ -196,7 +196,7 @@ pub fn image_id(container: &Container) -> String {
     format!("{repository}@{digest}")
 }
 
-/// Why a container did not start, as a kubelet would call it, and ECS's words.
+/// Why a container did not start: the kubelet's reason, and ECS's message.
 #[must_use]
 pub fn start_failure(task: &Task, container: Option<&Container>) -> (&'static str, String) {
     let own = container.and_then(Container::reason).filter(|reason| !reason.is_empty());
@@ -217,8 +217,8 @@ pub fn start_failure(task: &Task, container: Option<&Container>) -> (&'static st
     (reason, message.to_owned())
 }
 
-/// How the container that writes a kubelet's files failed, if it did and `own`, what ECS says of one that came after it, does not
-/// speak of something else.
+/// How the container that writes a kubelet's files failed, if it did and `own`, ECS's reason for a container after it, is not about
+/// something else.
 fn init_failure(task: &Task, own: Option<&str>) -> Option<String> {
     let init = container(task, init::NAME)?;
     if own.is_some_and(|own| !own.contains(init::NAME)) {
@@ -237,7 +237,8 @@ fn init_failure(task: &Task, own: Option<&str>) -> Option<String> {
     ))
 }
 
-/// Whether ECS says that the container ran out of memory. The code is asked for too: a sibling that is stopped for it exits 0 or 143.
+/// Whether ECS reports that the container ran out of memory. The code must match, too: a sibling that is stopped because of it exits
+/// with 0 or 143.
 #[must_use]
 pub fn is_out_of_memory(task: &Task, container: &Container) -> bool {
     let says = |reason: Option<&str>| reason.is_some_and(|reason| reason.contains("OutOfMemoryError"));

@@ -1,7 +1,7 @@
-//! `grpc`: `grpc.health.v1.Health/Check` that answers SERVING (`pkg/probe/grpc/grpc.go`).
+//! `grpc`: `grpc.health.v1.Health/Check` must answer SERVING (`pkg/probe/grpc/grpc.go`).
 //!
-//! By hand on hyper's HTTP/2: it is one unary call whose request and answer have one field each, and so less than the
-//! stack of a gRPC client and of generated code that would carry it.
+//! Written directly on hyper's HTTP/2: it is one unary call whose request and response have one field each, much less code than
+//! a gRPC client with generated types.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Outcome, authority, dial};
 use crate::probes::spec::AGENT;
 
-/// An answer holds one small number; what is longer is none.
+/// A response holds one small number; a longer one is invalid.
 const ANSWER: usize = 1_024;
 
 pub(super) async fn run(host: &str, port: u16, service: &str, timeout: Duration) -> Outcome {
@@ -64,15 +64,15 @@ impl Status {
             Self::Serving => "SERVING",
             Self::NotServing => "NOT_SERVING",
             Self::ServiceUnknown => "SERVICE_UNKNOWN",
-            Self::Other => "a status that is none",
+            Self::Other => "an invalid status",
         }
     }
 }
 
 enum Failed {
-    /// The call was answered with an error.
+    /// The call returned an error.
     Rpc { code: u32, message: String },
-    /// It was not answered, or not in gRPC.
+    /// There was no response, or not one in gRPC.
     Transport(String),
 }
 
@@ -84,7 +84,7 @@ async fn call(
 ) -> Result<Status, Failed> {
     let transport = |error: hyper::Error| Failed::Transport(error.to_string());
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(transport)?;
-    // The connection goes with its last user: the answer's body.
+    // The connection ends with its last user: the response's body.
     tokio::spawn(connection);
     let request = Request::builder()
         .method(Method::POST)
@@ -99,7 +99,7 @@ async fn call(
     if !answer.status().is_success() {
         return Err(Failed::Transport(format!("unexpected HTTP status code {}", answer.status().as_u16())));
     }
-    // An error may come in the headers, with no body at all.
+    // An error may be in the headers, without a body.
     if answer.headers().contains_key("grpc-status") {
         verdict(answer.headers())?;
     }
@@ -117,7 +117,7 @@ async fn call(
     response(&message).ok_or_else(|| Failed::Transport("the answer is no HealthCheckResponse".to_owned()))
 }
 
-/// `HealthCheckRequest { string service = 1; }` behind gRPC's five bytes: not compressed, length.
+/// `HealthCheckRequest { string service = 1; }` after gRPC's five bytes: not compressed, length.
 fn request(service: &str) -> Bytes {
     let mut message = BytesMut::new();
     if !service.is_empty() {
@@ -127,7 +127,7 @@ fn request(service: &str) -> Bytes {
     }
     let mut framed = BytesMut::with_capacity(message.len() + 5);
     framed.put_u8(0);
-    // The API server takes no service name anywhere near four gigabytes.
+    // The API server accepts no service name anywhere near four gigabytes.
     framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     framed.put(message);
     framed.freeze()
@@ -141,7 +141,7 @@ fn varint(out: &mut BytesMut, mut number: usize) {
     out.put_u8(u8::try_from(number).unwrap_or(0));
 }
 
-/// `HealthCheckResponse { ServingStatus status = 1; }`: an empty message is status 0, fields that are not known are passed over.
+/// `HealthCheckResponse { ServingStatus status = 1; }`: an empty message is status 0, unknown fields are skipped.
 fn response(framed: &[u8]) -> Option<Status> {
     let (head, rest) = framed.split_first_chunk::<5>()?;
     let (compressed, length) = head.split_first()?;

@@ -1,7 +1,7 @@
 //! `httpGet`: a status of 200 to 399 is enough. Redirects are followed on the same host (`pkg/probe/http/http.go`).
 //!
-//! A connection a request, HTTP/1.1, no proxy: on hyper itself, since a client with a pool, a proxy and a resolver of its own would have all
-//! of that to be switched off.
+//! One connection per request, HTTP/1.1, no proxy: on hyper itself, because the pool, the proxy and the resolver of a higher-level client
+//! would all have to be switched off.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::probes::spec::{Get, target};
 /// Redirects followed at most.
 const REDIRECTS: usize = 10;
 
-/// Of a body so much is told.
+/// Bytes of a body that are reported.
 const BODY: usize = 10 * 1024;
 
 pub(super) async fn run(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout: Duration) -> Outcome {
@@ -41,7 +41,7 @@ pub(super) async fn run(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout: Dur
         };
         let status = answer.status();
         if !(200..400).contains(&status.as_u16()) {
-            // The body is the container's business and may hold its secrets: it is not told.
+            // The body may contain the container's secrets: it is not reported.
             return Outcome::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16()));
         }
         if !status.is_redirection() {
@@ -64,7 +64,7 @@ pub(super) async fn run(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout: Dur
     Outcome::Failure(format!("Get {:?}: stopped after {REDIRECTS} redirects", place.url()))
 }
 
-/// One request, and whether it was answered at all.
+/// One request; an error only if there was no response at all.
 pub(super) async fn answered(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout: Duration) -> Outcome {
     let deadline = Instant::now() + timeout;
     let place = Place::of(get);
@@ -74,7 +74,7 @@ pub(super) async fn answered(get: &Get, tls: &Arc<rustls::ClientConfig>, timeout
     }
 }
 
-/// What is asked, and of whom.
+/// The target of a request.
 struct Place {
     https: bool,
     host: String,
@@ -87,7 +87,7 @@ impl Place {
         Self { https: get.https, host: get.host.clone(), port: get.port, target: get.target.clone() }
     }
 
-    /// The answer to one request, or why there is none, as Go's client says it.
+    /// The response to one request, or the error in the words of Go's client.
     async fn answer(
         &self,
         headers: &HeaderMap,
@@ -108,7 +108,7 @@ impl Place {
         format!("{scheme}://{}{target}", authority(host, *port))
     }
 
-    /// Where an answer sends us; `None` where it sends nobody anywhere.
+    /// The target of a redirect; `None` if the response is not one.
     fn redirect(&self, status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return None;
@@ -126,7 +126,7 @@ impl Place {
             } else if location.starts_with('?') {
                 format!("{}{location}", self.path())
             } else {
-                // Relative to where we are.
+                // Relative to the current target.
                 let folder =
                     self.path().rfind('/').and_then(|slash| self.path().get(..=slash)).unwrap_or("/");
                 format!("{folder}{location}")
@@ -177,17 +177,17 @@ async fn send(
     request: Request<Empty<Bytes>>,
 ) -> Result<hyper::Response<Incoming>, String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
-    // The connection goes with its last user: the answer's body.
+    // The connection ends with its last user: the response's body.
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(words)
 }
 
-/// Go calls a connection that ends before the answer `EOF`.
+/// Go calls a connection that ends before the response `EOF`.
 fn words(error: hyper::Error) -> String {
     if error.is_incomplete_message() { "EOF".to_owned() } else { error.to_string() }
 }
 
-/// The first of a body, as text.
+/// The beginning of a body, as text.
 async fn beginning(mut body: Incoming) -> String {
     let mut seen = Vec::new();
     while seen.len() < BODY {

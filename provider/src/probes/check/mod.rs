@@ -1,4 +1,4 @@
-//! One question to a container, and its outcome in the kubelet's words.
+//! One check of a container, and its outcome in the kubelet's words.
 
 mod grpc;
 mod http;
@@ -15,24 +15,24 @@ use super::spec::Check;
 /// How a check ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// As it should.
+    /// It succeeded.
     Success,
-    /// As it should, with something to be told.
+    /// It succeeded, with a warning.
     Warning(String),
-    /// Otherwise, and how.
+    /// It failed, and how.
     Failure(String),
-    /// It could not be asked; that says nothing of the container.
+    /// The check could not be made; that means nothing about the container.
     Errored(String),
 }
 
-/// Who asks.
+/// Makes checks.
 #[async_trait]
 pub(super) trait Ask: fmt::Debug + Send + Sync {
-    /// Asks once; answers after `timeout` at the latest.
+    /// Checks once; returns after `timeout` at the latest.
     async fn ask(&self, check: &Check, timeout: Duration) -> Outcome;
 }
 
-/// Asks over the network.
+/// Makes checks over the network.
 #[derive(Debug)]
 pub(super) struct Checker {
     tls: Arc<rustls::ClientConfig>,
@@ -57,7 +57,7 @@ impl Ask for Checker {
     }
 }
 
-/// A connection, or why there is none in the words of Go's dialer, which are what users of a kubelet know.
+/// A connection, or the error in the words of Go's dialer, which users of a kubelet know.
 async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, String> {
     let address = authority(host, port);
     match tokio::time::timeout_at(deadline, TcpStream::connect((host, port))).await {

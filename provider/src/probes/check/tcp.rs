@@ -1,4 +1,4 @@
-//! `tcpSocket`: a connection that stands is enough.
+//! `tcpSocket`: an established connection is enough.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Checks against listeners of this machine.
+//! Checks against listeners on this machine.
 
 use std::net::SocketAddr;
 
@@ -25,12 +25,12 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A port that nobody listens on.
-async fn nobody() -> u16 {
+/// A port that nothing listens on.
+async fn closed_port() -> u16 {
     listen().await.1.port()
 }
 
-/// A listener that takes connections and says nothing.
+/// A listener that accepts connections and sends nothing.
 async fn mute() -> u16 {
     let (listener, address) = listen().await;
     tokio::spawn(async move {
@@ -95,7 +95,7 @@ async fn an_http_request_is_the_probes_own() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_on_the_same_host_alone() {
+async fn redirects_are_followed_only_on_the_same_host() {
     let away = |to: &'static str| get(move || async move { Redirect::temporary(to) });
     let port = serve(
         Router::new()
@@ -137,11 +137,11 @@ async fn redirects_are_followed_on_the_same_host_alone() {
 
 #[tokio::test]
 async fn a_container_that_does_not_answer_http_fails_in_time_and_says_how() {
-    let (nobody, mute) = (nobody().await, mute().await);
+    let (closed, mute) = (closed_port().await, mute().await);
     assert_eq!(
-        ask(json!({ "httpGet": { "port": nobody, "path": "/x" } }), LONG).await,
+        ask(json!({ "httpGet": { "port": closed, "path": "/x" } }), LONG).await,
         failure(format!(
-            "Get \"http://127.0.0.1:{nobody}/x\": dial tcp 127.0.0.1:{nobody}: connect: connection refused"
+            "Get \"http://127.0.0.1:{closed}/x\": dial tcp 127.0.0.1:{closed}: connect: connection refused"
         ))
     );
     for scheme in ["HTTP", "HTTPS"] {
@@ -159,7 +159,7 @@ async fn a_container_that_does_not_answer_http_fails_in_time_and_says_how() {
 }
 
 #[tokio::test]
-async fn https_is_spoken_with_whoever_answers() {
+async fn https_is_spoken_whatever_the_certificate() {
     let made = rcgen::generate_simple_self_signed(vec!["somebody.else".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -182,12 +182,12 @@ async fn https_is_spoken_with_whoever_answers() {
 }
 
 #[tokio::test]
-async fn a_connection_that_stands_is_enough_for_tcp() {
-    let (nobody, mute) = (nobody().await, mute().await);
+async fn an_established_connection_is_enough_for_tcp() {
+    let (closed, mute) = (closed_port().await, mute().await);
     assert_eq!(ask(json!({ "tcpSocket": { "port": mute } }), LONG).await, Outcome::Success);
     assert_eq!(
-        ask(json!({ "tcpSocket": { "port": nobody } }), LONG).await,
-        failure(format!("dial tcp 127.0.0.1:{nobody}: connect: connection refused"))
+        ask(json!({ "tcpSocket": { "port": closed } }), LONG).await,
+        failure(format!("dial tcp 127.0.0.1:{closed}: connect: connection refused"))
     );
     assert_eq!(
         ask(json!({ "tcpSocket": { "port": "web" } }), LONG).await,
@@ -222,7 +222,7 @@ async fn health(request: Request) -> Response {
 }
 
 #[tokio::test]
-async fn a_grpc_service_is_healthy_when_it_says_serving() {
+async fn a_grpc_service_is_healthy_when_it_reports_serving() {
     let port = serve(Router::new().fallback(health)).await;
     let grpc = async |service: &str| ask(json!({ "grpc": { "port": port, "service": service } }), LONG).await;
     assert_eq!(grpc("").await, Outcome::Success);
@@ -242,12 +242,12 @@ async fn a_grpc_service_is_healthy_when_it_says_serving() {
         )
     );
 
-    let (nobody, mute) = (nobody().await, mute().await);
+    let (closed, mute) = (closed_port().await, mute().await);
     assert_eq!(
-        ask(json!({ "grpc": { "port": nobody } }), LONG).await,
+        ask(json!({ "grpc": { "port": closed } }), LONG).await,
         failure(format!(
-            "error: failed to connect service at \"127.0.0.1:{nobody}\": \
-             dial tcp 127.0.0.1:{nobody}: connect: connection refused"
+            "error: failed to connect service at \"127.0.0.1:{closed}\": \
+             dial tcp 127.0.0.1:{closed}: connect: connection refused"
         ))
     );
     assert_eq!(

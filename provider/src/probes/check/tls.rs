@@ -1,10 +1,10 @@
-//! TLS to a container, whatever certificate it shows.
+//! TLS to a container, with any certificate.
 
 use rustls::ClientConfig;
 
 use crate::tls;
 
-/// A probe asks whether the container answers, not who it is.
+/// A probe checks whether the container responds, not its identity.
 pub(super) fn config() -> Result<ClientConfig, rustls::Error> {
     let provider = tls::provider();
     let servers = tls::AnyPeer::new(&provider);

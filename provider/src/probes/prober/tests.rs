@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Answers by port: what is set, else success. Remembers when each port was asked.
+/// Outcomes by port: what is set, else success. Records when each port was probed.
 #[derive(Debug)]
 struct Script {
     begin: Instant,
@@ -91,7 +91,7 @@ impl Stage {
 }
 
 async fn seconds(seconds: u64) {
-    // A little more, so that what falls due then has been done.
+    // A little more, so that what is due then has been done.
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
@@ -120,7 +120,7 @@ fn target(attempt: u32, containers: Vec<Container>) -> Target {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_watched_is_not_ready_and_who_has_no_probe_is() {
+async fn a_container_that_is_not_watched_is_not_ready_and_one_without_probes_is() {
     let mut stage = Stage::new();
     assert_eq!(stage.verdict(), (false, false));
     stage.watch(target(0, vec![container()]));
@@ -186,7 +186,7 @@ async fn a_startup_probe_holds_the_others_back_and_they_follow_it_at_once() {
     assert_eq!((stage.verdict(), stage.asked(STARTUP)), ((true, true), vec![1, 3, 5, 7]));
     assert_eq!((stage.asked(LIVENESS), stage.asked(READINESS)), (vec![7], vec![7]));
     seconds(20).await;
-    assert_eq!(stage.asked(STARTUP).len(), 4, "it has nothing more to say");
+    assert_eq!(stage.asked(STARTUP).len(), 4, "it has ended");
     let changes = stage.happened().into_iter().filter(|(kind, _)| *kind == Kind::ReadinessChanged).count();
     assert_eq!(changes, 2, "started, then ready");
 }
@@ -218,12 +218,13 @@ async fn a_container_that_fails_is_given_up_once_and_left_alone_until_its_next_a
         assert_eq!(stage.asked(port).len(), 3, "watching the same again changes nothing");
         stage.watch(target(1, vec![container]));
         seconds(10).await;
-        assert_eq!(stage.asked(port).len(), 6, "another attempt begins anew");
+        assert_eq!(stage.asked(port).len(), 6, "another attempt begins again");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_asked_and_what_comes_with_a_warning_is_told_and_counts_as_the_kubelet_counts() {
+async fn what_could_not_be_asked_and_what_comes_with_a_warning_is_reported_and_counts_as_the_kubelet_counts()
+{
     let mut stage = Stage::new();
     seconds(1).await;
     stage.answer(READINESS, Outcome::Errored("no such port".to_owned()));
@@ -233,7 +234,7 @@ async fn what_could_not_be_asked_and_what_comes_with_a_warning_is_told_and_count
         vec![Container { readiness, known: Verdict { started: true, ready: true }, ..container() }],
     ));
     seconds(3).await;
-    assert_eq!(stage.verdict(), (true, true), "a probe that cannot be made says nothing");
+    assert_eq!(stage.verdict(), (true, true), "a probe that cannot be made changes nothing");
     let errored = "Readiness probe errored and resulted in unknown state: no such port".to_owned();
     assert_eq!(stage.happened()[0], (Kind::Unhealthy, errored));
     stage.answer(READINESS, refused());

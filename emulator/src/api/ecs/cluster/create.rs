@@ -7,7 +7,7 @@ use crate::api::model::ecs::{CreateClusterRequest, CreateClusterResponse};
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::cluster::Cluster;
 
-/// Makes a cluster; one of that name that is there already is answered as it is.
+/// Creates a cluster; if one of that name exists, it is returned as it is.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Create;
 
@@ -27,7 +27,7 @@ impl Operation for Create {
         },
         Rule { source: "API reference, Tag", broken: |input| tag::broken(input.tags.as_deref()) },
         Rule {
-            source: "API reference, CreateCluster, capacityProviders: FARGATE and FARGATE_SPOT exist without being made",
+            source: "API reference, CreateCluster, capacityProviders: FARGATE and FARGATE_SPOT exist without being created",
             broken: |input| {
                 let strategy = input.default_capacity_provider_strategy.iter().flatten();
                 let named = strategy.filter_map(|item| item.capacity_provider.as_ref());
@@ -61,7 +61,7 @@ impl Operation for Create {
             settings,
             tags,
         } = input;
-        // What is not given stays as a new cluster has it.
+        // Values that are not given stay as a new cluster has them.
         let given = new(context, cluster_name.as_deref().unwrap_or(DEFAULT));
         let cluster = Cluster {
             configuration: configuration.map(serde_json::to_value).transpose().map_err(Error::failure)?,
@@ -75,6 +75,6 @@ impl Operation for Create {
             ..given
         };
         let cluster = context.engine().clusters().create(cluster).await?;
-        Ok(CreateClusterResponse { cluster: Some(super::describe::counted(context, cluster)) })
+        Ok(CreateClusterResponse { cluster: Some(super::describe::counted(context, &cluster)) })
     }
 }

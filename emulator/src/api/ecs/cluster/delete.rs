@@ -6,7 +6,7 @@ use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::cluster::Undeletable;
 use crate::engine::update;
 
-/// Makes a cluster INACTIVE, as long as nothing is in it.
+/// Makes a cluster INACTIVE, if nothing is in it.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Delete;
 
@@ -26,7 +26,7 @@ impl Operation for Delete {
 
     async fn handle(context: &Context, input: DeleteClusterRequest) -> Result<DeleteClusterResponse, Error> {
         let name = input.cluster.as_deref();
-        // Makes the default one if nothing has asked for it yet.
+        // Creates the default one if no request has used it yet.
         find(context, name).await?;
         let (_, arn) = named(context, name)?;
         let deleted = context.engine().clusters().delete(&arn).await.map_err(|failed| match failed {
@@ -38,6 +38,6 @@ impl Operation for Delete {
             update::Error::Store(source) => source.into(),
             update::Error::Unanswered(source) => Error::failure(source),
         })?;
-        Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, deleted)) })
+        Ok(DeleteClusterResponse { cluster: Some(super::describe::counted(context, &deleted)) })
     }
 }

@@ -8,7 +8,7 @@ use crate::api::model::ecs::{
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::cluster as model;
 
-/// Describes clusters; one that is not there becomes a failure `MISSING`.
+/// Describes clusters; a missing one becomes a failure `MISSING`.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Describe;
 
@@ -37,7 +37,7 @@ impl Operation for Describe {
         let mut failures = Vec::new();
         for name in asked {
             match find(context, Some(&name)).await? {
-                Some(cluster) => found.push(shown(context, cluster, &include)),
+                Some(cluster) => found.push(shown(context, &cluster, &include)),
                 None => {
                     let arn = if name.starts_with("arn:") {
                         name
@@ -57,13 +57,13 @@ impl Operation for Describe {
 }
 
 /// The cluster with its counts.
-pub(super) fn counted(context: &Context, cluster: model::Cluster) -> Cluster {
+pub(super) fn counted(context: &Context, cluster: &model::Cluster) -> Cluster {
     let counts = context.engine().counts(&cluster.arn);
     view::of(cluster, counts)
 }
 
-/// What DescribeClusters shows: settings, tags and the rest only where they are included.
-fn shown(context: &Context, cluster: model::Cluster, include: &[ClusterField]) -> Cluster {
+/// What DescribeClusters shows: settings, tags and the rest only if `include` names them.
+fn shown(context: &Context, cluster: &model::Cluster, include: &[ClusterField]) -> Cluster {
     let mut cluster = counted(context, cluster);
     let has = |field: ClusterField| include.contains(&field);
     if !has(ClusterField::Settings) {

@@ -1,14 +1,16 @@
-//! Which cluster a caller means, and that it is there.
+//! Which cluster a caller means, and whether it exists.
+
+use std::sync::Arc;
 
 use crate::api::ecs::reference;
 use crate::api::model::ecs::error;
 use crate::api::{Context, Error};
 use crate::engine::cluster::{Cluster, Setting, Status};
 
-/// The name that means the default cluster, and the cluster meant where none is named.
+/// The name of the default cluster, which is used if none is named.
 pub(super) const DEFAULT: &str = "default";
 
-/// Name and ARN of the cluster that is meant, whether or not it is there.
+/// Name and ARN of the cluster that is meant, whether or not it exists.
 pub(in crate::api::ecs) fn named(
     context: &Context,
     cluster: Option<&str>,
@@ -35,34 +37,34 @@ pub(super) fn new(context: &Context, name: &str) -> Cluster {
     }
 }
 
-/// Finds a cluster by name or ARN, deleted ones too. The default one is made where it is not there yet.
+/// Finds a cluster by name or ARN, deleted ones too. The default one is created if it does not exist yet.
 pub(in crate::api::ecs) async fn find(
     context: &Context,
     cluster: Option<&str>,
-) -> Result<Option<Cluster>, Error> {
+) -> Result<Option<Arc<Cluster>>, Error> {
     let (name, arn) = named(context, cluster)?;
     let clusters = context.engine().clusters();
     match clusters.get(&arn).await? {
         Some(found) => Ok(Some(found)),
         None if name == DEFAULT => {
-            // As the console makes it, so that a strategy with FARGATE_SPOT works at once.
+            // As the console creates it, so that a strategy with FARGATE_SPOT works at once.
             let providers = ["FARGATE", "FARGATE_SPOT"].map(str::to_owned).to_vec();
             let default = Cluster { capacity_providers: providers, ..new(context, DEFAULT) };
-            Ok(Some(clusters.ensure(default).await?))
+            Ok(Some(Arc::new(clusters.ensure(default).await?)))
         }
         None => Ok(None),
     }
 }
 
-/// [`find`], of clusters that can be used.
+/// [`find`], for clusters that can be used.
 ///
 /// # Errors
-/// `ClusterNotFoundException` where there is none, or a deleted one.
+/// `ClusterNotFoundException` if it does not exist or is deleted.
 pub(in crate::api::ecs) async fn find_active(
     context: &Context,
     cluster: Option<&str>,
-) -> Result<Cluster, Error> {
-    find(context, cluster).await?.filter(Cluster::is_active).ok_or_else(not_found)
+) -> Result<Arc<Cluster>, Error> {
+    find(context, cluster).await?.filter(|cluster| cluster.is_active()).ok_or_else(not_found)
 }
 
 pub(in crate::api::ecs) fn not_found() -> Error {

@@ -19,7 +19,7 @@ impl Operation for List {
         let ListClustersRequest { max_results, next_token } = input;
         let size = page::Size::new(max_results)?;
         let after: Option<String> = page::position(Self::NAME, next_token.as_deref())?;
-        // Makes it where nobody has asked for it yet.
+        // Creates it if no request has used it yet.
         find(context, Some(DEFAULT)).await?;
         let (account, region) = (context.account(), &context.region);
         let clusters = context.engine().clusters();

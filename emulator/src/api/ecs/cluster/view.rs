@@ -1,14 +1,16 @@
 //! The engine's cluster as the wire shows it, and the parts of the wire that it keeps. Pure.
 
+use serde::Deserialize as _;
+
 use crate::api::model::ecs::{
-    CapacityProviderStrategyItem, Cluster, ClusterServiceConnectDefaults, ClusterSetting, ClusterSettingName,
-    Tag,
+    CapacityProviderStrategyItem, Cluster, ClusterConfiguration, ClusterServiceConnectDefaults,
+    ClusterSetting, ClusterSettingName, Tag,
 };
 use crate::engine::Counts;
 use crate::engine::cluster::{self as model, Setting, StrategyItem};
 
 /// The wire's cluster with everything that it has.
-pub(super) fn of(cluster: model::Cluster, counts: Counts) -> Cluster {
+pub(super) fn of(cluster: &model::Cluster, counts: Counts) -> Cluster {
     let model::Cluster {
         arn,
         account: _,
@@ -22,29 +24,33 @@ pub(super) fn of(cluster: model::Cluster, counts: Counts) -> Cluster {
         service_connect_namespace,
         tags,
     } = cluster;
-    let setting = |Setting { name, value }| ClusterSetting {
-        name: Some(ClusterSettingName::from(name)),
-        value: Some(value),
+    let setting = |Setting { name, value }: &Setting| ClusterSetting {
+        name: Some(ClusterSettingName::from(name.clone())),
+        value: Some(value.clone()),
     };
-    let item = |StrategyItem { capacity_provider, base, weight }| CapacityProviderStrategyItem {
-        capacity_provider: Some(capacity_provider),
-        base: i32::try_from(base).ok(),
-        weight: i32::try_from(weight).ok(),
-    };
+    let item =
+        |StrategyItem { capacity_provider, base, weight }: &StrategyItem| CapacityProviderStrategyItem {
+            capacity_provider: Some(capacity_provider.clone()),
+            base: i32::try_from(*base).ok(),
+            weight: i32::try_from(*weight).ok(),
+        };
     Cluster {
-        cluster_arn: Some(arn),
-        cluster_name: Some(name),
+        cluster_arn: Some(arn.clone()),
+        cluster_name: Some(name.clone()),
         status: Some(status.as_str().to_owned()),
-        settings: Some(settings.into_iter().map(setting).collect()),
-        capacity_providers: Some(capacity_providers),
+        settings: Some(settings.iter().map(setting).collect()),
+        capacity_providers: Some(capacity_providers.clone()),
         default_capacity_provider_strategy: Some(
-            default_capacity_provider_strategy.into_iter().map(item).collect(),
+            default_capacity_provider_strategy.iter().map(item).collect(),
         ),
-        // It was of that shape when it came.
-        configuration: configuration.and_then(|configuration| serde_json::from_value(configuration).ok()),
+        // It had that shape when it was received.
+        configuration: configuration
+            .as_ref()
+            .and_then(|configuration| ClusterConfiguration::deserialize(configuration).ok()),
         service_connect_defaults: service_connect_namespace
+            .clone()
             .map(|namespace| ClusterServiceConnectDefaults { namespace: Some(namespace) }),
-        tags: Some(tags.into_iter().map(Tag::from).collect()),
+        tags: Some(tags.iter().cloned().map(Tag::from).collect()),
         registered_container_instances_count: Some(0),
         running_tasks_count: i32::try_from(counts.running_tasks_count).ok(),
         pending_tasks_count: i32::try_from(counts.pending_tasks_count).ok(),
@@ -62,7 +68,7 @@ pub(super) fn settings(settings: Vec<ClusterSetting>) -> Vec<Setting> {
     settings.into_iter().map(setting).collect()
 }
 
-/// The items of a strategy; the model holds base and weight to what is not negative.
+/// The items of a strategy; the model allows only a base and a weight that are not negative.
 pub(in crate::api::ecs) fn strategy(items: &[CapacityProviderStrategyItem]) -> Vec<StrategyItem> {
     let number =
         |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();

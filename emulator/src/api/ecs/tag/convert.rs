@@ -1,4 +1,4 @@
-//! Tags of the wire and of the engine: the same two words.
+//! Tags of the wire and of the engine: both are a key and a value.
 
 use crate::api::model::ecs::Tag;
 use crate::engine::task;

@@ -17,7 +17,7 @@ use crate::engine::update;
 
 /// A resource that has tags.
 enum Resource {
-    Cluster(Cluster),
+    Cluster(Arc<Cluster>),
     Task(Arc<Task>),
     TaskDefinition(Definition),
 }
@@ -51,7 +51,7 @@ impl Resource {
         }
     }
 
-    /// Applies `change` to the tags as they are then: it may be one of several at once.
+    /// Applies `change` to the current tags: it may be one of several at once.
     async fn change(self, context: &Context, change: Change) -> Result<(), Error> {
         let engine = context.engine();
         let (changed, missing) = match self {

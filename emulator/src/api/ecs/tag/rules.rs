@@ -3,7 +3,7 @@
 use crate::api::Error;
 use crate::api::model::ecs::Tag;
 
-/// Tags of one resource at most (API reference, Tag).
+/// Tags per resource at most (API reference, Tag).
 const MOST: usize = 50;
 
 /// The error for tags that no resource may have.

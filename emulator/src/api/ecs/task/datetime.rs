@@ -2,7 +2,7 @@
 //!
 //! Source: Docker's documentation of the awslogs log driver, "awslogs-datetime-format".
 
-/// The regular expression of a format. A code that the log driver does not know stands for itself.
+/// The regular expression of a format. A code that the log driver does not know matches itself.
 pub(super) fn pattern(format: &str) -> String {
     let mut pattern = String::new();
     let mut letters = format.chars();

@@ -6,7 +6,7 @@ use crate::api::ecs::cluster;
 use crate::api::model::ecs::{DescribeTasksRequest, DescribeTasksResponse, Failure, TaskField};
 use crate::api::{Context, Error, Operation, Rule};
 
-/// Describes up to 100 tasks; one that is not there becomes a failure `MISSING`.
+/// Describes up to 100 tasks; a missing one becomes a failure `MISSING`.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Describe;
 
@@ -47,7 +47,7 @@ impl Operation for Describe {
                 }),
             }
         }
-        // A task that is there says that its cluster is: the call that pollers make all day reads no database.
+        // A task that exists proves that its cluster does: the call that pollers make all day reads no database.
         if found.is_empty() {
             cluster::find_active(context, Some(&cluster_arn)).await?;
         }

@@ -1,4 +1,4 @@
-//! What a caller calls a task by: its id, or its ARN.
+//! How a caller names a task: by its id, or by its ARN.
 
 use crate::api::ecs::reference;
 use crate::api::{Context, Error};
@@ -10,10 +10,10 @@ pub(in crate::api::ecs) struct Identity {
 }
 
 impl Identity {
-    /// Reads `text`: 32 hexadecimal digits, a UUID as tasks of old have, or an ARN with or without a cluster.
+    /// Reads `text`: 32 hexadecimal digits, a UUID as old tasks have, or an ARN with or without a cluster.
     ///
     /// # Errors
-    /// An id of another length; an ARN that is no task's.
+    /// An id of another length; an ARN that is not a task's.
     pub(in crate::api::ecs) fn read(context: &Context, cluster: &str, text: &str) -> Result<Self, Error> {
         let named = reference::resource(context, "task", text)?;
         let (cluster, id) = match named {

@@ -15,7 +15,7 @@ const FARGATE_SPOT: &str = "FARGATE_SPOT";
 pub(super) enum Launch {
     /// By launch type.
     Fargate,
-    /// By capacity provider: that of each task, in order.
+    /// By capacity provider: one for each task, in order.
     Providers(Vec<String>),
 }
 
@@ -23,7 +23,7 @@ impl Launch {
     /// Decides for `count` tasks by the request, else by the cluster's default strategy, else EC2, as ECS does.
     ///
     /// # Errors
-    /// EC2 and EXTERNAL, for there are no container instances; providers that the cluster does not have.
+    /// EC2 and EXTERNAL, because there are no container instances; providers that the cluster does not have.
     pub(super) fn decide(
         count: u32,
         launch_type: Option<&LaunchType>,
@@ -60,9 +60,9 @@ impl Launch {
 /// The provider of each of `count` tasks: first the bases, then by weight. The strategy is not empty.
 ///
 /// Source: API reference, CapacityProviderStrategyItem: "Base value characteristics", "Weight value characteristics"
-/// (weights 1 and 4: for every task on the one, four on the other).
+/// (weights 1 and 4: for every task on the first, four on the second).
 fn spread(strategy: &[StrategyItem], count: u32) -> Vec<String> {
-    // How many tasks beyond its base each has.
+    // How many tasks each has beyond its base.
     let mut beyond = vec![0_u64; strategy.len()];
     let mut based = strategy.iter().flat_map(|item| (0..item.base).map(|_| &item.capacity_provider));
     (0..count)
@@ -94,8 +94,8 @@ pub(super) fn platform_version(requested: Option<&str>) -> Result<&'static str, 
         .ok_or_else(|| Error::new(error::PLATFORM_UNKNOWN, "The specified platform does not exist."))
 }
 
-/// The error for a task that a platform version is too old for: by its size, by the storage that it asks for, by a file
-/// system that it mounts.
+/// The error for a task for which a platform version is too old: because of its size, the storage that it requests, or
+/// a file system that it mounts.
 ///
 /// Source: developer guide, "Fargate platform versions for Amazon ECS"; the wording as users of ECS have reported it.
 pub(super) fn too_old(platform_version: &str, merged: &Merged) -> Option<Error> {

@@ -6,7 +6,7 @@ use crate::api::model::ecs::{DesiredStatus, LaunchType, ListTasksRequest, ListTa
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::task::{Desired, Task};
 
-/// Lists the ARNs of a cluster's tasks in the order in which they were made.
+/// Lists the ARNs of a cluster's tasks in the order of their creation.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct List;
 
@@ -17,7 +17,7 @@ impl Operation for List {
     type Output = ListTasksResponse;
 
     const RULES: &'static [Rule<ListTasksRequest>] = &[Rule {
-        // ECS itself lets desiredStatus stand beside it, and clients rely on that.
+        // ECS itself accepts desiredStatus beside it, and clients rely on that.
         source: "API reference, ListTasks, startedBy: it must be the only filter that you use",
         broken: |input| {
             input.started_by.as_ref()?;
@@ -49,7 +49,7 @@ impl Operation for List {
         let tasks = context.engine().tasks(&cluster.arn);
         let start = after.map_or(0, |(created_at, arn)| {
             let last = tasks.iter().position(|task| task.arn == arn);
-            // It may have expired since: then what was made at its time or later has not been shown.
+            // It may have expired since: then tasks that were created at its time or later have not been shown.
             last.map(|at| at + 1)
                 .unwrap_or_else(|| tasks.partition_point(|t| t.created_at.millis() < created_at))
         });
@@ -84,7 +84,7 @@ impl<'i> Filter<'i> {
         }
     }
 
-    /// A desired status of PENDING is never set, so nothing is found by it (API reference, ListTasks).
+    /// A desired status of PENDING is never set, so it finds nothing (API reference, ListTasks).
     fn takes(&self, task: &Task) -> bool {
         let desired = match task.desired_status {
             Desired::Running => DesiredStatus::Running,

@@ -16,7 +16,7 @@ const LONGEST: usize = 8192;
 pub(super) struct Merged {
     pub(super) definition: TaskDefinition,
     pub(super) size: Size,
-    /// GiB, where the definition or the request named it.
+    /// GiB, if the definition or the request named it.
     pub(super) ephemeral_storage: Option<u32>,
     /// As DescribeTasks shows them: every container by name, whether or not it is overridden.
     pub(super) shown: TaskOverride,
@@ -67,7 +67,7 @@ pub(super) fn merge(mut definition: TaskDefinition, overrides: TaskOverride) -> 
     Ok(Merged { definition, size, ephemeral_storage, shown })
 }
 
-/// The task's size: the override's where it has one, else the definition's.
+/// The task's size: the override's if it has one, else the definition's.
 fn size(definition: &TaskDefinition, cpu: Option<&str>, memory: Option<&str>) -> Result<Size, Error> {
     let invalid = |what| Error::invalid_parameter(format!("Invalid '{what}' setting for task."));
     let cpu = cpu.or(definition.cpu.as_deref()).and_then(cpu_units).ok_or_else(|| invalid("cpu"))?;
@@ -102,7 +102,8 @@ fn within(size: Size, containers: &[ContainerDefinition]) -> Result<(), Error> {
     Ok(())
 }
 
-/// An environment variable of the override replaces the definition's of its name; everything else replaces whole.
+/// An environment variable of the override replaces the definition's of its name; every other field is replaced
+/// as a whole.
 fn apply(container: &mut ContainerDefinition, overridden: ContainerOverride) {
     let ContainerOverride {
         command,

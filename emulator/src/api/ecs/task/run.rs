@@ -19,8 +19,8 @@ use crate::engine::definition::Definition;
 use crate::engine::run::{self, ClientToken, Order, Template};
 use crate::engine::task as model;
 
-/// How long the engine may take to say what it is.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the engine may take to report its architecture.
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs up to 10 tasks of a definition.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Operation for Run {
     ];
 
     async fn handle(context: &Context, input: RunTaskRequest) -> Result<RunTaskResponse, Error> {
-        // Before anything else is looked at: what the request names may have gone since it was answered.
+        // Before anything else is checked: what the request names may have been deleted since it was answered.
         if let Some(token) = token(&input) {
             let (_, cluster_arn) = cluster::named(context, input.cluster.as_deref())?;
             if let Some(ran) = context.engine().returned(&cluster_arn, &token).await.map_err(refused)? {
@@ -189,7 +189,7 @@ fn token(input: &RunTaskRequest) -> Option<ClientToken> {
     input.client_token.clone().map(|token| ClientToken { token, digest: digest(input) })
 }
 
-/// What the engine is to run, with everything looked up that the request names.
+/// What the engine is to run: everything that the request names, resolved.
 async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error> {
     let cluster = cluster::find_active(context, input.cluster.as_deref()).await?;
     let name = input.task_definition.as_deref().unwrap_or_default();
@@ -237,7 +237,7 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
         let ignored = ignored.join(", ");
         tracing::info!(
             task_definition = task_definition_arn,
-            "its tasks run without these, which have no effect here: {ignored}"
+            "ignored parts of the request that have no effect here: {ignored}; its tasks run without them"
         );
     }
     let group = input.group.unwrap_or_else(|| format!("family:{family}"));
@@ -261,8 +261,8 @@ async fn order(context: &Context, input: RunTaskRequest) -> Result<Order, Error>
         count,
         region: context.region.clone(),
         account: context.account().to_owned(),
-        cluster_arn: cluster.arn,
-        cluster: cluster.name,
+        cluster_arn: cluster.arn.clone(),
+        cluster: cluster.name.clone(),
         group,
         started_by: input.started_by,
         launch_type: Some(LaunchType::Fargate.to_string()),
@@ -288,17 +288,17 @@ fn no_role(input: &RunTaskRequest, merged: &Merged) -> Option<Error> {
     })
 }
 
-/// Refuses a task for ARM64 if the engine's containers are of another architecture: it would run as something else than
-/// was asked for.
+/// Refuses a task for ARM64 if the engine's containers are of another architecture: it would run on another
+/// architecture than requested.
 async fn runs_arm64(context: &Context) -> Result<(), Error> {
     let unknown = |why: String| {
         Error::new(
             error::SERVER,
-            format!("neargate cannot tell whether tasks of the CPU architecture ARM64 run here: {why}."),
+            format!("neargate cannot determine whether tasks of the CPU architecture ARM64 run here: {why}."),
         )
     };
-    let info = tokio::time::timeout(ENGINE_PATIENCE, context.engine().runtime().info()).await;
-    let no_answer = |_| unknown(format!("no answer of the container engine within {ENGINE_PATIENCE:?}"));
+    let info = tokio::time::timeout(ENGINE_TIMEOUT, context.engine().runtime().info()).await;
+    let no_answer = |_| unknown(format!("the container engine did not respond within {ENGINE_TIMEOUT:?}"));
     let engine = info.map_err(no_answer)?.map_err(|error| unknown(error.to_string()))?;
     if engine.cpu_architecture == CPUArchitecture::Arm64.as_str() {
         return Ok(());
@@ -317,7 +317,7 @@ fn vpc(network: Option<&NetworkConfiguration>) -> Result<&AwsVpcConfiguration, E
     })
 }
 
-/// The task's tags: the request's, below them the definition's where they are propagated, and ECS's own where they
+/// The task's tags: the request's, below them the definition's if they are propagated, and ECS's own if they
 /// are asked for.
 fn tags(
     input: &RunTaskRequest,
@@ -341,7 +341,7 @@ fn tags(
     Ok(tags)
 }
 
-/// Equal for requests that ask for the same: everything but the token itself.
+/// Equal for equal requests: covers everything but the token itself.
 fn digest(input: &RunTaskRequest) -> String {
     let question = RunTaskRequest { client_token: None, ..input.clone() };
     let bytes = serde_json::to_vec(&question).unwrap_or_default();

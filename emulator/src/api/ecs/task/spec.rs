@@ -88,7 +88,7 @@ fn container(definition: &ContainerDefinition, region: &str) -> ContainerSpec {
     }
 }
 
-/// `None` for a range of ports, and for a port that is none.
+/// `None` for a range of ports, and for an invalid port.
 fn port_mapping(mapping: &model::PortMapping) -> Option<PortMapping> {
     let container_port = u16::try_from(mapping.container_port?).ok().filter(|port| *port > 0)?;
     let protocol = match mapping.protocol {
@@ -106,7 +106,7 @@ fn ulimit(ulimit: &Ulimit) -> runtime::Ulimit {
     }
 }
 
-/// `NONE` is no check; an image's own is none either (API reference, HealthCheck).
+/// `NONE` is no check; an image's own is not used either (API reference, HealthCheck).
 fn health_check(check: &HealthCheck) -> Option<runtime::HealthCheck> {
     let mut command =
         check.command.clone().filter(|command| command.first().is_some_and(|kind| kind != "NONE"))?;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_the_definition_says_reaches_the_engine() {
+    fn everything_that_the_definition_contains_reaches_the_engine() {
         let spec = spec(serde_json::json!({
             "pidMode": "task",
             "volumes": [{"name": "scratch", "host": {}}],

@@ -7,7 +7,7 @@ use crate::api::model::ecs::{StopTaskRequest, StopTaskResponse};
 use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::task::StopCode;
 
-/// Asks a task to stop; one that has stopped is answered as it is.
+/// Stops a task; one that has stopped is returned as it is.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Stop;
 

@@ -1,7 +1,7 @@
 //! What AWS runs and this emulator does not yet.
 //!
-//! What a task would do differently without is refused at RunTask by name, so that no task runs as something else than
-//! was asked for. What a task would not notice itself is accepted and named in the log.
+//! A feature whose absence would change what a task does is refused at RunTask by name, so that no task runs
+//! differently from its request. One whose absence the task itself does not notice is accepted and named in the log.
 
 use super::overrides::Merged;
 use crate::api::Error;
@@ -27,14 +27,14 @@ pub(super) fn missing(request: &RunTaskRequest, definition: &TaskDefinition) -> 
         .then(|| Error::client(format!("neargate does not run tasks with {} yet.", all.join(", "))))
 }
 
-/// What is asked for, accepted and without effect.
+/// What is requested, accepted and without effect.
 pub(super) fn ignored(request: &RunTaskRequest, merged: &Merged) -> Vec<&'static str> {
     let definition = &merged.definition;
     let mappings =
         definition.container_definitions.iter().flatten().flat_map(|c| c.port_mappings.iter().flatten());
     let role = merged.shown.task_role_arn.as_ref().or(definition.task_role_arn.as_ref());
     [
-        (merged.ephemeral_storage.is_some(), "ephemeralStorage (the engine's disk is what there is)"),
+        (merged.ephemeral_storage.is_some(), "ephemeralStorage (a task may use the engine's whole disk)"),
         (
             request.enable_execute_command == Some(true),
             "enableExecuteCommand (ExecuteCommand is not built yet)",

@@ -1,15 +1,18 @@
 //! The engine's task as the wire shows it. Pure.
 //!
-//! Source: API reference, Task and Container; field by field as real answers have them.
+//! Source: API reference, Task and Container; field by field as in real responses.
+
+use serde::Deserialize as _;
 
 use crate::api::model::ecs::{
     Attachment, Attribute, Connectivity, Container, EphemeralStorage, HealthStatus, KeyValuePair, LaunchType,
-    NetworkBinding, NetworkInterface, Tag, Task, TaskEphemeralStorage, TaskStopCode, TransportProtocol,
+    NetworkBinding, NetworkInterface, Tag, Task, TaskEphemeralStorage, TaskOverride, TaskStopCode,
+    TransportProtocol,
 };
 use crate::engine::Binding;
 use crate::engine::task::{self as model, Health, Transport};
 
-/// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks where they are included.
+/// Whether a task's tags are shown: always by RunTask and StopTask, by DescribeTasks if `include` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tags {
     Shown,
@@ -49,7 +52,7 @@ pub(super) fn of(task: &model::Task, tags: Tags) -> Task {
         last_status: Some(word(task.last_status)),
         launch_type: task.launch_type.clone().map(LaunchType::from),
         memory: Some(task.memory.to_string()),
-        overrides: serde_json::from_value(task.overrides.clone()).ok(),
+        overrides: TaskOverride::deserialize(&task.overrides).ok(),
         platform_family: Some(task.platform_family.clone()),
         platform_version: Some(task.platform_version.clone()),
         pull_started_at: task.pull_started_at.map(Into::into),
@@ -70,7 +73,7 @@ pub(super) fn of(task: &model::Task, tags: Tags) -> Task {
     }
 }
 
-/// The task with its published ports, which ECS shows as network bindings. Without any, as Fargate has it.
+/// The task with its published ports, which ECS shows as network bindings. Without any, as on Fargate.
 pub(super) fn bound(mut task: Task, bindings: &[(usize, Binding)]) -> Task {
     let containers = task.containers.as_deref_mut().unwrap_or_default();
     for (container, binding) in bindings {

@@ -18,7 +18,7 @@ use crate::api::model::ecs::{
 };
 use crate::engine::task::depends;
 
-/// MiB of a container at least (API reference, ContainerDefinition, `memory`).
+/// MiB per container at least (API reference, ContainerDefinition, `memory`).
 const LEAST_MEMORY: i32 = 6;
 
 /// The error for containers that no task definition may have.
@@ -104,7 +104,7 @@ fn resources(
                 "Invalid setting for container '{name}'. 'memoryReservation' must be less than or equal to 'memory'."
             ));
         }
-        // Of a Fargate task the memory is the task's, and missing there is told of the task.
+        // Memory of a Fargate task belongs to the task, and if it is missing, that is reported for the task.
         if input.memory.is_none() && !fargate::is_declared(input) && memory.or(reservation).is_none() {
             return Err(format!(
                 "Invalid setting for container '{name}'. At least one of 'memory' or 'memoryReservation' must be specified."
@@ -154,7 +154,8 @@ fn ports(input: &RegisterTaskDefinitionRequest, container: &ContainerDefinition)
     Ok(())
 }
 
-/// A secret is an environment variable of the container: one of that name, and a role that may read it.
+/// A secret becomes an environment variable of the container: only one may have its name, and a role must be able to read
+/// it.
 fn secrets(input: &RegisterTaskDefinitionRequest, container: &ContainerDefinition) -> Result<(), String> {
     let names = || container.secrets.iter().flatten().filter_map(|secret| secret.name.as_deref());
     let mut seen = BTreeSet::new();
@@ -240,8 +241,8 @@ fn dependencies(
     Ok(())
 }
 
-/// Containers that wait for each other would never start: by `dependsOn`, and by `volumesFrom`, which needs its source to
-/// be there.
+/// Containers that wait for each other would never start: by `dependsOn`, and by `volumesFrom`, whose source must exist
+/// first.
 fn cycle(containers: &[ContainerDefinition]) -> Result<(), String> {
     let edges = containers.iter().map(|container| {
         let depends_on = container.depends_on.iter().flatten().map(|on| &on.container_name);
@@ -266,7 +267,7 @@ fn logs(container: &ContainerDefinition) -> Result<(), String> {
     if !lacking.is_empty() {
         return Err(format!("Log driver awslogs requires options: {}", lacking.join(", ")));
     }
-    // What CloudWatch would not take as a name could be made and never be deleted.
+    // A name that CloudWatch would not accept could be created and never be deleted.
     name(log, "awslogs-group", is_group, "1 to 512 letters, numbers and the characters _-/.#")?;
     name(log, "awslogs-region", is_region, "lower-case letters, numbers and hyphens")?;
     name(log, "awslogs-stream-prefix", is_stream_prefix, "1 to 223 characters, none of them : or *")
@@ -293,8 +294,8 @@ fn is_region(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// The stream is the prefix, the container's name of up to 255 characters and the task's id of 32 behind it, each after
-/// a slash, and 512 characters at most.
+/// The stream is the prefix, the container's name of up to 255 characters and the task's id of 32 after it, each after a
+/// slash, and at most 512 characters.
 ///
 /// Source: CloudWatch Logs API reference, CreateLogStream, `logStreamName`.
 fn is_stream_prefix(prefix: &str) -> bool {
@@ -334,7 +335,7 @@ fn health_check(name: &str, check: &HealthCheck) -> Result<(), String> {
         None => false,
         Some("NONE") => command.len() == 1,
         Some("CMD" | "CMD-SHELL") => command.len() > 1,
-        // ECS takes it as it is, and runs it as CMD would: AWS's own collector's template has `["/healthcheck"]`.
+        // ECS accepts it as it is, and runs it as with CMD: AWS's own collector's template has `["/healthcheck"]`.
         Some(_) => true,
     };
     if !fits {

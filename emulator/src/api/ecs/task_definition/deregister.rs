@@ -8,7 +8,7 @@ use crate::api::{Context, Error, Operation, Rule};
 use crate::engine::definition::Status;
 use crate::engine::update;
 
-/// Makes a revision INACTIVE: what runs of it goes on, new tasks of it are refused.
+/// Makes a revision INACTIVE: its running tasks continue, new tasks of it are refused.
 #[derive(Debug)]
 pub(in crate::api::ecs) struct Deregister;
 

@@ -23,7 +23,7 @@ impl Operation for ListFamilies {
     ) -> Result<ListTaskDefinitionFamiliesResponse, Error> {
         let ListTaskDefinitionFamiliesRequest { family_prefix, max_results, next_token, status } = input;
         let size = page::Size::new(max_results)?;
-        // Source: API reference, ListTaskDefinitionFamilies, status: all where it is not given.
+        // Source: API reference, ListTaskDefinitionFamilies, status: all if it is not given.
         let status = match status {
             Some(TaskDefinitionFamilyStatus::Active) => FamilyStatus::Active,
             Some(TaskDefinitionFamilyStatus::Inactive) => FamilyStatus::Inactive,

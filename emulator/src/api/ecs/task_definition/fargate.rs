@@ -1,4 +1,4 @@
-//! What Fargate takes of a task definition, and what it refuses.
+//! What Fargate accepts in a task definition, and what it refuses.
 //!
 //! Source: developer guide, "Amazon ECS task definition differences for Fargate"; the wording as users of ECS have
 //! reported it.
@@ -31,7 +31,7 @@ const DEFINITION: &[Rule<RegisterTaskDefinitionRequest>] = &[
         source: "runtimePlatform: Linux",
         broken: |input| {
             let family = input.runtime_platform.as_ref()?.operating_system_family.as_ref()?;
-            // Windows runs on AWS's Fargate, and on no Linux engine.
+            // Windows runs on AWS's Fargate, but not on a Linux engine.
             (family.is_known() && *family != OSFamily::Linux).then(|| {
                 Error::client(format!("neargate runs the operating system family LINUX alone, not {family}."))
             })
@@ -200,7 +200,7 @@ pub(super) fn is_declared(input: &RegisterTaskDefinitionRequest) -> bool {
     input.requires_compatibilities.iter().flatten().any(|c| *c == Compatibility::Fargate)
 }
 
-/// Why the definition could not run on Fargate; `None` where it could.
+/// Why the definition could not run on Fargate; `None` if it could.
 pub(super) fn unfit(input: &RegisterTaskDefinitionRequest) -> Option<Error> {
     let containers = input.container_definitions.as_deref().unwrap_or_default();
     let volumes = input.volumes.as_deref().unwrap_or_default();
@@ -209,7 +209,7 @@ pub(super) fn unfit(input: &RegisterTaskDefinitionRequest) -> Option<Error> {
         .or_else(|| first(VOLUME, volumes))
 }
 
-/// Of a definition for EC2: the sizes, where they are given, are numbers.
+/// For a definition for EC2: the sizes, if they are given, are numbers.
 fn sizes_alone(input: &RegisterTaskDefinitionRequest) -> Option<Error> {
     let cpu = input.cpu.as_deref().is_some_and(|cpu| cpu_units(cpu).is_none());
     let memory = input.memory.as_deref().is_some_and(|memory| memory_mib(memory).is_none());

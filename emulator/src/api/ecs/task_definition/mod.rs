@@ -1,7 +1,7 @@
 //! Task definitions.
 //!
 //! ```text
-//! register: rules (names, containers) ─▶ fargate (what Fargate takes) ─▶ size ─▶ normal form ─▶ revision, record
+//! register: rules (names, containers) ─▶ fargate (what Fargate accepts) ─▶ size ─▶ normal form ─▶ revision, record
 //! ```
 
 mod containers;

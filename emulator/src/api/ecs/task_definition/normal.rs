@@ -1,4 +1,4 @@
-//! The form in which a task definition is kept and answered: what ECS fills in and spells out.
+//! The form in which a task definition is stored and returned: with the defaults that ECS fills in.
 
 use super::fargate;
 use super::size::{cpu_units, memory_mib};
@@ -7,7 +7,7 @@ use crate::api::model::ecs::{
     TaskDefinition, TransportProtocol,
 };
 
-/// The task definition that a request asks for, without what its registration adds.
+/// The task definition of a request, without what its registration adds.
 ///
 /// Source: API reference, RegisterTaskDefinition, sample responses: sizes as numbers, `cpu` 0, `essential` true,
 /// empty lists for what is not given, host ports in awsvpc mode the container's.
@@ -91,7 +91,7 @@ fn container(mut container: ContainerDefinition, awsvpc: bool) -> ContainerDefin
     container
 }
 
-/// Where the definition could run: EC2 always, Fargate where it breaks none of its rules.
+/// Where the definition could run: EC2 always, Fargate if it satisfies all of its rules.
 fn compatibilities(input: &RegisterTaskDefinitionRequest) -> Vec<Compatibility> {
     let mut found = vec![Compatibility::Ec2];
     if fargate::unfit(input).is_none() {

@@ -7,18 +7,18 @@ use crate::api::model::ecs::{TaskDefinition, TaskDefinitionStatus};
 use crate::api::{Context, Error};
 use crate::engine::definition::Definition;
 
-/// The document that is kept of a definition that is registered: all that its registration does not add.
+/// The document that is stored for a registered definition: all that its registration does not add.
 pub(super) fn document(definition: &TaskDefinition) -> Result<Map<String, Value>, Error> {
     match serde_json::to_value(definition).map_err(Error::failure)? {
         Value::Object(document) => Ok(document),
-        _ => Err(Error::failure("a task definition is no JSON object")),
+        _ => Err(Error::failure("a task definition is not a JSON object")),
     }
 }
 
 /// The wire's task definition.
 ///
 /// # Errors
-/// The stored document is none of ECS's.
+/// The stored document does not have ECS's shape.
 pub(in crate::api::ecs) fn shown(definition: &Definition) -> Result<TaskDefinition, Error> {
     let document: TaskDefinition =
         serde_json::from_value(Value::Object(definition.document.clone())).map_err(Error::failure)?;

@@ -9,7 +9,7 @@ pub(in crate::api::ecs) fn known(cpu: u32, memory: u32) -> Result<Size, Error> {
     Size::exact(cpu, memory).ok_or_else(|| Error::client("No Fargate configuration exists for given values."))
 }
 
-/// CPU units of `256`, `.25 vCPU`, `1vcpu`; `None` where the text says no whole positive number of them.
+/// CPU units of `256`, `.25 vCPU`, `1vcpu`; `None` if the text is not a whole positive number of them.
 pub(in crate::api::ecs) fn cpu_units(text: &str) -> Option<u32> {
     quantity(text, &[("vcpu", 1024)])
 }
@@ -20,7 +20,7 @@ pub(in crate::api::ecs) fn memory_mib(text: &str) -> Option<u32> {
 }
 
 /// A whole number, or a decimal one with a unit that makes it whole. At most 9 digits before the point and 4 after
-/// it: integers all the way.
+/// it, so that integers suffice.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u32> {
     let text = text.trim().to_ascii_lowercase();
     let unit = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), *factor)));

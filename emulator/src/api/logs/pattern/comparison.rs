@@ -49,7 +49,7 @@ impl Comparison {
         scanner.take_while(is_bare).parse().map(number).or(expected)
     }
 
-    /// Whether it holds of a value written as `text`.
+    /// Whether it holds for a value written as `text`.
     pub(super) fn holds(&self, text: &str) -> bool {
         let number = || text.parse::<f64>().ok();
         match self {
@@ -62,7 +62,7 @@ impl Comparison {
         }
     }
 
-    /// Whether it holds of any value at all: `= "*"`, the way to say that something is there.
+    /// Whether it holds for any value at all: `= "*"`, the way to test for presence.
     pub(super) fn is_presence(&self) -> bool {
         matches!(self, Self::Equal(Text::Wildcard(pieces)) if pieces.len() > 1 && pieces.iter().all(String::is_empty))
     }

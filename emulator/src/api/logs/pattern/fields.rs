@@ -8,11 +8,11 @@ use super::scanner::{Scanner, is_plain};
 pub(super) struct Fields {
     /// From the beginning of the message.
     first: Vec<Field>,
-    /// To its end, any number of fields after `first`; `None` where `first` are all.
+    /// To its end, any number of fields after `first`; `None` if `first` has all of them.
     last: Option<Vec<Field>>,
 }
 
-/// Of a field, any of the alternatives, each of conditions that all hold. None: any value.
+/// The alternatives for a field, each a list of conditions that must all hold. No alternatives: any value.
 type Field = Vec<Vec<Comparison>>;
 
 /// Reads from `[` to `]`.

@@ -132,7 +132,7 @@ impl Condition {
                     Step::Member(name) => value.get(name),
                     Step::Element(index) => value.get(index),
                 });
-                // A property that is not there has no value to compare: only NOT EXISTS holds of it.
+                // A missing property has no value to compare: only NOT EXISTS holds for it.
                 value.map_or(matches!(test, Test::NotExists), |value| test.holds(value))
             }
         }

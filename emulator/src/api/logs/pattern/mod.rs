@@ -8,8 +8,8 @@
 //! [ip, ..., status = 5*, bytes]      conditions on a message's space-delimited fields
 //! ```
 //!
-//! Source: CloudWatch Logs user guide, "Filter pattern syntax". What is not of this syntax is refused by name: no
-//! pattern is ever read as one that matches everything.
+//! Source: CloudWatch Logs user guide, "Filter pattern syntax". Anything else is refused by name: no pattern is
+//! ever read as one that matches everything.
 
 mod comparison;
 mod fields;
@@ -21,7 +21,7 @@ use regex::Regex;
 
 use scanner::Scanner;
 
-/// Why a pattern is none.
+/// Why a pattern is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Invalid {
     #[error("Invalid character(s) in term '{0}'")]
@@ -34,7 +34,7 @@ pub(super) enum Invalid {
     TooManyRegexes,
 }
 
-/// A filter pattern, read.
+/// A parsed filter pattern.
 #[derive(Debug)]
 pub(super) struct Pattern(Kind);
 
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// Of a pattern: messages that match, and messages that do not.
+    /// Checks a pattern against messages that match, and messages that do not.
     fn check(pattern: &str, matching: &[&str], others: &[&str]) {
         let parsed = Pattern::parse(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
         for message in matching {

@@ -59,7 +59,7 @@ impl<'p> Scanner<'p> {
         follows.is_some_and(|next| !next.is_some_and(is_plain)) && self.take(wanted)
     }
 
-    /// What was expected, where the scanner stands. Characters are counted from 1.
+    /// The error that `expected` was expected at the scanner's position. Characters are counted from 1.
     pub(super) fn expected<T>(&self, expected: &'static str) -> Result<T, Invalid> {
         Err(Invalid::Expected { expected, at: self.at + 1 })
     }
@@ -68,7 +68,7 @@ impl<'p> Scanner<'p> {
         if self.rest.is_empty() { Ok(()) } else { self.expected("the end") }
     }
 
-    /// A phrase in double quotes; a backslash takes the next character as it is.
+    /// A phrase in double quotes; a backslash escapes the next character.
     pub(super) fn quoted(&mut self) -> Result<String, Invalid> {
         let mut phrase = String::new();
         self.take("\"");

@@ -9,7 +9,7 @@ pub(super) struct Terms {
     wanted: Vec<String>,
     /// None of them.
     unwanted: Vec<String>,
-    /// Any of them, where there are only such: "If you combine `?` with include and exclude terms, it is ignored."
+    /// Any of them, if there are no others: "If you combine `?` with include and exclude terms, it is ignored."
     optional: Vec<String>,
 }
 

@@ -26,7 +26,7 @@ pub use vpc::*;
 /// A request's `Version`.
 pub const API_VERSION: &str = "2016-11-15";
 
-/// Of an answer's root element.
+/// Of a response's root element.
 pub const XML_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15";
 
 /// The name of every operation that the service has, sorted.

@@ -40,7 +40,7 @@ pub use task::*;
 pub use task_definition::*;
 pub use task_set::*;
 
-/// What stands before the dot in `X-Amz-Target`.
+/// The part before the dot in `X-Amz-Target`.
 pub const TARGET_PREFIX: &str = "AmazonEC2ContainerServiceV20141113";
 
 /// The name of every operation that the service has, sorted.

@@ -38,7 +38,7 @@ pub use scheduled_query::*;
 pub use tag::*;
 pub use transformer::*;
 
-/// What stands before the dot in `X-Amz-Target`.
+/// The part before the dot in `X-Amz-Target`.
 pub const TARGET_PREFIX: &str = "Logs_20140328";
 
 /// The name of every operation that the service has, sorted.

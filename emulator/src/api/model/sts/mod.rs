@@ -10,7 +10,7 @@ pub use caller_identity::*;
 /// A request's `Version`.
 pub const API_VERSION: &str = "2011-06-15";
 
-/// Of an answer's root element.
+/// Of a response's root element.
 pub const XML_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The name of every operation that the service has, sorted.

@@ -112,7 +112,7 @@ impl Supervisor {
     /// Commits STOPPED together with forgetting the task's sandbox and cursors. Whether that is done.
     pub(super) async fn end(&mut self) -> bool {
         let Some(Released { left }) = self.released.clone() else { return false };
-        let (now, has_left) = (self.context.clock.now(), left.is_some());
+        let now = self.context.clock.now();
         let after = match next(&self.task, &Event::Released { left }, now) {
             Ok(after) => after,
             Err(illegal) => {
@@ -130,29 +130,33 @@ impl Supervisor {
             .store
             .write(move |connection| {
                 Box::pin(async move {
-                    if let Some(sandbox_id) = &attachment.sandbox_id {
-                        sandboxes::delete(connection, sandbox_id).await?;
-                    }
+                    let sandbox = match &attachment.sandbox_id {
+                        Some(sandbox_id) => sandboxes::delete(&mut *connection, sandbox_id).await?,
+                        None => None,
+                    };
                     for container_id in &container_ids {
                         logs::delete_cursor(connection, container_id).await?;
                     }
-                    ledger::put(connection, &entry).await
+                    ledger::put(connection, &entry).await.map(|()| sandbox)
                 })
             })
             .await;
-        if let Err(error) = committed {
-            store_trouble("commit a stopped task", &error);
-            self.retries.failed(Action::Release, now);
-            return false;
-        }
+        let sandbox = match committed {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                store_trouble("commit a stopped task", &error);
+                self.retries.failed(Action::Release, now);
+                return false;
+            }
+        };
         if let Some(pool) = self.context.pool_now() {
-            let subnet_id = pool.subnet_of(&after);
-            let attachment = &after.attachment;
-            match (attachment.private_ipv4_address, &attachment.sandbox_id) {
-                // Its sandbox may be one of the things that could not be removed, and hold the address.
-                (Some(address), Some(id)) if has_left => pool.give_back_later(&subnet_id, address, id),
-                (Some(address), _) => pool.give_back(&subnet_id, address),
-                (None, _) => pool.release_promise(&subnet_id),
+            match &sandbox {
+                Some(sandbox) => pool.retire(sandbox),
+                None if after.attachment.sandbox_id.is_none() => {
+                    pool.release_promise(&pool.subnet_of(&after));
+                }
+                // A full pass has found it to be lost.
+                None => {}
             }
         }
         // Also those of containers that were given up with a lost sandbox: the task does not name them any more.

@@ -1,5 +1,5 @@
-//! The reader against a stream that behaves as badly as `GetLogEvents` may: pages short and empty, tokens that die, calls
-//! that fail, lines that come late.
+//! The reader against a stream that behaves as badly as `GetLogEvents` may: pages short and empty, tokens that expire,
+//! calls that fail, lines that arrive late.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,7 +25,7 @@ struct Content {
     /// Empty pages before each page that has events.
     gaps: usize,
     calls: usize,
-    /// The tokens of earlier generations are dead.
+    /// The tokens of earlier generations have expired.
     generation: u32,
     failures: usize,
 }
@@ -206,7 +206,7 @@ async fn a_short_tail_is_one_call_and_a_quiet_follower_a_few_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_line_is_given_within_a_poll_and_a_chatty_stream_costs_no_more_calls() {
+async fn a_new_line_is_returned_within_a_poll_and_a_chatty_stream_costs_no_more_calls() {
     let fake = Fake::new(vec![]);
     let mut reader = fake.reader(Window { follow: true, ..Window::default() });
     reader.open().await.unwrap();
@@ -232,7 +232,7 @@ async fn a_new_line_is_given_within_a_poll_and_a_chatty_stream_costs_no_more_cal
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_comes_just_after_the_end_is_still_given() {
+async fn a_line_that_arrives_just_after_the_end_is_still_returned() {
     let fake = Fake::new(lines(0..3));
     let reading = tokio::spawn(all(fake.reader(Window { follow: true, ..Window::default() })));
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -259,7 +259,7 @@ async fn a_stream_that_is_not_there_is_empty_and_a_follower_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_breaks_a_plain_read_off_and_is_told_of_the_first_page_in_any_case() {
+async fn trouble_ends_a_plain_read_and_is_reported_for_the_first_page_in_any_case() {
     let fake = Fake::new(lines(0..10));
     fake.state.lock().failures = 1;
     let mut following = fake.reader(Window { follow: true, ..Window::default() });

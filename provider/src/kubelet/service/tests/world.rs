@@ -1,4 +1,4 @@
-//! A kubelet API that runs, the cluster that it asks, and its clients.
+//! A running kubelet API, the cluster that it asks, and its clients.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,7 +31,7 @@ use crate::fargate::logs::{Error as LogError, Event, Page, Position, Request as 
 /// An authority that signs clients.
 pub(super) struct Authority(pub(super) CertifiedIssuer<'static, KeyPair>);
 
-/// What a client shows: a chain and its key.
+/// What a client presents: a chain and its key.
 pub(super) struct Identity(pub(super) CertificateDer<'static>, pub(super) PrivateKeyDer<'static>);
 
 impl Authority {
@@ -59,7 +59,7 @@ impl Authority {
     }
 }
 
-/// The cluster: who holds which token, who may do what, and how often it was asked.
+/// The cluster: which user has which token and which rights, and how often it was asked.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster(pub(super) Arc<Counters>);
 
@@ -185,7 +185,7 @@ pub(super) struct Api {
     _files: TempDir,
 }
 
-/// What the API trusts, and where it learns it.
+/// What the API trusts, and where it reads that.
 pub(super) enum Trust<'a> {
     File(&'a Authority),
     Cluster(&'a Authority),
@@ -254,8 +254,8 @@ impl Api {
         sender
     }
 
-    /// A connection of whatever protocols the client offers. A kubelet's certificate is its own: API servers without
-    /// `--kubelet-certificate-authority` take it as it is.
+    /// A connection with the protocols that the client offers. A kubelet's certificate is its own: API servers
+    /// without `--kubelet-certificate-authority` accept it as it is.
     pub(super) async fn shake_hands(
         &self,
         identity: Option<&Identity>,

@@ -10,7 +10,7 @@ pub use plant::*;
 
 use super::shape::{Location, Member, Route};
 
-/// Where each operation stands.
+/// The route of each operation.
 pub const ROUTES: &[Route] = &[
     Route {
         operation: "CreatePlant",

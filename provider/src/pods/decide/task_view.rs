@@ -1,4 +1,4 @@
-//! What was seen of a pod's task and of its containers, as a decision takes it.
+//! What is known of a pod's task and of its containers, as input of a decision.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use aws_sdk_ecs::types::Task;
 
 /// What is known of the task of the pod's attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Sight {
-    /// There is none: it is to be run.
+pub enum TaskView {
+    /// There is none: one is to be run.
     None,
-    /// There may be one; AWS has not said yet.
+    /// There may be one; AWS has not reported yet.
     Unknown,
     /// There is one, as it was last described.
     Task(Arc<Task>),

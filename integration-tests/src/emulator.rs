@@ -29,7 +29,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ephemeral: true, in_memory: false, as_member: false, sandbox_pool: Some(4), arguments: Vec::new() }
+        Self {
+            ephemeral: true,
+            in_memory: false,
+            as_member: false,
+            sandbox_pool: Some(4),
+            arguments: Vec::new(),
+        }
     }
 }
 

@@ -31,8 +31,8 @@ async fn containers(instance: &str, task: Option<&str>) -> anyhow::Result<BTreeS
     Ok(docker::docker(&args).await?.lines().map(str::to_owned).collect())
 }
 
-/// The most idle sandboxes of an instance: the pool's size in each of the two subnets.
-const IDLE: usize = 8;
+/// The most idle sandboxes of an instance: as many as the tasks of a test that start at once, and one in the other subnet.
+const IDLE: usize = 11;
 
 /// Waits until Docker holds what these tasks need and a pool of idle sandboxes, and nothing else: one container and one
 /// sandbox per task, all of them running, each sandbox with its address, and the control groups and volumes of these

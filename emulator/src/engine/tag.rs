@@ -1,9 +1,9 @@
-//! Changes of a resource's tags, as changes: each is applied to the tags as they are at its turn, so that of two at
-//! once neither undoes the other. Pure.
+//! Changes of a resource's tags. Each is applied to the tags at the time of its write, so that of two concurrent changes
+//! neither undoes the other. Pure.
 
 use super::task::Tag;
 
-/// Tags of one resource at most; those of AWS's own do not count.
+/// The most tags of one resource; AWS's own tags do not count.
 ///
 /// Source: developer guide, "Tagging your Amazon ECS resources", restrictions.
 const MOST: usize = 50;
@@ -16,7 +16,7 @@ pub enum Change {
     Remove(Vec<String>),
 }
 
-/// What no resource's tags may be.
+/// Why a change of tags is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     #[error("a resource can have up to {MOST} tags")]

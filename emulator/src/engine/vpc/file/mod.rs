@@ -100,7 +100,7 @@ mod tests {
             }
         );
         assert_eq!(web.ingress[0].ports, Some((80, 80)));
-        assert_eq!(web.egress.len(), 1, "without egress rules everything goes out");
+        assert_eq!(web.egress.len(), 1, "everything goes out if `egress` is absent");
         assert!(matches!(&app.egress[..], [one] if one.protocol == Protocol::Udp));
     }
 

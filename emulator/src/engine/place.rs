@@ -42,7 +42,7 @@ pub(super) fn place(order: &Order, pool: &Pool, activating: bool, now: Timestamp
     Ok(ran)
 }
 
-/// The `nth` task of an order as RunTask returns it: PROVISIONING, version 1, its attachment PRECREATED with the subnet alone.
+/// The `nth` task of an order as RunTask returns it: PROVISIONING, version 1, its attachment PRECREATED with only the subnet.
 fn task(
     order: &Order,
     nth: usize,

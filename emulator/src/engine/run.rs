@@ -47,7 +47,7 @@ pub struct Order {
     pub region: String,
     pub account: String,
     pub cluster_arn: String,
-    /// The cluster's name, as it stands in the task's ARN.
+    /// The cluster's name, as in the task's ARN.
     pub cluster: String,
     pub group: String,
     pub started_by: Option<String>,

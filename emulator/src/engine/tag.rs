@@ -30,7 +30,7 @@ impl Change {
     /// The tags after the change.
     ///
     /// # Errors
-    /// Too many tags, or two whose keys differ in case alone.
+    /// Too many tags, or two whose keys differ only in case.
     pub fn apply(&self, tags: &[Tag]) -> Result<Vec<Tag>, Broken> {
         let mut tags = tags.to_vec();
         match self {
@@ -61,7 +61,7 @@ fn check(tags: &[Tag]) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Whether AWS alone sets tags of this key.
+/// Whether only AWS sets tags of this key.
 fn is_awss(key: &str) -> bool {
     key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"))
 }

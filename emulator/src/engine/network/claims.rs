@@ -168,7 +168,7 @@ impl Pool {
         self.with(subnet_id, |ledger| ledger.expects_relief()).unwrap_or(false) || self.is_leaving(subnet_id)
     }
 
-    /// Commits a sandbox made by [`Pool::make_for`] in the transaction that commits the state that `connect` returns.
+    /// Commits a sandbox that [`Pool::make_for`] created, in the transaction that commits the state that `connect` returns.
     pub(in crate::engine) async fn keep<F>(
         &self,
         draft: &mut Draft,

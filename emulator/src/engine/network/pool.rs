@@ -38,7 +38,7 @@ const IDLE_AT_FIRST: usize = 1;
 /// How long the refill waits for tasks that are being started. One of them may pull its image for an hour.
 const YIELD: Duration = Duration::from_secs(5);
 
-/// Between two looks for idle sandboxes that are no longer needed.
+/// Between two checks for idle sandboxes that are no longer needed.
 const SHRINK: Duration = Duration::from_mins(1);
 
 /// Sandboxes that are created at the same time when the pool is empty.

@@ -1,7 +1,7 @@
 //! Which filter each sandbox is to have, which it has, and which sandboxes a starting task waits for. Pure.
 //!
 //! A task waits for its own filter, and for one attempt at each filter that changed because of it: its peers then let it
-//! in, or shut it out. It does not wait for a sandbox whose filter has nothing to do with it, nor for one whose last
+//! in, or shut it out. It does not wait for a sandbox whose filter does not depend on it, or for one whose last
 //! attempt failed: that one is retried separately.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -200,7 +200,7 @@ impl Wanted {
                 false
             }
             Err(error) => {
-                // Which filter it has now is not known, and no other task waits for it any more.
+                // Which filter it has now is not known, and no other task waits for it.
                 self.set.remove(sandbox_id);
                 joined.owed.clear();
                 joined.failed.replace(error).is_none()

@@ -1,4 +1,4 @@
-//! What is to be done for a task now: computed from its state alone, before any I/O.
+//! What is to be done for a task now: computed only from its state, before any I/O.
 //!
 //! The plan is level-triggered: each time it names everything that should be under way. So a restart of the process
 //! needs no memory of what was begun, and the supervisor only has to leave out what is in flight.
@@ -50,7 +50,7 @@ pub fn deadline(task: &Task) -> Option<crate::clock::Timestamp> {
     (task.desired_status == Desired::Running).then(|| depends::next_deadline(task)).flatten()
 }
 
-/// Whether all is done that comes before the starts of containers: some may be under way, and not committed yet.
+/// Whether everything before the starts of containers is done, so that starts may be under way and not committed yet.
 pub(super) fn may_be_starting(task: &Task) -> bool {
     task.attachment.sandbox_id.is_some() && preparations(task).is_empty()
 }

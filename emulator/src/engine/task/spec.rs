@@ -22,7 +22,7 @@ pub struct Spec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     pub name: String,
-    /// Its secrets are names here. What they resolve to goes into the runtime's spec alone, which is never stored.
+    /// Its secrets are names here. What they resolve to is only in the runtime's spec, which is never stored.
     #[serde(flatten)]
     pub process: Process,
     pub essential: bool,

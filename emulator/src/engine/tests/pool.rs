@@ -153,7 +153,7 @@ async fn an_audit_finds_what_no_event_reported() {
         world.runtime.kill_sandbox(&row.sandbox_id);
     }
     let stranger = make_strangers(&world).await;
-    // By the engine's clock, the audit comes within a minute.
+    // By the engine's clock, the audit runs within a minute.
     assert_eq!(world.stopped(&task.arn).await.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
     faulty.calm();
     eventually(async || {

@@ -93,7 +93,7 @@ pub(super) async fn left_over(world: &World) -> Vec<String> {
     left("supervisors", world.engine.0.context.supervisors.lock().len());
     left("routes", world.engine.0.context.routes.lock().len());
     left("log cursors", rows(world, "SELECT count(*) FROM log_cursors").await);
-    let rows = sandboxes::load_all(readers).await.expect("the table of sandboxes is there");
+    let rows = sandboxes::load_all(readers).await.expect("the table of sandboxes exists");
     left("rows of claimed sandboxes", rows.iter().filter(|row| row.state != sandboxes::State::Idle).count());
     let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
     let held: HashSet<&str> = there
@@ -122,10 +122,8 @@ pub(super) async fn left_over(world: &World) -> Vec<String> {
 }
 
 async fn rows(world: &World, count: &'static str) -> usize {
-    let count: i64 = sqlx::query_scalar(count)
-        .fetch_one(world.engine.store().readers())
-        .await
-        .expect("the table is there");
+    let count: i64 =
+        sqlx::query_scalar(count).fetch_one(world.engine.store().readers()).await.expect("the table exists");
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 

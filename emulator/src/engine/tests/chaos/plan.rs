@@ -29,9 +29,9 @@ pub(super) enum Step {
     Run(Spec),
     /// The n-th [`Step::Run`] once more, with the same client token.
     Again(usize),
-    /// A StopTask of the task that the n-th [`Step::Run`] made.
+    /// A StopTask of the task that the n-th [`Step::Run`] created.
     Stop(usize),
-    /// The container ends by itself: the c-th that the runtime ever made.
+    /// The container ends by itself: the n-th that the runtime ever created.
     Exit(usize),
     /// A sandbox ends by itself: the n-th of the existing ones.
     EndSandbox(usize),

@@ -97,7 +97,7 @@ pub(super) struct Accepted {
     pub(super) spec: Spec,
     /// A StopTask was acknowledged.
     pub(super) stopped: bool,
-    /// A reset failed while the task was there: what it had on the runtime may have been removed.
+    /// A reset failed while the task existed: what it had on the runtime may have been removed.
     pub(super) emptied: bool,
 }
 

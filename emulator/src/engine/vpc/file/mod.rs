@@ -85,7 +85,7 @@ mod tests {
         let routes: Vec<String> =
             vpc.routes(private).iter().map(|route| format!("{} {}", route.destination, route.via)).collect();
         assert_eq!((private.zone.as_str(), routes), ("b", vec!["192.168.50.0/24 10.64.0.5".to_owned()]));
-        assert!(vpc.routes(&vpc.subnets[0]).is_empty(), "the main route table has the local route alone");
+        assert!(vpc.routes(&vpc.subnets[0]).is_empty(), "the main route table has only the local route");
         assert_eq!(vpc.dhcp_options.domain_names, ["corp.example"]);
 
         let names: Vec<&str> = vpc.security_groups.iter().map(|group| group.group_name.as_str()).collect();

@@ -1,7 +1,7 @@
 //! The one driver of the engine's loops: periodic, by signal, or endless.
 //!
-//! Rules: an activation takes no input: it looks for itself at what is to be done, so that a signal that is lost or doubled
-//! costs time at most. One that fails or panics is logged and begins again after a pause. The state of each is in health.
+//! Rules: an activation takes no input; it finds out itself what is to be done, so that a lost or doubled signal costs only
+//! time. An activation that fails or panics is logged and retried after a pause. Health shows the state of each loop.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -22,10 +22,10 @@ const RETRY: Duration = Duration::from_secs(5);
 /// When a loop begins its next activation.
 #[derive(Clone, Debug)]
 pub(in crate::engine) enum When {
-    /// After a pause: an activation goes on for as long as nothing goes wrong.
+    /// After a pause: an activation ends only if something fails.
     Always,
     Every(Duration),
-    /// At the signal, and so long after the last activation at most.
+    /// At the signal, and this long after the last activation at the latest.
     Signalled(Arc<Notify>, Duration),
 }
 
@@ -38,7 +38,7 @@ pub struct Activity {
     pub last_start: Option<Timestamp>,
     /// Before `last_start`: an activation is under way.
     pub last_end: Option<Timestamp>,
-    /// Why the last activation failed; `None` where it succeeded.
+    /// Why the last activation failed; `None` if it succeeded.
     pub last_error: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Background {
         self.activities.lock().clone()
     }
 
-    /// Activates again and again, for as long as it is polled.
+    /// Activates repeatedly, for as long as it is polled.
     pub(in crate::engine) async fn drive<F, E>(
         &self,
         name: &'static str,
@@ -70,7 +70,7 @@ impl Background {
     {
         loop {
             if let Err(reason) = self.attempt(name, activate()).await {
-                warn!(activity = name, %reason, "failed; it runs again in {} s", RETRY.as_secs());
+                warn!(activity = name, %reason, "a background activity failed; retrying in {} s", RETRY.as_secs());
                 self.clock.sleep(RETRY).await;
                 continue;
             }
@@ -85,7 +85,7 @@ impl Background {
         }
     }
 
-    /// One activation, on the record.
+    /// One activation, recorded for health.
     ///
     /// # Errors
     /// Why it failed, with all causes, or that it panicked.
@@ -112,16 +112,20 @@ impl Background {
         done
     }
 
-    /// Counts a panic, logs it and returns what it said.
+    /// Counts a panic, logs it and returns its message.
     pub(in crate::engine) fn panicked(
         &self,
         name: &'static str,
         panic: &(dyn std::any::Any + Send),
     ) -> String {
-        let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        error!(activity = name, panic = said, "panicked: a fault of this program");
-        let reason = format!("it panicked: {said}");
+        let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        error!(
+            activity = name,
+            panic = message,
+            "a background activity panicked, which is a bug in Neargate; restarting it"
+        );
+        let reason = format!("it panicked: {message}");
         self.record(name, |activity, _| {
             activity.panics += 1;
             activity.last_error = Some(reason.clone());

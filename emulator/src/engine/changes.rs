@@ -1,7 +1,7 @@
-//! What has changed, to all who want to know. A change is published here once, after its commit.
+//! Publishes each change once, after its commit, to readers and subscribers.
 //!
 //! ```text
-//! commit ─▶ publish ─▶ the readers that are up to date before the caller goes on: published ports, registry
+//! commit ─▶ publish ─▶ the readers that are up to date before the caller continues: published ports, registry
 //!                  └─▶ any number of subscribers, each at its own pace
 //! ```
 
@@ -11,17 +11,17 @@ use tokio::sync::broadcast;
 
 use super::task::Task;
 
-/// Changes that a subscriber may be behind: one second of the most that the engine does, 500 tasks with 8 changes each.
+/// How many changes a subscriber may be behind: one second at the engine's highest rate, 500 tasks with 8 changes each.
 const BEHIND: usize = 4096;
 
 /// Something that was committed.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The task is like this now. The same state may come twice.
+    /// The current state of a task. The same state may be published twice.
     Task(Arc<Task>),
     /// These tasks, by their ARNs, stopped an hour ago and are no longer known.
     Forgotten(Arc<[String]>),
-    /// Everything was thrown away.
+    /// A reset deleted everything.
     Reset,
 }
 
@@ -29,13 +29,13 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub enum News {
     Change(Change),
-    /// Changes were missed: whatever follows them has to be read again as a whole.
+    /// Changes were missed: the subscriber has to read everything again.
     Missed,
 }
 
-/// A reader that has seen a change before whoever published it goes on.
+/// A reader that has processed a change before its publisher continues.
 pub(in crate::engine) trait Reader: std::fmt::Debug + Send + Sync {
-    /// Returns at once: the publisher waits for it.
+    /// Must return at once: the publisher waits for it.
     fn read(&self, change: &Change);
 }
 
@@ -66,12 +66,12 @@ impl Changes {
     }
 }
 
-/// The changes since it was made.
+/// The changes since it was created.
 #[derive(Debug)]
 pub struct Subscription(broadcast::Receiver<Change>);
 
 impl Subscription {
-    /// The next change; `None` once the engine is gone.
+    /// The next change; `None` once the engine has ended.
     pub async fn next(&mut self) -> Option<News> {
         match self.0.recv().await {
             Ok(change) => Some(News::Change(change)),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_subscriber_that_is_behind_is_told_so_and_holds_up_no_one() {
+    async fn a_subscriber_that_is_behind_learns_it_and_delays_no_other() {
         let count = Arc::new(Count::default());
         let changes = Changes::new(vec![Arc::clone(&count) as Arc<dyn Reader>]);
         let (mut slow, mut quick) = (changes.subscribe(), changes.subscribe());

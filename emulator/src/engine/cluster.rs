@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use super::engine::finish;
+use super::engine::run_detached;
 use super::task::Tag;
 use super::update::{self, Record as _};
 use crate::store::{self, Body, SqliteConnection, Store, clusters as table, tasks};
@@ -90,10 +90,10 @@ pub struct Clusters(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    /// Those that were read since the last change of any, by ARN. Most requests name one, and a trip to SQLite's thread and
-    /// back costs more than all else that a request does.
+    /// The clusters that were read since the last change of any, by ARN. Most requests name a cluster, and a read through
+    /// SQLite's thread costs more than the rest of a request.
     read: RwLock<HashMap<String, Arc<Cluster>>>,
-    /// Held while a cluster is changed, or read from the store: `read` has none that is older than the store's.
+    /// Held while a cluster is changed, or read from the store, so that `read` is never older than the store.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -103,7 +103,7 @@ impl Clusters {
         Self(Arc::new(Inner { store: store.clone(), read, turn }))
     }
 
-    /// The cluster of that ARN, deleted ones too.
+    /// The cluster of that ARN, even if it is deleted.
     pub async fn get(&self, arn: &str) -> Result<Option<Arc<Cluster>>, store::Error> {
         let Inner { store, read: known, turn } = &*self.0;
         if let Some(found) = known.read().get(arn) {
@@ -116,7 +116,7 @@ impl Clusters {
         Ok(Some(found))
     }
 
-    /// Awaits `change`, which writes clusters. It must be carried to its end, even if its caller goes away.
+    /// Awaits `change`, which writes clusters. It must complete, even if the caller goes away.
     pub(super) async fn changing<T>(&self, change: impl Future<Output = T>) -> T {
         let _turn = self.0.turn.lock().await;
         let changed = change.await;
@@ -124,7 +124,7 @@ impl Clusters {
         changed
     }
 
-    /// At most `limit` ACTIVE clusters of a region as (name, ARN), by name, those after `after` alone.
+    /// At most `limit` ACTIVE clusters of a region as (name, ARN), by name, only those after `after`.
     pub async fn list(
         &self,
         account: &str,
@@ -137,20 +137,20 @@ impl Clusters {
         Ok(rows.into_iter().map(|row| (row.name, row.arn)).collect())
     }
 
-    /// Makes the cluster, also in place of a deleted one of its name. Returns the ACTIVE one that is there already as
-    /// it is.
+    /// Creates the cluster, also in place of a deleted one of its name. If an ACTIVE one exists, returns that one
+    /// unchanged.
     pub async fn create(&self, cluster: Cluster) -> Result<Cluster, store::Error> {
         self.make(cluster, Cluster::is_active).await
     }
 
-    /// Makes the cluster unless there is one of its name, deleted or not; returns the one that is there.
+    /// Creates the cluster unless one of its name exists, deleted or not; returns the existing one.
     pub async fn ensure(&self, cluster: Cluster) -> Result<Cluster, store::Error> {
         self.make(cluster, |_| true).await
     }
 
     async fn make(&self, cluster: Cluster, stays: fn(&Cluster) -> bool) -> Result<Cluster, store::Error> {
         let clusters = self.clone();
-        finish(async move {
+        run_detached(async move {
             let made = clusters.0.store.write(move |connection| {
                 Box::pin(async move {
                     if let Some(found) = Cluster::find(connection, &cluster.arn).await?.filter(stays) {
@@ -179,17 +179,18 @@ impl Clusters {
         E: Send + 'static,
     {
         let (clusters, arn) = (self.clone(), arn.to_owned());
-        finish(async move { clusters.changing(update::change(&clusters.0.store, &arn, change)).await }).await
+        run_detached(async move { clusters.changing(update::change(&clusters.0.store, &arn, change)).await })
+            .await
     }
 
-    /// Makes the cluster INACTIVE, as long as no live task is in it: RunTask reads the status in the transaction that
-    /// keeps its tasks, so one of the two comes first.
+    /// Sets the cluster to INACTIVE, unless it has a live task. RunTask reads the status in the transaction that commits
+    /// its tasks, so one of the two comes first.
     ///
     /// # Errors
     /// There is no such cluster; it is INACTIVE already or has tasks; the store fails.
     pub async fn delete(&self, arn: &str) -> Result<Cluster, update::Error<Undeletable>> {
         let (clusters, arn) = (self.clone(), arn.to_owned());
-        finish(async move {
+        run_detached(async move {
             let deleted = update::with(&clusters.0.store, &arn, |connection, mut cluster: Cluster| {
                 Box::pin(async move {
                     if !cluster.is_active() {
@@ -209,7 +210,7 @@ impl Clusters {
     }
 }
 
-/// Whether tasks may be launched in the cluster, read in the transaction that keeps them.
+/// Whether tasks may be launched in the cluster, read in the transaction that commits them.
 pub(super) async fn is_active(connection: &mut SqliteConnection, arn: &str) -> Result<bool, store::Error> {
     Ok(table::get(connection, arn).await?.is_some_and(|row| row.status == Status::Active.as_str()))
 }
@@ -243,7 +244,7 @@ fn read(row: &table::Row) -> Result<Cluster, store::Error> {
     }
 }
 
-/// Version 1: ECS's structure as the API answered it.
+/// Version 1: ECS's structure as the API returned it.
 mod first {
     use super::{Cluster, Setting, Status, StrategyItem, Tag, store, table};
     use serde::Deserialize;

@@ -40,13 +40,13 @@ pub(super) struct Context {
     pub(super) background: Background,
     /// Wakes the auditor: events may have been missed.
     pub(super) audit: Arc<Notify>,
-    /// Task ARN → its supervisor. One that panicked is closed here until it is started again.
+    /// Task ARN → its supervisor. One that panicked is closed here until it is restarted.
     pub(super) supervisors: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
-    /// Held while a task that has no supervisor is written and published: two of these do not cross.
+    /// Held while a task that has no supervisor is written and published, so that two such changes do not overlap.
     pub(super) unsupervised: tokio::sync::Mutex<()>,
     /// Followers of containers' output. Each ends with its handle; a halt waits for the last write of all.
     pub(super) followers: TaskTracker,
-    /// Container id → whose it is.
+    /// Container id → the supervisor of its task.
     pub(super) routes: Mutex<HashMap<String, Route>>,
     /// ARNs of tasks whose rows cannot be read. They are left as they are, with what they have on the runtime.
     unreadable: Mutex<BTreeSet<String>>,
@@ -57,7 +57,7 @@ impl Context {
         let (registry, ports) = (Arc::<Registry>::default(), Arc::new(Ports::new(clock.clone())));
         let published = options.publish_ports.then(|| Arc::clone(&ports) as Arc<dyn Reader>);
         let readers = published.into_iter().chain([Arc::clone(&registry) as Arc<dyn Reader>]);
-        let starting = NotReady { since: clock.now(), reason: "it is starting".to_owned() };
+        let starting = NotReady { since: clock.now(), reason: "the emulator is starting".to_owned() };
         Self {
             options,
             clusters: Clusters::of(&store),
@@ -78,7 +78,7 @@ impl Context {
         }
     }
 
-    /// The pool, as soon as the engine is ready, but after `bound` at most.
+    /// The pool, as soon as the engine is ready. Waits for `bound` at most.
     pub(super) async fn ready(&self, bound: Duration) -> Result<Pool, NotReady> {
         match self.clock.timeout(bound, self.pool()).await {
             Ok(pool) => Ok(pool),
@@ -86,14 +86,14 @@ impl Context {
         }
     }
 
-    /// The pool, without a bound: for what ends with the engine, such as a supervisor.
+    /// The pool, without a time limit: for callers that end with the engine, such as a supervisor.
     pub(super) async fn pool(&self) -> Pool {
         let mut readiness = self.readiness.subscribe();
         loop {
             if let Readiness::Ready(pool) = &*readiness.borrow_and_update() {
                 return pool.clone();
             }
-            // The sender lives in `self`, so the wait cannot end for want of one.
+            // `self` holds the sender, so the channel does not close.
             let _ = readiness.changed().await;
         }
     }
@@ -110,13 +110,14 @@ impl Context {
     pub(super) fn not_ready(&self) -> NotReady {
         match &*self.readiness.borrow() {
             Readiness::NotReady(not_ready) => not_ready.clone(),
-            Readiness::Ready(_) => {
-                NotReady { since: self.clock.now(), reason: "it became ready too late".to_owned() }
-            }
+            Readiness::Ready(_) => NotReady {
+                since: self.clock.now(),
+                reason: "it became ready after the time limit of the request".to_owned(),
+            },
         }
     }
 
-    /// Tasks cannot be placed, for this reason. `since` stays what it is while the engine is not ready.
+    /// Tasks cannot be placed, for this reason. `since` does not change while the engine is not ready.
     pub(super) fn set_not_ready(&self, reason: impl Into<String>) {
         let now = self.clock.now();
         self.readiness.send_modify(|readiness| {
@@ -128,12 +129,12 @@ impl Context {
         });
     }
 
-    /// Shows a committed task.
+    /// Publishes a committed task.
     pub(super) fn publish(&self, task: &Arc<Task>) {
         self.changes.publish(Change::Task(Arc::clone(task)));
     }
 
-    /// The supervisor of a task, if it has one that works.
+    /// The supervisor of a task, if one runs.
     pub(super) fn supervisor(&self, task_arn: &str) -> Option<mpsc::UnboundedSender<Message>> {
         self.supervisors.lock().get(task_arn).filter(|supervisor| !supervisor.is_closed()).cloned()
     }
@@ -144,11 +145,14 @@ impl Context {
         runtime::within(&self.clock, INVENTORY, attempted, self.runtime.inventory()).await
     }
 
-    /// Leaves a task aside whose row cannot be read. It is logged once.
-    pub(super) fn leave_aside(&self, task_arn: &str, error: &store::Error) {
+    /// Records a task whose row cannot be read. It is logged once.
+    pub(super) fn record_unreadable(&self, task_arn: &str, error: &store::Error) {
         if self.unreadable.lock().insert(task_arn.to_owned()) {
             let error = error as &dyn std::error::Error;
-            error!(task = task_arn, error, "could not read a task from the store: it is left as it is");
+            error!(
+                task = task_arn,
+                error, "could not read a task from the store; its row and its containers are left unchanged"
+            );
         }
     }
 

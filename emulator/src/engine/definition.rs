@@ -1,7 +1,7 @@
 //! Task definitions: what a revision is, and every change of one, each read, decided and written in one transaction.
 //!
-//! What was registered never changes and is kept as ECS's own JSON document; what changes (status, times, tags) is
-//! typed beside it.
+//! What was registered never changes and is stored as ECS's own JSON document; what changes (status, times, tags) has
+//! typed fields.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -37,9 +37,9 @@ pub struct Definition {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     Active,
-    /// Deregistered: what runs of it goes on, nothing new is run.
+    /// Deregistered: its tasks continue to run, new ones are refused.
     Inactive,
-    /// Deleted, and still run by tasks: it goes with the last of them.
+    /// Deleted, but tasks still run it: it is removed with the last of them.
     DeleteInProgress,
 }
 
@@ -106,7 +106,7 @@ impl Definitions {
         table::list(self.0.readers(), filter).await
     }
 
-    /// At most `limit` families whose name starts with `prefix`, by name, those after `after` alone.
+    /// At most `limit` families whose name starts with `prefix`, by name, only those after `after`.
     pub async fn families(
         &self,
         account: &str,
@@ -163,7 +163,7 @@ impl Definitions {
         update::change(&self.0, arn, change).await
     }
 
-    /// Deletes an INACTIVE revision: at once if no live task runs it, else with the last of them, until when it is
+    /// Deletes an INACTIVE revision: at once if no live task runs it, else with the last of them; until then it is
     /// DELETE_IN_PROGRESS. Returns it as DELETE_IN_PROGRESS either way, as ECS does.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ impl Definitions {
     }
 }
 
-/// Whether new tasks may be run of the revision, read in the transaction that keeps them.
+/// Whether new tasks may run the revision, read in the transaction that commits them.
 pub(super) async fn is_active(connection: &mut SqliteConnection, arn: &str) -> Result<bool, store::Error> {
     Ok(table::get(connection, arn).await?.is_some_and(|row| row.status == Status::Active.as_str()))
 }
@@ -223,7 +223,7 @@ fn read(row: &table::Row) -> Result<Definition, store::Error> {
     }
 }
 
-/// Version 1: ECS's structure as the API answered it, and its tags beside it.
+/// Version 1: ECS's structure as the API returned it, and its tags.
 mod first {
     use super::{Definition, Map, Status, Tag, Timestamp, Value, store, table};
     use serde::Deserialize;
@@ -252,7 +252,7 @@ mod first {
             registered_at,
             registered_by: registered_by.and_then(|by| by.as_str().map(str::to_owned)),
             deregistered_at,
-            // That release deleted a definition as soon as it was asked to.
+            // That release deleted a definition at once.
             delete_requested_at: None,
             tags,
             document: definition,

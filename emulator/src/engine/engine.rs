@@ -1,5 +1,5 @@
-//! The engine's handle: what the API calls. The rest of it is in the files beside: [`super::accept`] takes orders,
-//! [`super::request`] what is asked of a task, [`super::lifetime`] begins and ends everything.
+//! The engine's handle: what the API calls. The rest of it is in other files: [`super::accept`] accepts orders,
+//! [`super::request`] handles requests for a task, [`super::lifetime`] starts and ends everything.
 
 use std::sync::Arc;
 
@@ -39,14 +39,14 @@ pub enum Error {
     NotReady(#[from] NotReady),
     #[error("the engine is ending")]
     Ending,
-    /// Of a shutdown.
+    /// After a shutdown.
     #[error(
-        "something of the instance {instance} is left on the container engine; `neargate clean` removes it"
+        "could not remove everything of the instance {instance} from the container engine; `neargate clean` removes the rest"
     )]
     Left { instance: String, source: Box<Self> },
 }
 
-/// The engine. Cheap to clone; the parts that run end with [`Engine::shutdown`].
+/// The engine. Cheap to clone; its background work ends with [`Engine::shutdown`].
 #[derive(Clone, Debug)]
 pub struct Engine(pub(super) Arc<Inner>);
 
@@ -55,7 +55,7 @@ pub(super) struct Inner {
     pub(super) context: Arc<Context>,
     /// Everything that runs: supervisors, loops.
     pub(super) running: Mutex<JoinSet<()>>,
-    /// Held for reading while tasks are accepted, for writing while everything is thrown away.
+    /// Held for reading while tasks are accepted, for writing during a reset or a shutdown.
     pub(super) gate: Arc<tokio::sync::RwLock<()>>,
     /// The shutdown has begun.
     pub(super) ending: CancellationToken,
@@ -109,17 +109,17 @@ impl Engine {
         usage::all(&self.0.context).await
     }
 
-    /// The task as it was committed last; stopped ones for an hour.
+    /// The last committed state of the task. Stopped tasks are shown for an hour.
     pub fn task(&self, arn: &str) -> Option<Arc<Task>> {
         self.0.context.registry.get(arn)
     }
 
-    /// The tasks of a cluster in the order in which they were made.
+    /// The tasks of a cluster in the order in which they were created.
     pub fn tasks(&self, cluster_arn: &str) -> Vec<Arc<Task>> {
         self.0.context.registry.of_cluster(cluster_arn)
     }
 
-    /// Where the task's ports are on this machine, by the index of the container.
+    /// The addresses of the task's ports on this machine, by the index of the container.
     pub fn bindings(&self, arn: &str) -> Vec<(usize, Binding)> {
         self.0.context.ports.of(arn)
     }
@@ -145,11 +145,11 @@ impl Engine {
     }
 }
 
-/// Carries `work` to its end, even if its caller goes away.
-pub(super) async fn finish<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+/// Runs `work` to its end, even if the caller goes away.
+pub(super) async fn run_detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(work).await {
         Ok(done) => done,
-        // It is not aborted, so it panicked: that is the caller's as well.
+        // It is never aborted, so it panicked: the caller panics as well.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -7,10 +7,10 @@ use super::task::Event;
 use super::work::mailbox::Message;
 use crate::runtime;
 
-/// Routes events for as long as the runtime lives.
+/// Routes events until the runtime's stream ends.
 pub(super) async fn route(context: &Context) {
     let mut events = context.runtime.events();
-    // From here on nothing is missed; what happened before is found by an audit.
+    // From here on no event is missed; an audit finds what happened before.
     context.audit.notify_one();
     while let Some(event) = events.next().await {
         let (container_id, happened): (_, fn(usize, runtime::Event) -> Option<Event>) = match &event {
@@ -30,7 +30,7 @@ pub(super) async fn route(context: &Context) {
         if let Some(route) = route
             && let Some(happened) = happened(route.container, event)
         {
-            // One that has just ended has no use for it.
+            // A supervisor that has just ended does not need it.
             let _ = route.supervisor.send(Message::Happened(happened));
         }
     }
@@ -45,13 +45,13 @@ fn of_container(container: usize, event: runtime::Event) -> Option<Event> {
     }
 }
 
-/// Reports it to the task whose sandbox it was; an idle one leaves the pool.
+/// Reports the exit to the task of the sandbox; an idle sandbox leaves the pool.
 fn sandbox_exited(context: &Context, sandbox_id: &str) {
-    // Before there is a pool, the start looks at all sandboxes itself.
+    // Before the pool exists, the start checks all sandboxes itself.
     let task_arn = context.pool_now().and_then(|pool| pool.exited(sandbox_id));
     if let Some(supervisor) = task_arn.and_then(|task_arn| context.supervisor(&task_arn)) {
         let lost = Event::SandboxLost { sandbox_id: sandbox_id.to_owned() };
-        // One that has just ended has no use for it.
+        // A supervisor that has just ended does not need it.
         let _ = supervisor.send(Message::Happened(lost));
     }
 }

@@ -1,6 +1,6 @@
 //! What expires: client tokens after their day, log events after their group's retention, stopped tasks after their hour.
 //!
-//! A full pass, each part in writes of its own, so that what goes wrong with one stops no other.
+//! A full pass. Each part has its own writes, so that a failure of one does not stop the others.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) const PERIOD: Duration = Duration::from_mins(1);
 /// Forgets everything that has expired by now.
 ///
 /// # Errors
-/// The first part that failed, after all others were tried.
+/// The error of the first part that failed. All parts are attempted.
 pub(super) async fn pass(context: &Context) -> Result<(), store::Error> {
     let now = context.clock.now();
     let tokens = context.store.write(move |connection| {
@@ -31,7 +31,7 @@ pub(super) async fn pass(context: &Context) -> Result<(), store::Error> {
     let tokens = tokens.await.map(drop);
     let events = log_events(context, now).await;
     let tasks = stopped_tasks(context, now.minus(STOPPED_SHOWN)).await;
-    // Frees what the rows above and what was deleted through the API have left.
+    // Frees the space of the rows that were deleted above and through the API.
     context.store.purge();
     tokens.and(events).and(tasks)
 }
@@ -52,7 +52,7 @@ async fn stopped_tasks(context: &Context, before: Timestamp) -> Result<(), store
     let _turn = context.unsupervised.lock().await;
     let (arns, unreadable) = stopped(context, before).await?;
     for (arn, error) in unreadable {
-        context.leave_aside(&arn, &error);
+        context.record_unreadable(&arn, &error);
     }
     if !arns.is_empty() {
         context.changes.publish(Change::Forgotten(arns.into()));
@@ -60,7 +60,7 @@ async fn stopped_tasks(context: &Context, before: Timestamp) -> Result<(), store
     Ok(())
 }
 
-/// ARNs of tasks whose rows cannot be read, and why.
+/// ARNs of tasks whose rows cannot be read, and the errors.
 type Unreadable = Vec<(String, store::Error)>;
 
 /// Moves the tasks that stopped before `time` onto the bill; returns their ARNs. A task that cannot be read stays where it
@@ -89,7 +89,7 @@ async fn stopped(context: &Context, time: Timestamp) -> Result<(Vec<String>, Unr
                     info!(
                         tasks = trimmed,
                         kept = table::MOST,
-                        "forgot what the oldest tasks were billed for"
+                        "deleted the usage of the oldest tasks; the bill no longer has them"
                     );
                 }
                 tasks::delete_many(connection, &arns).await?;

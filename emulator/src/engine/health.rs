@@ -1,4 +1,4 @@
-//! How the engine is: for the health page, and for a person who asks why nothing runs.
+//! The engine's state, for the health page and for a user whose tasks do not run.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::readiness::NotReady;
 use crate::clock::Timestamp;
 
-/// How the engine is now.
+/// The engine's current state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
@@ -22,13 +22,13 @@ pub struct Health {
     pub since: Option<Timestamp>,
     /// The engine's loops, by name.
     pub activities: BTreeMap<&'static str, Activity>,
-    /// ARNs of tasks whose rows in the store cannot be read: they are left as they are, with what they have on the runtime.
+    /// ARNs of tasks whose rows in the store cannot be read: they are left unchanged, with what they have on the runtime.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable_tasks: Vec<String>,
 }
 
 impl Engine {
-    /// How the engine is. Returns at once.
+    /// The engine's current state. Returns at once.
     pub fn health(&self) -> Health {
         let context = &self.0.context;
         let ready = self.is_ready();

@@ -8,7 +8,7 @@ use super::record;
 use super::task::Task;
 use crate::store::{Error, SqliteConnection, SqliteExecutor, tasks};
 
-/// A task as it is to be written. It is serialised where it is made, and so not by the one writer of the store.
+/// A task as it is to be written. It is serialised when it is created, so that the store's only writer need not do it.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Entry(tasks::Row);
 
@@ -18,7 +18,7 @@ impl Entry {
     }
 }
 
-/// The task as it was committed last; `None`: there is no such task.
+/// The last committed state of the task; `None` if there is no such task.
 pub(in crate::engine) async fn get(
     executor: impl SqliteExecutor<'_>,
     arn: &str,
@@ -26,12 +26,12 @@ pub(in crate::engine) async fn get(
     tasks::get(executor, arn).await?.map(|row| record::task(&row)).transpose()
 }
 
-/// Writes the state of a task over the one before.
+/// Replaces the stored state of a task.
 pub(in crate::engine) async fn put(connection: &mut SqliteConnection, entry: &Entry) -> Result<(), Error> {
     tasks::put(connection, &entry.0).await
 }
 
-/// Writes tasks that were not there before.
+/// Writes new tasks.
 pub(in crate::engine) async fn put_new(
     connection: &mut SqliteConnection,
     entries: &[Entry],
@@ -40,10 +40,9 @@ pub(in crate::engine) async fn put_new(
     tasks::put_many(connection, &rows).await
 }
 
-/// Reads the task, writes what `decide` makes of it, and returns that, or why `decide` refuses. `None`: there is no such
-/// task.
+/// Reads the task, writes the result of `decide` and returns it, or the error of `decide`. `None` if there is no such task.
 ///
-/// Legal for a task without a supervisor: a supervisor writes what it has in memory.
+/// Allowed only for a task without a supervisor, which would overwrite the change with its state in memory.
 pub(in crate::engine) async fn change<E>(
     connection: &mut SqliteConnection,
     arn: &str,

@@ -1,9 +1,9 @@
 //! The engine's life: start, reset, shutdown.
 //!
 //! ```text
-//! start ─▶ set_going ─▶ boot, again until it succeeds ─▶ ready: adopt the tasks, audit, pool, filters
+//! start ─▶ spawn_all ─▶ boot, again until it succeeds ─▶ ready: adopt the tasks, audit, pool, filters
 //!              ▲                                            │
-//!              └── reset: empty, whatever comes of that ◀── halt ──▶ shutdown: remove what is to go, in bounded time
+//!              └── reset: empty, continue if that fails ◀── halt ──▶ shutdown: remove what must not stay, in bounded time
 //! ```
 
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::background::When;
 use super::changes::Change;
 use super::context::Context;
-use super::engine::{Engine, Error, Inner, finish};
+use super::engine::{Engine, Error, Inner, run_detached};
 use super::options::Options;
 use super::readiness::Readiness;
 use super::task::Task;
@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::runtime::Runtime;
 use crate::store::{Store, reset};
 
-/// Between two attempts to make store and runtime agree at the start.
+/// Between two attempts at the start to synchronise the store with the runtime.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// An attempt at the start that takes longer has failed.
@@ -38,11 +38,11 @@ const BOOT: Duration = Duration::from_mins(5);
 /// Between two audits.
 const AUDIT: Duration = Duration::from_mins(1);
 
-/// The bound of emptying the runtime for a reset.
+/// The time limit for emptying the runtime in a reset.
 const EMPTY: Duration = Duration::from_mins(5);
 
-/// The bounds of a shutdown, step by step: requests that are being accepted, the engine's loops, what is being made, what is
-/// to be removed, the store.
+/// The time limits of the steps of a shutdown: requests that are being accepted, the engine's loops, sandboxes that are being
+/// created, removals, the store.
 const ACCEPTED: Duration = Duration::from_secs(5);
 const LOOPS: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(10);
@@ -50,8 +50,8 @@ const REMOVE: Duration = Duration::from_secs(60);
 const CLOSE: Duration = Duration::from_secs(10);
 
 impl Engine {
-    /// Reads the state and shows it at once; the runtime is made to agree with it behind the scenes, and new tasks
-    /// wait for that.
+    /// Reads the state and shows it at once. The runtime is synchronised with it in the background, and new tasks wait
+    /// for that.
     ///
     /// # Errors
     /// The store cannot be read, or the VPC that `options` describe cannot be set up.
@@ -66,8 +66,8 @@ impl Engine {
             context.publish(&task);
         }
         if matches!(context.options.vpc, vpc::Choice::Given(_)) {
-            // Its mistakes are reported at once: nothing later would fix them. What may pass is tried again until the engine is
-            // ready.
+            // Mistakes in it are reported at once, because no retry would fix them. Temporary failures are retried until the
+            // engine is ready.
             if let Err(error) = boot::vpc(&context).await
                 && !error.may_pass()
             {
@@ -75,21 +75,21 @@ impl Engine {
             }
         }
         let engine = Self(Arc::new(Inner::new(context)));
-        engine.set_going();
+        engine.spawn_all();
         Ok(engine)
     }
 
-    /// Removes everything: tasks end at once, all state goes but the instance's id. If that fails, the engine goes on
-    /// with what is left.
+    /// Removes everything: tasks end at once, and all state except the instance's id is deleted. If that fails, the
+    /// engine continues with what is left.
     ///
     /// # Errors
-    /// What could not be removed.
+    /// Something could not be removed.
     pub async fn reset(&self) -> Result<(), Error> {
         let engine = self.clone();
-        finish(async move { engine.throw_away().await }).await
+        run_detached(async move { engine.reset_all().await }).await
     }
 
-    async fn throw_away(&self) -> Result<(), Error> {
+    async fn reset_all(&self) -> Result<(), Error> {
         let _gate = self.0.gate.write().await;
         if self.0.ending.is_cancelled() {
             return Err(Error::Ending);
@@ -120,18 +120,18 @@ impl Engine {
             () = self.0.ending.cancelled() => return Err(Error::Ending),
         };
         // On every path: what is left in the store is supervised again.
-        self.set_going();
+        self.spawn_all();
         emptied.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Ends the engine: tasks go on running and are adopted by the next process, idle sandboxes go. An ephemeral one takes
-    /// everything along. Returns in bounded time, whatever the runtime does.
+    /// Ends the engine: tasks continue to run and are adopted by the next process, idle sandboxes are removed. An
+    /// ephemeral engine removes everything. Returns in bounded time, whatever the runtime does.
     ///
     /// # Errors
-    /// What is left on the runtime.
+    /// Something is left on the runtime.
     pub async fn shutdown(&self) -> Result<(), Error> {
         let engine = self.clone();
-        finish(async move { engine.end().await }).await
+        run_detached(async move { engine.end().await }).await
     }
 
     async fn end(&self) -> Result<(), Error> {
@@ -140,23 +140,21 @@ impl Engine {
         self.0.ending.cancel();
         let gate = self.closed_gate().await;
         if gate.is_none() {
-            warn!(
-                "ending while a request is still being accepted: its tasks are adopted by the next process"
-            );
+            warn!("ending while a request is still being accepted; the next process adopts its tasks");
         }
         let pool = context.pool_now();
         if clock.timeout(LOOPS, self.halt()).await.is_err() {
-            warn!("ending while a part of the engine does not stop");
+            warn!("ending although a part of the engine does not stop");
         }
         if let Some(pool) = pool
             && clock.timeout(SETTLE, pool.settle()).await.is_err()
         {
-            warn!("ending while a sandbox is being made: the next start removes it");
+            warn!("ending while a sandbox is being created; the next start removes it");
         }
         let removed = clock.timeout(REMOVE, self.remove_at_the_end()).await;
         let removed = removed.map_err(Error::Unanswered).flatten();
         if clock.timeout(CLOSE, context.store.close()).await.is_err() {
-            warn!("ending while the store does not close: the next start completes it");
+            warn!("ending although the store is not closed; the next start completes its writes");
         }
         match removed {
             Ok(()) => Ok(()),
@@ -167,7 +165,7 @@ impl Engine {
         }
     }
 
-    /// The gate, once it is closed to new tasks; `None`: one is still being accepted.
+    /// The gate, once it is closed to new tasks; `None` if one is still being accepted.
     async fn closed_gate(&self) -> Option<OwnedRwLockWriteGuard<()>> {
         let gate = Arc::clone(&self.0.gate);
         self.0.context.clock.timeout(ACCEPTED, gate.write_owned()).await.ok()
@@ -182,13 +180,13 @@ impl Engine {
         }
     }
 
-    /// Stops everything that runs where it is, as a kill would; the state is always fit for that.
+    /// Stops all background work at once, as a kill would, for which the stored state is always prepared.
     pub(super) async fn halt(&self) {
         let context = &self.0.context;
-        context.set_not_ready("it is halted");
+        context.set_not_ready("the emulator is stopping");
         let mut running = std::mem::take(&mut *self.0.running.lock());
         running.shutdown().await;
-        // They ended with their supervisors; a write that was begun is the store's before anything that follows.
+        // They ended with their supervisors. This waits until the store has taken the writes that they began.
         context.followers.close();
         context.followers.wait().await;
         context.followers.reopen();
@@ -197,12 +195,12 @@ impl Engine {
         context.ports.close_all();
     }
 
-    /// Begins everything that runs, with the tasks that are shown.
-    fn set_going(&self) {
+    /// Starts all background work, with the tasks that are shown.
+    fn spawn_all(&self) {
         let context = &self.0.context;
-        context.set_not_ready("it makes its state and the container engine agree");
+        context.set_not_ready("the emulator is synchronising its state with the container engine");
         for task in context.registry.live() {
-            // Its ports are open again.
+            // Opens its ports again.
             context.publish(&task);
         }
         self.drive("event router", When::Always, |context| async move {
@@ -216,16 +214,16 @@ impl Engine {
         );
         let when = When::Signalled(Arc::clone(&context.audit), AUDIT);
         self.drive("audit", when, |context| async move { audit::pass(&context).await });
-        // A weak handle: what runs inside must not keep the engine alive.
+        // A weak handle: the background work must not keep the engine alive.
         self.spawn(become_ready(Arc::downgrade(&self.0), Arc::clone(context)));
     }
 
     fn adopt_all(&self, booted: boot::Booted) {
         let context = &self.0.context;
-        // First: a supervisor needs the pool at once. What is asked of a task before it has one goes to the store.
+        // First, because a supervisor needs the pool at once. Requests for a task without a supervisor go to the store.
         context.readiness.send_replace(Readiness::Ready(booted.pool.clone()));
         for (task, observation) in booted.observations {
-            info!(task = %task.arn, "adopted");
+            info!(task = %task.arn, "adopted a task of an earlier process");
             self.keep_alive(&task, supervision::adopt(Arc::clone(context), Arc::clone(&task), observation));
         }
         let pool = booted.pool;
@@ -236,7 +234,7 @@ impl Engine {
                 Ok::<(), Infallible>(())
             }
         });
-        // What happened between the inventory and the routes of these tasks.
+        // Finds what happened between the inventory and the routes of these tasks.
         context.audit.notify_one();
     }
 
@@ -281,7 +279,7 @@ async fn become_ready(engine: Weak<Inner>, context: Arc<Context>) {
         match context.background.attempt("start", boot).await {
             Ok(booted) => break booted,
             Err(reason) => {
-                warn!(%reason, "could not make the state and the container engine agree; retrying in {} s", RETRY.as_secs());
+                warn!(%reason, "could not synchronise the state with the container engine; retrying in {} s", RETRY.as_secs());
                 context.set_not_ready(reason);
             }
         }

@@ -11,8 +11,8 @@ use super::task::{Task, lost, reason};
 use crate::clock::Clock;
 use crate::store::{self, Store, meta, tasks};
 
-/// Every task that can be read, in the order in which they were made. One that cannot is reported and left. In a copy of
-/// a data directory those that are not stopped are the original's: here they are lost.
+/// Every task that can be read, in the order of their creation. A task that cannot be read is reported and left. In a copy
+/// of a data directory the tasks that are not stopped belong to the original: here they are lost.
 ///
 /// # Errors
 /// The store fails, or a newer release has written a task.
@@ -23,7 +23,7 @@ pub(super) async fn load(context: &Context) -> Result<Vec<Arc<Task>>, store::Err
         match record::task(&row) {
             Ok(task) => tasks.push(Arc::new(task)),
             Err(error) if error.is_corrupt() => {
-                context.leave_aside(&row.arn, &error);
+                context.record_unreadable(&row.arn, &error);
                 let arn = row.arn;
                 store
                     .write(move |connection| {
@@ -44,7 +44,10 @@ async fn give_up(store: &Store, tasks: &mut [Arc<Task>], clock: &Clock) -> Resul
     let now = clock.now();
     let mut entries = Vec::new();
     for task in tasks.iter_mut().filter(|task| !task.is_stopped()) {
-        warn!(task = task.arn, "the task belongs to the data directory that this one was copied from");
+        warn!(
+            task = task.arn,
+            "a task belongs to the data directory that this one was copied from; it is STOPPED here"
+        );
         *task = Arc::new(lost(task, reason::COPIED, now));
         entries.push(Entry::of(task));
     }

@@ -1,17 +1,17 @@
-//! What makes a task live: pure decisions, and the shell that carries them out.
+//! Runs tasks: pure decisions, and the shell that carries them out.
 //!
 //! ```text
-//! api ── run, stop ──▶ Engine ── one supervisor a task ──▶ Runtime
+//! api ── run, stop ──▶ Engine ── one supervisor per task ──▶ Runtime
 //!                        │            ▲      │ events
 //!                        ▼            └──────┘ task::next: state × event → state
 //!                      store (committed, then published to readers)
 //! ```
 //!
-//! Beside the events there is a full pass, the audit: events are fast but may be lost, and the pass finds what they
-//! missed. All loops are driven by one driver ([`background`]).
+//! In addition to the events there is a full pass, the audit: events are fast but may be lost, and the pass finds what
+//! they missed. All loops are driven by one driver ([`background`]).
 //!
 //! [`task`] and [`vpc`] decide and nothing else: no I/O, no clock, no await. Rules: a change is committed before
-//! anybody sees it; the process may be killed between any two lines.
+//! it is visible; the process may be killed between any two lines.
 
 mod accept;
 mod background;

@@ -1,11 +1,11 @@
-//! How the engine is to behave.
+//! The engine's options.
 
 use super::vpc;
 
-/// How the engine is to behave.
+/// The engine's options.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The region of hostnames, which are fixed before a task of some region comes.
+    /// The region of hostnames, which are fixed before the task and its region are known.
     pub region: String,
     pub vpc: vpc::Choice,
     /// Show ACTIVATING between PENDING and RUNNING.

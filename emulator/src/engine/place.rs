@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 /// ECS's reason for a task for which its subnets have no address.
 const NO_ADDRESS: &str = "RESOURCE:ENI";
 
-/// The tasks of an order. Those for which no subnet has an address are failures; ids that are not known refuse it all.
+/// The tasks of an order. A task for which no subnet has an address is a failure; an unknown id refuses the whole order.
 pub(super) fn place(order: &Order, pool: &Pool, activating: bool, now: Timestamp) -> Result<Ran, run::Error> {
     let (vpc, template) = (pool.vpc(), &order.template);
     if let Some(unknown) = template.security_groups.iter().find(|group| !vpc.knows_security_group(group)) {
@@ -42,7 +42,7 @@ pub(super) fn place(order: &Order, pool: &Pool, activating: bool, now: Timestamp
     Ok(ran)
 }
 
-/// The `nth` task of an order as RunTask answers it: PROVISIONING, version 1, its attachment PRECREATED with the subnet alone.
+/// The `nth` task of an order as RunTask returns it: PROVISIONING, version 1, its attachment PRECREATED with only the subnet.
 fn task(
     order: &Order,
     nth: usize,

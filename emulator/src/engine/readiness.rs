@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::network::pool::Pool;
 use crate::clock::Timestamp;
 
-/// For so long a request waits for an engine that is not ready.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a request waits for an engine that is not ready.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 pub(super) enum Readiness {
-    /// The network is made, and the sandboxes that an earlier process left are counted.
+    /// The network exists, and the sandboxes that an earlier process left are counted.
     Ready(Pool),
     NotReady(NotReady),
 }

@@ -18,7 +18,7 @@ pub(super) fn row(task: &Task) -> Row {
     }
 }
 
-/// The task of a row. A row that cannot be read back is an error, never a task left out.
+/// The task of a row. A row that cannot be read back is an error: no task is left out silently.
 pub(super) fn task(row: &Row) -> Result<Task, store::Error> {
     match row.body.version {
         VERSION => row.body.parse("a task"),

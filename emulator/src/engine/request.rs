@@ -1,7 +1,7 @@
-//! What is asked of a task that is there: to stop, to have other tags.
+//! Requests for an existing task: to stop, to change its tags.
 //!
-//! It goes to the task's supervisor. A task without one (the engine is not ready, its supervisor is started again, it has
-//! stopped) is changed in the store, in one transaction; a supervisor that comes to it begins with what the store has.
+//! A request goes to the task's supervisor. A task without one (the engine is not ready, its supervisor is being restarted,
+//! it has stopped) is changed in the store, in one transaction; a later supervisor begins with what the store has.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::engine::{Engine, Error, finish};
+use super::engine::{Engine, Error, run_detached};
 use super::task::{Event, StopCode, Task, next};
 use super::work::mailbox::Message;
 use super::{ledger, tag, update};
 use crate::clock::{Elapsed, Timestamp};
 use crate::store;
 
-/// A supervisor answers at once. One that does not in this time has failed, and so has a store that does not commit.
+/// The time limit of a request. A supervisor replies at once, so one that does not has failed, as has a store that does not
+/// commit.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// Why it is not known whether a request was carried out.
@@ -50,7 +51,8 @@ impl<E> From<Trouble> for update::Error<E> {
 }
 
 impl Engine {
-    /// Asks a task to stop. Returns it as StopTask does: wanted STOPPED, not yet so. `None`: there is no such task.
+    /// Asks a task to stop. Returns it as StopTask does: desired STOPPED, not stopped yet. `None` if there is no
+    /// such task.
     ///
     /// # Errors
     /// It could not be committed.
@@ -71,10 +73,10 @@ impl Engine {
         Ok(asked.map(|Ok(task)| task))
     }
 
-    /// Changes the tags of a task, which has them as they are at its turn.
+    /// Changes the tags of a task: `change` is applied to the tags at the time of the write.
     ///
     /// # Errors
-    /// There is no such task; the tags after the change are none that a task may have; it could not be committed.
+    /// There is no such task; a task may not have the tags after the change; it could not be committed.
     pub async fn tag(
         &self,
         task_arn: &str,
@@ -92,8 +94,8 @@ impl Engine {
         asked.ok_or(update::Error::NotFound)?.map_err(update::Error::Refused)
     }
 
-    /// Asks with `message`, whose reply `read` understands, or makes the `change` in the store. A caller that goes away
-    /// changes nothing: what is committed is published.
+    /// Sends `message` to the supervisor and converts its reply with `read`, or applies `change` in the store. It completes
+    /// even if the caller goes away: what is committed is published.
     async fn ask<R, E>(
         &self,
         task_arn: &str,
@@ -106,18 +108,18 @@ impl Engine {
         E: Send + 'static,
     {
         let (engine, arn) = (self.clone(), task_arn.to_owned());
-        finish(async move {
+        run_detached(async move {
             let context = &engine.0.context;
             let asked = async {
                 loop {
                     if let Some(supervisor) = context.supervisor(&arn) {
-                        let (reply, answer) = oneshot::channel();
+                        let (reply, response) = oneshot::channel();
                         if supervisor.send(message(reply)).is_ok()
-                            && let Ok(answer) = answer.await
+                            && let Ok(response) = response.await
                         {
-                            return Ok::<_, Trouble>(Some(read(answer)));
+                            return Ok::<_, Trouble>(Some(read(response)));
                         }
-                        // It ended or panicked before it came to this. If it is still there, it has stopped its task.
+                        // It ended or panicked before it handled this. If it is still registered, it has stopped its task.
                         if context.supervisor(&arn).is_some_and(|now| now.same_channel(&supervisor)) {
                             supervisor.closed().await;
                         }
@@ -131,7 +133,7 @@ impl Engine {
         .await
     }
 
-    /// Changes a task in the store and shows it. `None`: it has a supervisor by now, which has to be asked.
+    /// Changes a task in the store and publishes it. `None`: it has a supervisor by now, which must get the request.
     async fn change_unsupervised<E: Send + 'static>(
         &self,
         task_arn: &str,
@@ -146,7 +148,7 @@ impl Engine {
                 Box::pin(async move { ledger::change(connection, &arn, |task| change(task, now)).await })
             })
             .await?;
-        // Behind this lock a supervisor comes or does not: one that comes later reads what was committed.
+        // Under this lock no supervisor is added: one that is added later reads what was committed.
         let supervisors = context.supervisors.lock();
         if supervisors.get(task_arn).is_some_and(|supervisor| !supervisor.is_closed()) {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What RunTask asks of the engine, and what it answers.
+//! What RunTask asks of the engine, and what the engine returns.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::store::{self, Body, SqliteConnection, Store, client_tokens, tasks};
 /// The version of a [`Ran`] that is kept with its client token.
 const VERSION: u32 = 1;
 
-/// What tasks are made of: frozen, with everything looked up and merged. Tasks can be launched from it again and again,
-/// without the request that it came from.
+/// What tasks are created from: immutable, with everything resolved and merged. Tasks can be launched from it repeatedly,
+/// without the original request.
 #[derive(Clone, Debug)]
 pub struct Template {
     pub task_definition_arn: String,
@@ -27,7 +27,7 @@ pub struct Template {
     pub cpu: u32,
     /// MiB.
     pub memory: u32,
-    /// GiB, where the definition or the override named it.
+    /// GiB, if the definition or the override named it.
     pub ephemeral_storage: Option<u32>,
     pub enable_execute_command: bool,
     /// As they came, for DescribeTasks.
@@ -47,7 +47,7 @@ pub struct Order {
     pub region: String,
     pub account: String,
     pub cluster_arn: String,
-    /// The cluster's name, as it stands in the task's ARN.
+    /// The cluster's name, as in the task's ARN.
     pub cluster: String,
     pub group: String,
     pub started_by: Option<String>,
@@ -66,7 +66,7 @@ pub struct ClientToken {
     pub digest: String,
 }
 
-/// What came of an [`Order`]: all of it committed before this is answered.
+/// The result of an [`Order`], all of it committed.
 #[derive(Clone, Debug, Default)]
 pub struct Ran {
     pub tasks: Vec<Arc<Task>>,
@@ -95,7 +95,7 @@ impl Ran {
         read.await.map(Some).map_err(Error::Store)
     }
 
-    /// As it is kept with a client token: the tasks as they are now.
+    /// The form that is stored with a client token: the tasks in their current state.
     pub(super) fn row(&self) -> Body {
         let tasks: Vec<&Task> = self.tasks.iter().map(|task| &**task).collect();
         Body::new(VERSION, &serde_json::json!({ "tasks": tasks, "failures": self.failures }))
@@ -107,17 +107,17 @@ impl Ran {
         token: &client_tokens::Row,
     ) -> Result<Self, store::Error> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Returned {
             tasks: Vec<Task>,
             failures: Vec<String>,
         }
         match &token.answer {
             Some(answer) if answer.version == VERSION => {
-                let Answer { tasks, failures } = answer.parse("the answer of a client token")?;
+                let Returned { tasks, failures } = answer.parse("what a client token returned")?;
                 Ok(Self { tasks: tasks.into_iter().map(Arc::new).collect(), failures })
             }
-            Some(answer) => Err(answer.newer("the answer of a client token", VERSION)),
-            // Kept by a release that remembered the ARNs alone: as the tasks are now, those that are still shown.
+            Some(answer) => Err(answer.newer("what a client token returned", VERSION)),
+            // Stored by a release that kept only the ARNs: the tasks that are still shown, in their current state.
             None => {
                 let mut ran = Self::default();
                 for arn in &token.task_arns {
@@ -137,7 +137,7 @@ pub enum Error {
     /// The token was used for a different request. Carries the ARNs of that request's tasks.
     #[error("the client token was used for another request")]
     Conflict { resource_ids: Vec<String> },
-    /// Only with `--strict-vpc`, or where the id is malformed.
+    /// Only with `--strict-vpc`, or if the id is malformed.
     #[error("the subnet ID '{0}' does not exist")]
     UnknownSubnet(String),
     #[error("the security group '{0}' does not exist")]
@@ -150,6 +150,6 @@ pub enum Error {
     DefinitionInactive,
     #[error(transparent)]
     NotReady(#[from] NotReady),
-    #[error("could not keep the tasks")]
+    #[error("could not commit the tasks")]
     Store(#[source] store::Error),
 }

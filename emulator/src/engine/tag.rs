@@ -1,9 +1,9 @@
-//! Changes of a resource's tags, as changes: each is applied to the tags as they are at its turn, so that of two at
-//! once neither undoes the other. Pure.
+//! Changes of a resource's tags. Each is applied to the tags at the time of its write, so that of two concurrent changes
+//! neither undoes the other. Pure.
 
 use super::task::Tag;
 
-/// Tags of one resource at most; those of AWS's own do not count.
+/// The most tags of one resource; AWS's own tags do not count.
 ///
 /// Source: developer guide, "Tagging your Amazon ECS resources", restrictions.
 const MOST: usize = 50;
@@ -16,7 +16,7 @@ pub enum Change {
     Remove(Vec<String>),
 }
 
-/// What no resource's tags may be.
+/// Why a change of tags is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     #[error("a resource can have up to {MOST} tags")]
@@ -30,7 +30,7 @@ impl Change {
     /// The tags after the change.
     ///
     /// # Errors
-    /// Too many tags, or two whose keys differ in case alone.
+    /// Too many tags, or two whose keys differ only in case.
     pub fn apply(&self, tags: &[Tag]) -> Result<Vec<Tag>, Broken> {
         let mut tags = tags.to_vec();
         match self {
@@ -61,7 +61,7 @@ fn check(tags: &[Tag]) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Whether AWS alone sets tags of this key.
+/// Whether only AWS sets tags of this key.
 fn is_awss(key: &str) -> bool {
     key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"))
 }

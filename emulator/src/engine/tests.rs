@@ -1,4 +1,4 @@
-//! The engine with a real store on the simulated runtime: the world of its tests, and runs and stops of tasks.
+//! The engine with a real store on the simulated runtime: the world of its tests, and tests of runs and stops.
 
 #![expect(
     clippy::disallowed_methods,
@@ -61,7 +61,7 @@ impl World {
         Self { dir, runtime, faulty, clock, vpc, engine }
     }
 
-    /// What kill -9 does: nothing is finished, nothing is said.
+    /// Like kill -9: nothing is finished, nothing is reported.
     async fn kill(&mut self) {
         self.engine.halt().await;
         self.engine.store().close().await;
@@ -80,7 +80,7 @@ impl World {
         Arc::clone(&ran.tasks[0])
     }
 
-    /// Waits until the task is as `reached` says.
+    /// Waits until `reached` is true of the task.
     #[track_caller]
     fn wait(&self, arn: &str, reached: impl Fn(&Task) -> bool) -> impl Future<Output = Arc<Task>> {
         let place = std::panic::Location::caller();
@@ -140,7 +140,7 @@ async fn start(dir: &TempDir, runtime: &faulty::Runtime, options: Options, clock
     engine
 }
 
-/// The cluster and the task definition of an [`order`], unless they are there.
+/// Creates the cluster and the task definition of an [`order`], unless they exist.
 async fn make_records(engine: &Engine, cluster_arn: &str) {
     let (account, region) = ("000000000000", "us-east-1");
     let cluster = cluster::Cluster {
@@ -165,7 +165,7 @@ async fn make_records(engine: &Engine, cluster_arn: &str) {
         region: region.into(),
         family: "app".into(),
         registered_at: engine.clock().now(),
-        registered_by: "nobody".into(),
+        registered_by: "a test".into(),
         tags: Vec::new(),
         document: serde_json::Map::new(),
     };
@@ -241,16 +241,16 @@ async fn a_task_runs_to_its_exit_and_leaves_nothing_on_the_runtime() {
 }
 
 #[tokio::test]
-async fn a_stop_answers_the_task_as_it_was_and_tells_137_from_143() {
+async fn a_stop_returns_the_task_as_it_was_and_exit_codes_distinguish_sigkill_from_sigterm() {
     let world = World::new().await;
     for (environment, code) in [(&[][..], 143), (&[("SIMULATED_IGNORE_SIGTERM", "1")][..], 137)] {
         let spec = ContainerSpec { stop_timeout: 0, ..container("app", environment) };
         let task = world.run(vec![spec]).await;
         world.running(&task.arn).await;
         let stop = world.engine.stop(&task.arn, StopCode::UserInitiated, "why not".into()).await;
-        let answered = stop.expect("it is told").expect("it is known");
+        let returned = stop.expect("it is committed").expect("it is known");
         assert_eq!(
-            (answered.last_status, answered.stop_code),
+            (returned.last_status, returned.stop_code),
             (Status::Running, Some(StopCode::UserInitiated))
         );
         let stopped = world.stopped(&task.arn).await;
@@ -262,7 +262,7 @@ async fn a_stop_answers_the_task_as_it_was_and_tells_137_from_143() {
 }
 
 #[tokio::test]
-async fn what_cannot_start_says_why() {
+async fn a_task_that_cannot_start_has_the_reason() {
     let world = World::new().await;
     let mut missing = container("app", &[]);
     missing.process.image = "missing:1".into();
@@ -305,7 +305,7 @@ async fn the_same_client_token_is_the_same_tasks_and_another_request_with_it_is_
     }
     make_records(&world.engine, "another").await;
     let elsewhere = Order { cluster_arn: "another".into(), ..with_token("b") };
-    assert!(world.engine.run(elsewhere).await.is_ok(), "a token is one cluster's");
+    assert!(world.engine.run(elsewhere).await.is_ok(), "a token belongs to one cluster");
 }
 
 #[tokio::test]
@@ -335,7 +335,7 @@ async fn a_caller_that_goes_away_leaves_no_task_unsupervised() {
 }
 
 #[tokio::test]
-async fn a_full_subnet_is_a_failure_and_an_address_comes_back_when_a_task_ends() {
+async fn a_full_subnet_is_a_failure_and_an_address_is_freed_when_a_task_ends() {
     let world = World::new().await;
     let pool = world.engine.0.context.pool().await;
     let subnet = pool.vpc().subnets[0].clone();
@@ -348,12 +348,12 @@ async fn a_full_subnet_is_a_failure_and_an_address_comes_back_when_a_task_ends()
         order_of(Template { subnets, ..template(vec![container("app", &[])]) })
     };
     let task = world.engine.run(here()).await.expect("accepted").tasks[0].arn.clone();
-    let full = world.engine.run(here()).await.expect("answered");
+    let full = world.engine.run(here()).await.expect("a response");
     assert_eq!((full.tasks.len(), full.failures), (0, vec!["RESOURCE:ENI".to_owned()]));
     world.running(&task).await;
-    world.engine.stop(&task, StopCode::UserInitiated, String::new()).await.expect("it is told");
+    world.engine.stop(&task, StopCode::UserInitiated, String::new()).await.expect("it is committed");
     world.stopped(&task).await;
-    assert_eq!(world.engine.run(here()).await.expect("answered").tasks.len(), 1);
+    assert_eq!(world.engine.run(here()).await.expect("a response").tasks.len(), 1);
 }
 
 #[tokio::test]
@@ -370,7 +370,7 @@ async fn malformed_ids_refuse_the_order_and_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn a_reset_forgets_everything_and_the_engine_goes_on() {
+async fn a_reset_forgets_everything_and_the_engine_continues() {
     let world = World::new().await;
     let arn = world.run(vec![container("app", &[])]).await.arn.clone();
     world.running(&arn).await;
@@ -402,7 +402,7 @@ async fn a_task_is_billed_once_while_it_is_shown_and_after_it_is_forgotten_until
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while world.engine.task(&arn).is_some() {
         assert!(tokio::time::Instant::now() < deadline, "it is still shown");
-        // The sweep sleeps anew after each look.
+        // The sweep sleeps again after each pass.
         clock.advance(Duration::from_mins(61));
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -415,7 +415,7 @@ async fn a_task_is_billed_once_while_it_is_shown_and_after_it_is_forgotten_until
 }
 
 #[tokio::test]
-async fn more_than_ten_tasks_are_launched_from_one_template_again_and_again() {
+async fn more_than_ten_tasks_are_launched_from_one_template_repeatedly() {
     let world = World::new().await;
     let template = Arc::new(template(vec![container("app", &[("SIMULATED_EXIT_CODE", "0")])]));
     let order = Order { template, count: 15, group: "service:web".into(), ..order(Vec::new()) };

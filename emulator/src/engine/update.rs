@@ -1,4 +1,4 @@
-//! The change of a record: read, decided and written in one transaction; and why it was not made.
+//! The change of a record: read, decided and written in one transaction; and why it failed.
 
 use futures::future::BoxFuture;
 
@@ -41,10 +41,10 @@ where
     .await
 }
 
-/// Hands the record to `decide`, in a transaction in which that reads and writes what it must.
+/// Passes the record to `decide`, which reads and writes in the same transaction.
 ///
 /// # Errors
-/// There is no such record; `decide` refuses, and is to have written nothing then; the store fails.
+/// There is no such record; `decide` refuses, and must not have written anything; the store fails.
 pub(super) async fn with<T, R, E, F>(store: &Store, arn: &str, decide: F) -> Result<R, Error<E>>
 where
     T: Record,
@@ -66,7 +66,7 @@ where
     written.await.map_err(Error::Store)?
 }
 
-/// Nothing was written, unless it says otherwise.
+/// Nothing was written, unless a variant documents otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E> {
     #[error("there is no such record")]
@@ -77,6 +77,6 @@ pub enum Error<E> {
     #[error("could not read or write the record")]
     Store(#[source] store::Error),
     /// Whether it was written is not known.
-    #[error("the change of the record was not answered")]
+    #[error("the change of the record did not complete in time")]
     Unanswered(#[source] Elapsed),
 }

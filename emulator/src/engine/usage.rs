@@ -1,4 +1,4 @@
-//! What tasks are billed for: of those that are shown from memory, of those that are forgotten from the store.
+//! What tasks are billed for: from memory for tasks that are shown, from the store for tasks that are forgotten.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ const SPOT: &str = "FARGATE_SPOT";
 
 /// What every task was billed for so far, since the last reset. A row that cannot be read is left out.
 pub(super) async fn all(context: &Context) -> Result<Vec<Usage>, store::Error> {
-    // First what is shown: a task that is forgotten meanwhile is then in both, never in none.
+    // The shown tasks first: a task that is forgotten meanwhile is then in both, never in neither.
     let shown = context.registry.all();
     let kept = usage::load_all(context.store.readers()).await?;
     let arns: HashSet<&str> = shown.iter().map(|task| task.arn.as_str()).collect();
@@ -25,7 +25,7 @@ pub(super) async fn all(context: &Context) -> Result<Vec<Usage>, store::Error> {
     let kept = kept.filter_map(|row| match read(row) {
         Ok(usage) => Some(usage),
         Err(error) => {
-            warn!(task = row.task_arn, %error, "left a task out of the bill");
+            warn!(task = row.task_arn, %error, "could not read the usage of a task; the bill leaves it out");
             None
         }
     });
@@ -37,7 +37,7 @@ pub(super) fn row_of(task: &Task) -> Option<usage::Row> {
     of(task).map(|usage| written(&usage))
 }
 
-/// A task's part on the bill; `None`: its image pull never began, and Fargate bills from there.
+/// A task's part of the bill; `None` if its image pull never began, because Fargate bills from then on.
 fn of(task: &Task) -> Option<Usage> {
     Some(Usage {
         task_arn: task.arn.clone(),

@@ -1,17 +1,17 @@
 //! The VPC as EC2's Describes show it, also while the engine is not ready.
 
 use super::engine::{Engine, Error};
-use super::readiness::PATIENCE;
+use super::readiness::MAX_WAIT;
 use super::vpc::{Addresses, Vpc};
 use super::work::boot;
 use crate::store::sandboxes;
 
 impl Engine {
     /// The VPC, and how many addresses each of its subnets still has for tasks, in the subnets' order. While the engine is not
-    /// ready, as the store knows it.
+    /// ready, they come from the store.
     ///
     /// # Errors
-    /// The VPC was never made, and the engine does not get ready; the store cannot be read.
+    /// The VPC was never created, and the engine does not become ready; the store cannot be read.
     pub async fn vpc(&self) -> Result<(Vpc, Vec<usize>), Error> {
         let context = &self.0.context;
         let pool = match context.pool_now() {
@@ -21,7 +21,7 @@ impl Engine {
                     let free = self.free_by_rows(&vpc).await?;
                     return Ok((vpc, free));
                 }
-                None => context.ready(PATIENCE).await?,
+                None => context.ready(MAX_WAIT).await?,
             },
         };
         let vpc = Vpc::clone(&pool.vpc());

@@ -38,7 +38,7 @@ impl Pool {
         }
     }
 
-    /// The subnet that the task's address is of: its own, or the one that stands for it.
+    /// The subnet of the task's address: the requested one, or the one that stands for it.
     pub(in crate::engine) fn subnet_of(&self, task: &Task) -> String {
         let requested = &task.attachment.subnet_id;
         self.vpc().subnet(requested).map_or(requested, |subnet| &subnet.subnet_id).clone()
@@ -64,8 +64,8 @@ impl Pool {
         self.with(subnet_id, Ledger::release_promise);
     }
 
-    /// Claims an idle sandbox of the subnet for the task, in the transaction that keeps the state which `connect` makes
-    /// of it. `None` if none is idle, and for a task that has lost a sandbox: the others may have exited with that one.
+    /// Claims an idle sandbox of the subnet for the task, in the transaction that commits the state that `connect`
+    /// returns. `None` if none is idle, and for a task that has lost a sandbox: the others may have exited with that one.
     pub(in crate::engine) async fn claim_idle<F>(
         &self,
         subnet_id: &str,
@@ -101,11 +101,11 @@ impl Pool {
         Ok(claimed)
     }
 
-    /// Makes a sandbox for a task that found none idle. It is the task's once [`Pool::keep`] has committed it, and is
-    /// removed if it is dropped before.
+    /// Creates a sandbox for a task that found none idle. It belongs to the task once [`Pool::keep`] has committed it, and
+    /// is removed if it is dropped before.
     pub(in crate::engine) async fn make_for(&self, subnet_id: &str, task: &Task) -> Result<Draft, Error> {
         let mut attempts = ATTEMPTS;
-        // Before the first look: what changes after a look ends the wait that follows it.
+        // Before the first check, so that a change after the check ends the wait that follows.
         let mut relief = self.0.relief.subscribe();
         // Begins with the first wait.
         let mut patience = pin!(self.0.clock.sleep(PATIENCE));
@@ -122,7 +122,7 @@ impl Pool {
                 None => Error::SubnetFull(subnet_id.to_owned()),
             };
             let failed = match failed {
-                // An address was promised to this task: an idle sandbox has it and gives it up.
+                // An address was promised to this task: an idle sandbox has it and is removed.
                 Error::SubnetFull(_) | Error::Make(runtime::Error::NetworkFull { .. }) => {
                     match self.give_up_idle(subnet_id).await {
                         Ok(true) => continue,
@@ -144,7 +144,11 @@ impl Pool {
             if attempts == 0 {
                 return Err(failed);
             }
-            debug!(error = &failed as &dyn std::error::Error, task = %task.arn, "trying another address");
+            debug!(
+                error = &failed as &dyn std::error::Error,
+                task = %task.arn,
+                "could not create a sandbox for the task; trying another address"
+            );
         }
     }
 
@@ -152,19 +156,19 @@ impl Pool {
     pub(super) async fn give_up_idle(&self, subnet_id: &str) -> Result<bool, Error> {
         let idle = sandboxes::idle(self.0.store.readers()).await.map_err(Error::Store)?;
         match idle.into_iter().find(|row| row.subnet_id == subnet_id) {
-            // If a task has claimed it meanwhile, the next look finds another one.
+            // If a task has claimed it meanwhile, the next check finds another one.
             Some(row) => self.withdraw(&row.sandbox_id).await.map(|_| true),
             None => Ok(false),
         }
     }
 
-    /// Whether an address of the subnet will become free without any task: an idle sandbox is being made, or one is being
+    /// Whether an address of the subnet will become free without any task: an idle sandbox is being created, or one is being
     /// removed.
     fn expects_relief(&self, subnet_id: &str) -> bool {
         self.with(subnet_id, |ledger| ledger.expects_relief()).unwrap_or(false) || self.is_leaving(subnet_id)
     }
 
-    /// Commits a sandbox made by [`Pool::make_for`] in the transaction that keeps the state which `connect` makes of it.
+    /// Commits a sandbox that [`Pool::make_for`] created, in the transaction that commits the state that `connect` returns.
     pub(in crate::engine) async fn keep<F>(
         &self,
         draft: &mut Draft,
@@ -201,7 +205,7 @@ impl Pool {
         self.0.refill.notify_one();
     }
 
-    /// The task as it was has lost its sandbox before anything ran in it, and needs another one.
+    /// The task, in its state before the loss, has lost its sandbox before anything ran in it, and needs another one.
     pub(in crate::engine) fn abandon(&self, task: &Task) {
         let Some(sandbox_id) = task.attachment.sandbox_id.clone() else { return };
         self.0.filters.leave(&sandbox_id);
@@ -223,7 +227,7 @@ impl Pool {
                 Ok(None) => {}
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
-                    "could not forget the sandbox {sandbox_id}, which its task has lost; the next full pass does"
+                    "could not forget the sandbox {sandbox_id}, which its task has lost; the next full pass retries it"
                 ),
             }
             pool.with(&subnet_id, Ledger::end_removal);

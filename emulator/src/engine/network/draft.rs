@@ -1,5 +1,5 @@
-//! A sandbox that no row stands for yet: in the making, or made and not committed. If it is dropped before it is kept, for
-//! whatever reason its maker stopped, it is removed and its slot is free again.
+//! A sandbox that has no row yet: it is being created, or is created and not committed. If it is dropped before it is kept,
+//! for any reason, it is removed and its slot is free again.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::engine::vpc::private_dns_name;
 use crate::runtime::{self, Resolver, SandboxSpec};
 use crate::store::sandboxes;
 
-/// The bound of making one. An engine that answers reports its own time-outs before this one.
+/// The time limit for creating one. A working engine reports its own time-outs before this one.
 const BOUND: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 pub(in crate::engine) struct Draft {
     pool: Pool,
-    /// Complete once it is made.
+    /// Complete once the sandbox is created.
     row: sandboxes::Row,
     slot: Slot,
     kept: bool,
 }
 
 impl Draft {
-    /// The row that is to stand for it.
+    /// The row that it is to have.
     pub(in crate::engine) fn row(&self) -> &sandboxes::Row {
         &self.row
     }
@@ -41,7 +41,7 @@ impl Draft {
         Leaving { sandbox_id: sandbox_id.clone(), subnet_id: subnet_id.clone(), slot: self.slot }
     }
 
-    /// Nothing remains of it in the pool's numbers but the slot.
+    /// Removes it from the pool's numbers, except the slot.
     fn strike(&mut self) {
         self.kept = true;
         self.pool.strike(&self.row);
@@ -66,7 +66,7 @@ impl Drop for Draft {
 }
 
 impl Pool {
-    /// Makes a sandbox in a slot that was taken for it, which is free again if that fails.
+    /// Creates a sandbox in a slot that was taken for it, which is free again if that fails.
     pub(super) async fn make(
         &self,
         subnet_id: &str,

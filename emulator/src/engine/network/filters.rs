@@ -1,12 +1,12 @@
-//! The packet filters of all sandboxes, kept as the VPC, its security groups and their members say.
+//! The packet filters of all sandboxes, kept up to date with the VPC, its security groups and their members.
 //!
 //! ```text
 //! join, leave, VPC ─▶ Wanted: draws the filters ─▶ sandboxes that have another one ─▶ runtime
 //!                         ready ◀─ one attempt each for the task and its peers ◀┘
 //! ```
 //!
-//! Sandboxes are sent theirs independently of each other, each attempt within a bound. One whose attempt failed is
-//! retried in a lane of its own, so that the others do not wait for them, however many they are.
+//! Each sandbox gets its filter independently of the others, and each attempt has a time limit. Failed attempts are
+//! retried in a separate lane, so that they never delay first attempts.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 8;
 /// Between two attempts at a filter that could not be set.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The bound of an attempt. An engine that answers needs milliseconds, and reports its own time-out before this one.
+/// The time limit of an attempt. A working engine needs milliseconds, and reports its own time-out before this one.
 const BOUND: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
@@ -61,13 +61,13 @@ impl Filters {
         Arc::clone(&self.vpc.borrow())
     }
 
-    /// The filter to make a sandbox with, for a task that names these groups.
+    /// The filter to create a sandbox with, for a task that names these groups.
     pub(in crate::engine) fn at_first(&self, named: &[String]) -> Arc<Filter> {
         let vpc = self.vpc();
         self.wanted.lock().at_first(&vpc, &vpc.groups(named))
     }
 
-    /// A sandbox was made with this filter.
+    /// A sandbox was created with this filter.
     pub(in crate::engine) fn made(&self, sandbox_id: &str, filter: Arc<Filter>) {
         self.wanted.lock().made(sandbox_id, filter);
     }
@@ -95,14 +95,14 @@ impl Filters {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// The task of this sandbox has ended, or has lost it: its address is no member's any more.
+    /// The task of this sandbox has ended, or has lost it: its address belongs to no member any longer.
     pub(in crate::engine) fn leave(&self, sandbox_id: &str) {
         self.wanted.lock().leave(sandbox_id);
         self.changes.send_modify(|changes| *changes += 1);
         self.progress.send_modify(|progress| *progress += 1);
     }
 
-    /// Waits until the sandbox's filter is set and its peers' were tried, as [`super::wanted`] says.
+    /// Waits until the sandbox's filter is set and each of its peers' was attempted once (see [`super::wanted`]).
     ///
     /// # Errors
     /// Its own filter could not be set.
@@ -119,7 +119,7 @@ impl Filters {
         }
     }
 
-    /// Keeps the filters for as long as it is polled.
+    /// Keeps the filters up to date for as long as it is polled.
     pub(in crate::engine) async fn run(&self) {
         let mut changes = self.changes.subscribe();
         let mut vpc = self.vpc.clone();
@@ -141,12 +141,12 @@ impl Filters {
         }
     }
 
-    /// One attempt at the filter of a sandbox, as it is when its turn comes.
+    /// One attempt to set the filter of a sandbox: the filter that is current once the lane is free.
     async fn attempt(&self, sandbox_id: String, failed: bool) {
         if failed {
             self.clock.sleep(RETRY).await;
         }
-        // Neither is ever closed, so a permit always comes.
+        // The semaphores are never closed, so a permit always comes.
         let _permit = self.lanes[usize::from(failed)].acquire().await;
         let Some(attempt) = self.wanted.lock().attempt(&sandbox_id) else { return };
         let attempted = || format!("set the filter of the sandbox {sandbox_id}");

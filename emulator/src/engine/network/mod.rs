@@ -1,10 +1,10 @@
-//! The network of tasks: the addresses of each subnet, sandboxes made ahead and claimed, packet filters, published ports.
+//! The network of tasks: the addresses of each subnet, sandboxes created ahead and claimed, packet filters, published ports.
 //!
 //! ```text
 //! pool ── the idle sandboxes          claims ── what tasks are promised and get
 //!   └── draft, leaving, removal: the ends of a sandbox's life      observe ── the full pass
 //! subnet ── one subnet's numbers, pure       need ── how many are to be idle, pure       wanted ── which filter each sandbox is to have, pure
-//! filters ── carries the filters to the sandboxes       ports ── published on the host
+//! filters ── sets the filters of the sandboxes       ports ── published on the host
 //! ```
 
 mod claims;

@@ -1,11 +1,11 @@
-//! How many sandboxes a subnet is to have idle: as many as tasks wanted at once lately. Pure.
+//! How many idle sandboxes a subnet is to have: as many as tasks recently wanted at once. Pure.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// Claims within this time count as made at once: the pool is not refilled while tasks start.
+/// Claims within this time count as simultaneous: the pool is not refilled while tasks start.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// How long a burst is remembered.
@@ -39,7 +39,7 @@ impl Need {
         self.claims.push_back(now);
     }
 
-    /// How many are to be idle. None if the pool is switched off.
+    /// How many are to be idle; 0 if the pool is switched off.
     pub(super) fn target(&self, now: Timestamp) -> usize {
         let least = if self.is_used { self.least } else { self.at_first };
         if self.least == 0 { 0 } else { least.max(self.lately_at_once(now)) }
@@ -47,7 +47,7 @@ impl Need {
 
     /// The most claims of the last [`MEMORY`] that lie within [`AT_ONCE`].
     fn lately_at_once(&self, now: Timestamp) -> usize {
-        // A clock that was set back makes a claim of the future: it counts until it is forgotten for newer ones.
+        // After the clock was set back, a claim may be in the future: it counts until newer ones replace it.
         let recent = || self.claims.iter().filter(|claim| now.since(**claim) <= MEMORY);
         let after = |first: Timestamp| {
             recent().filter(move |claim| **claim >= first && claim.since(first) <= AT_ONCE)

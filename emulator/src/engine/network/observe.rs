@@ -6,7 +6,7 @@
 //! | idle | does not run | withdrawn and removed |
 //! | of a live task | any | the audit of tasks reports it to the task |
 //! | of no task that names it | any | deleted, the sandbox removed |
-//! | none | any | removed, unless it is being made |
+//! | none | any | removed, unless it is being created |
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::engine::task::Task;
 use crate::runtime::{self, Inventory};
 use crate::store::{self, SqliteConnection, sandboxes, tasks};
 
-/// The bound of a look at one sandbox. An engine that answers needs milliseconds.
+/// The time limit for inspecting one sandbox. A working engine needs milliseconds.
 const LOOK: Duration = Duration::from_secs(30);
 
 impl Pool {
@@ -36,24 +36,24 @@ impl Pool {
             }
         }
         if !rows.is_empty() {
-            info!(sandboxes = rows.len(), "adopted");
+            info!(sandboxes = rows.len(), "adopted the sandboxes of an earlier process");
         }
         Ok(())
     }
 
-    /// Makes the pool agree with what the runtime holds. `inventory` may be some moments old: what it seems to lack is
-    /// looked at again.
+    /// Makes the pool agree with what the runtime holds. `inventory` may be slightly out of date: a sandbox that it
+    /// lacks is inspected again.
     ///
     /// # Errors
-    /// The store could not be read. What fails about one sandbox is logged, and the next pass finds it again.
+    /// The store could not be read. A failure with one sandbox is logged, and the next pass retries it.
     pub(in crate::engine) async fn observe(&self, inventory: &Inventory) -> Result<(), store::Error> {
-        // In this order: a draft gets its row before it is no longer one.
+        // Drafts before rows: a draft leaves the list only after its row exists.
         let drafts = self.0.drafts.lock().clone();
         let rows = sandboxes::load_all(self.0.store.readers()).await?;
         let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
         let running = inventory.sandboxes.iter().filter(|sandbox| sandbox.running);
         let running: HashSet<&str> = running.map(|sandbox| sandbox.sandbox_id.as_str()).collect();
-        // Side by side: one that resists holds up no other.
+        // Concurrently, so that one slow sandbox does not delay the others.
         let running = &running;
         let looks = rows.iter().map(|row| async move {
             match &row.state {
@@ -75,19 +75,19 @@ impl Pool {
         let removals = strangers.map(|sandbox_id| async move {
             info!(sandbox_id, "removing a sandbox that belongs to no task and not to the pool");
             if let Err(error) = self.remove_now(sandbox_id, LOOK).await {
-                warn!(sandbox_id, %error, "could not remove a leftover sandbox; the next full pass does");
+                warn!(sandbox_id, %error, "could not remove a leftover sandbox; the next full pass retries it");
             }
         });
         stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal).await;
         Ok(())
     }
 
-    /// Whether the task's sandbox runs; it counts as running if the runtime cannot say.
+    /// Whether the task's sandbox runs; it counts as running if the runtime cannot report it.
     pub(in crate::engine) async fn sandbox_runs(&self, sandbox_id: &str) -> bool {
         self.runs(&HashSet::new(), sandbox_id).await
     }
 
-    /// A sandbox has exited. If a task has it, that one's ARN; an idle one is withdrawn.
+    /// A sandbox has exited. Returns the ARN of its task; an idle sandbox is withdrawn.
     pub(in crate::engine) fn exited(&self, sandbox_id: &str) -> Option<String> {
         let task_arn = self.0.filters.task(sandbox_id);
         if task_arn.is_none() {
@@ -97,33 +97,33 @@ impl Pool {
         task_arn
     }
 
-    /// Whether the sandbox runs; one that the runtime cannot report on now is not given up.
+    /// Whether the sandbox runs. `true` also if the runtime cannot report it now.
     async fn runs(&self, running: &HashSet<&str>, sandbox_id: &str) -> bool {
         if running.contains(sandbox_id) {
             return true;
         }
-        let attempted = || format!("look at the sandbox {sandbox_id}");
+        let attempted = || format!("inspect the sandbox {sandbox_id}");
         let looked = self.0.runtime.sandbox_runs(sandbox_id);
         runtime::within(&self.0.clock, LOOK, attempted, looked).await.unwrap_or_else(|error| {
-            warn!(sandbox_id, %error, "could not look at a sandbox; the next full pass does");
+            warn!(sandbox_id, %error, "could not inspect a sandbox, which counts as running; the next full pass retries it");
             true
         })
     }
 
     pub(super) async fn withdraw_dead(&self, sandbox_id: &str) {
         match self.0.clock.timeout(LOOK, self.withdraw(sandbox_id)).await {
-            Ok(Ok(true)) => info!(sandbox_id, "an idle sandbox did not run any more"),
-            // Its removal goes on beside this.
+            Ok(Ok(true)) => info!(sandbox_id, "withdrew an idle sandbox that no longer ran"),
+            // Its removal continues in the background.
             Ok(Ok(false)) | Err(_) => {}
             Ok(Err(error)) => warn!(
                 error = &error as &dyn std::error::Error,
-                "could not withdraw the idle sandbox {sandbox_id}, which does not run; the next full pass does"
+                "could not withdraw the idle sandbox {sandbox_id}, which does not run; the next full pass retries it"
             ),
         }
     }
 
-    /// Forgets and removes a claimed sandbox that its task does not name. A claim and its task are written together, so
-    /// the process ended between the task's loss of it and this, or the task is deleted.
+    /// Forgets and removes a claimed sandbox that its task does not name. A claim and its task are committed
+    /// together, so the process ended after the task had lost the sandbox and before this, or the task is deleted.
     async fn forget_unless_named(&self, row: &sandboxes::Row) {
         let (store, pool, id) = (self.0.store.clone(), self.clone(), row.sandbox_id.clone());
         let forgotten = self.finish(async move {
@@ -139,11 +139,11 @@ impl Pool {
         let sandbox_id = &row.sandbox_id;
         match self.0.clock.timeout(LOOK, forgotten).await {
             Ok(Ok(true)) => info!(sandbox_id, "removed a sandbox that its task does not name"),
-            // Its removal goes on beside this.
+            // Its removal continues in the background.
             Ok(Ok(false)) | Err(_) => {}
             Ok(Err(error)) => warn!(
                 error = &error as &dyn std::error::Error,
-                "could not look whose the sandbox {sandbox_id} is; the next full pass does"
+                "could not find the task of the sandbox {sandbox_id}; the next full pass retries it"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! The pool of sandboxes: made ahead, claimed by one task each, never reused.
+//! The pool of sandboxes: created ahead, claimed by one task each, never reused.
 //!
 //! ```text
 //! refill ─▶ Draft ─▶ row, idle ─▶ claimed by a task (claims) ─▶ removed with the task
@@ -7,8 +7,8 @@
 //!            removal, retried until it has succeeded ─▶ the address is free
 //! ```
 //!
-//! What is slow in starting a container is its network; a sandbox that waits takes that off a task's path. Rows in the
-//! store say which sandboxes there are and whose; here are only the addresses and the numbers.
+//! The slow part of a container's start is its network; an idle sandbox saves a task that wait. Rows in the store record
+//! the sandboxes and their tasks; the pool has only the addresses and the numbers.
 //!
 //! Rules: a task that was accepted has an address promised to it; idle sandboxes are given up before a subnet is called
 //! full; refilling yields to task starts, for a while; how many are idle follows the need (`need`).
@@ -35,35 +35,35 @@ use crate::store::{self, Store, sandboxes};
 /// Idle sandboxes of a subnet that no task has used yet, except the first subnet, which has all from the start.
 const IDLE_AT_FIRST: usize = 1;
 
-/// The refill waits so long for tasks that are being started. One of them may pull its image for an hour.
+/// How long the refill waits for tasks that are being started. One of them may pull its image for an hour.
 const YIELD: Duration = Duration::from_secs(5);
 
-/// Between two looks for idle sandboxes that are no longer needed.
+/// Between two checks for idle sandboxes that are no longer needed.
 const SHRINK: Duration = Duration::from_mins(1);
 
-/// Sandboxes that are made at the same time when the pool is empty.
+/// Sandboxes that are created at the same time when the pool is empty.
 const MAKERS: usize = 8;
 
 /// Between two attempts at a refill that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How long a halted pool waits for what it is making. What is not done by then is removed at the next start.
+/// How long a halted pool waits for sandboxes that are being created. The next start removes what is not done by then.
 const SETTLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::engine) enum Error {
     #[error("subnet {0} has no free address")]
     SubnetFull(String),
-    #[error("could not make a sandbox")]
+    #[error("could not create a sandbox")]
     Make(#[source] runtime::Error),
     #[error("could not remove a sandbox")]
     Remove(#[source] runtime::Error),
-    #[error("could not keep the sandbox")]
+    #[error("could not commit the sandbox")]
     Store(#[source] store::Error),
 }
 
 impl Error {
-    /// Whether the same may succeed a moment later.
+    /// Whether a retry may succeed.
     pub(in crate::engine) fn may_pass(&self) -> bool {
         match self {
             Self::Make(error) | Self::Remove(error) => error.may_pass(),
@@ -85,20 +85,20 @@ pub(super) struct Inner {
     /// The VPC's network, by its name on the runtime.
     pub(super) network: String,
     pub(super) filters: Filters,
-    /// The region that hostnames carry: they are fixed before a task of some region comes.
+    /// The region of hostnames, which are fixed before the task and its region are known.
     pub(super) region: String,
     pub(super) ledgers: Mutex<HashMap<String, Ledger>>,
     pub(super) makers: Semaphore,
     /// The sandboxes of all [`super::draft::Draft`]s.
     pub(super) drafts: Mutex<HashSet<String>>,
-    /// What must not stop halfway, even if nothing waits for it any more.
+    /// Work that must not stop halfway, even if no caller waits for it.
     pub(super) under_way: TaskTracker,
     pub(super) refill: Notify,
     /// Sandboxes whose removal is to be retried until it succeeds, by their ids.
     pub(super) leaving: Mutex<HashMap<String, Leaving>>,
     pub(super) removal: Notify,
-    /// Counts the times that a subnet's numbers changed in favour of a task without an address: an idle sandbox came to
-    /// be, an address was given back.
+    /// Counts the times that a subnet's numbers changed in favour of a task without an address: an idle sandbox was
+    /// created, or an address was freed.
     pub(super) relief: watch::Sender<u64>,
     /// Sandboxes that exited and that no task had.
     pub(super) exited: mpsc::UnboundedSender<String>,
@@ -164,7 +164,7 @@ impl Pool {
         Start(Arc::clone(&self.0))
     }
 
-    /// Refills the pool, keeps the filters and removes what is to be removed, for as long as it is polled.
+    /// Refills the pool, updates the filters and removes sandboxes, for as long as it is polled.
     pub(in crate::engine) async fn run(&self) {
         tokio::join!(
             self.refill(),
@@ -248,7 +248,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Counts the sandbox of this row as idle no more, if it was.
+    /// No longer counts the sandbox of this row as idle, if it was.
     pub(super) fn strike(&self, row: &sandboxes::Row) {
         if row.state == sandboxes::State::Idle {
             self.with(&row.subnet_id, Ledger::one_idle_less);
@@ -279,7 +279,7 @@ impl Pool {
         .await
     }
 
-    /// Carries `work` to its end even if nothing waits for it any more: it changes the store, the runtime and the numbers
+    /// Runs `work` to its end even if no caller waits for it: it changes the store, the runtime and the numbers
     /// together.
     pub(super) async fn finish<T: Send + 'static>(
         &self,
@@ -295,11 +295,11 @@ impl Pool {
         }
     }
 
-    /// Waits until nothing is under way any more, within a bound. Legal once [`Pool::run`] is no longer polled.
+    /// Waits until no work is under way, within a time limit. Allowed only once [`Pool::run`] is no longer polled.
     pub(in crate::engine) async fn settle(&self) {
         self.0.under_way.close();
         if self.0.clock.timeout(SETTLE, self.0.under_way.wait()).await.is_err() {
-            warn!("a sandbox is still being made or removed; the next start removes what is left of it");
+            warn!("a sandbox is still being created or removed; the next start removes what is left of it");
         }
     }
 

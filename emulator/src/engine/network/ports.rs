@@ -1,7 +1,7 @@
 //! Published ports: what running tasks map, on the host's loopback, forwarded to the tasks' addresses.
 //!
-//! A container engine fixes published ports when a sandbox is made, before it is known whose it will be; so the emulator
-//! listens itself. A port that is taken, or not ours to open, becomes another: each is told as a network binding.
+//! A container engine fixes published ports when a sandbox is created, before its task is known; so the emulator listens
+//! itself. A port that is taken, or that we may not open, is replaced by a free one. Each is reported as a network binding.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,13 +21,13 @@ use crate::engine::task::{PortMapping, Status, Task, Transport};
 /// After an accept that failed (too many open files), before the next.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// A UDP client to whom nothing was answered for so long is forgotten.
+/// A UDP client that received no response for this long is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The largest datagram.
 const DATAGRAM: usize = 65_536;
 
-/// Where a port of a container is on this machine.
+/// The address of a container's port on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     pub container_port: u16,
@@ -68,7 +68,7 @@ impl Ports {
         Self { clock, open: Mutex::default() }
     }
 
-    /// Opens the ports of a task that has come to run, and closes those of one that no longer does.
+    /// Opens the ports of a task that is RUNNING, and closes those of a task that is not.
     fn follow(&self, task: &Task) {
         let mut all = self.open.lock();
         match (task.last_status == Status::Running, task.attachment.private_ipv4_address) {
@@ -107,10 +107,13 @@ impl Ports {
             };
             match bound {
                 Ok(host) => {
-                    info!(task = %task.id, container_port, ?protocol, %host, "published");
+                    info!(task = %task.id, container_port, ?protocol, %host, "published a port");
                     open.bindings.push((container, Binding { container_port, host, protocol }));
                 }
-                Err(error) => warn!(task = %task.id, container_port, ?protocol, %error, "could not publish"),
+                Err(error) => {
+                    let task = &task.id;
+                    warn!(%task, container_port, ?protocol, %error, "could not publish a port; the host cannot reach it");
+                }
             }
         }
         open
@@ -146,7 +149,7 @@ async fn forward_streams(listener: TcpListener, to: SocketAddr, clock: Clock) {
                     connections.spawn(forward_stream(stream, to));
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection to a published port");
+                    warn!(%to, %error, "could not accept a connection to a published port; retrying in {AGAIN:?}");
                     clock.sleep(AGAIN).await;
                 }
             },
@@ -163,20 +166,20 @@ async fn forward_stream(mut client: TcpStream, to: SocketAddr) {
         tokio::io::copy_bidirectional(&mut client, &mut task).await
     };
     if let Err(error) = forwarded.await {
-        debug!(%to, %error, "a connection to a published port broke");
+        debug!(%to, %error, "a connection to a published port failed");
     }
 }
 
-/// A socket to the task for each client, so that each gets its own answers.
+/// One socket to the task per client, so that each client gets its own responses.
 async fn forward_datagrams(socket: UdpSocket, to: SocketAddr, clock: Clock) {
     let socket = Arc::new(socket);
     let mut clients: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
-    let mut answers = JoinSet::new();
+    let mut responses = JoinSet::new();
     let mut datagram = vec![0; DATAGRAM];
     loop {
         let received = tokio::select! {
             received = socket.recv_from(&mut datagram) => received,
-            Some(idle) = answers.join_next() => {
+            Some(idle) = responses.join_next() => {
                 if let Ok(client) = idle {
                     clients.remove(&client);
                 }
@@ -190,7 +193,7 @@ async fn forward_datagrams(socket: UdpSocket, to: SocketAddr, clock: Clock) {
                 None => {
                     let task = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?);
                     task.connect(to).await?;
-                    answers.spawn(answer(Arc::clone(&task), Arc::clone(&socket), client));
+                    responses.spawn(forward_responses(Arc::clone(&task), Arc::clone(&socket), client));
                     clients.insert(client, Arc::clone(&task));
                     task
                 }
@@ -198,14 +201,14 @@ async fn forward_datagrams(socket: UdpSocket, to: SocketAddr, clock: Clock) {
             task.send(&datagram[..length]).await
         };
         if let Err(error) = forwarded.await {
-            debug!(%to, %error, "a datagram to a published port is lost");
+            debug!(%to, %error, "lost a datagram to a published port");
             clock.sleep(AGAIN).await;
         }
     }
 }
 
-/// Passes on what the task answers a client, until nothing comes any more.
-async fn answer(task: Arc<UdpSocket>, socket: Arc<UdpSocket>, client: SocketAddr) -> SocketAddr {
+/// Forwards the task's responses to a client. Returns the client after [`IDLE`] without a response.
+async fn forward_responses(task: Arc<UdpSocket>, socket: Arc<UdpSocket>, client: SocketAddr) -> SocketAddr {
     let mut datagram = vec![0; DATAGRAM];
     while let Ok(Ok(length)) = tokio::time::timeout(IDLE, task.recv(&mut datagram)).await {
         if socket.send_to(&datagram[..length], client).await.is_err() {

@@ -20,7 +20,7 @@ pub(super) const AT_ONCE: usize = 8;
 /// Between two attempts at removals that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The bound of an attempt. An engine that answers reports its own time-out before this one.
+/// The time limit of an attempt. A working engine reports its own time-out before this one.
 const BOUND: Duration = Duration::from_secs(180);
 
 impl Pool {
@@ -32,7 +32,7 @@ impl Pool {
             let subnet_id = leaving.subnet_id.clone();
             let removed = pool.attempt_removal(&leaving).await;
             if removed.is_err() {
-                // Before the end of this attempt: who needs the address sees one or the other.
+                // Before the attempt ends, so that a caller that needs the address always sees one or the other.
                 pool.leave(leaving);
             }
             pool.with(&subnet_id, Ledger::end_removal);
@@ -41,7 +41,7 @@ impl Pool {
         .await
     }
 
-    /// Not to be dropped halfway: the slot would stay taken.
+    /// Must not be dropped halfway: the slot would stay taken.
     async fn attempt_removal(&self, leaving: &Leaving) -> Result<(), Error> {
         let Leaving { sandbox_id, subnet_id, slot } = leaving;
         self.0.filters.removed(sandbox_id);
@@ -59,7 +59,7 @@ impl Pool {
         runtime::within(&self.0.clock, bound, attempted, removed).await
     }
 
-    /// Has the sandbox removed by [`Pool::removals`].
+    /// Leaves the sandbox to [`Pool::removals`].
     pub(super) fn leave(&self, leaving: Leaving) {
         self.0.leaving.lock().insert(leaving.sandbox_id.clone(), leaving);
         self.0.removal.notify_one();
@@ -70,7 +70,7 @@ impl Pool {
         self.0.leaving.lock().values().any(|leaving| leaving.subnet_id == subnet_id)
     }
 
-    /// Removes what is leaving, for as long as it is polled. Each sandbox waits for its own next attempt alone.
+    /// Removes the sandboxes that are leaving, for as long as it is polled. One that waits for a retry delays no other.
     pub(super) async fn removals(&self) {
         let places = Semaphore::new(AT_ONCE);
         let mut attempts = FuturesUnordered::new();
@@ -112,8 +112,8 @@ impl Pool {
         sandbox_id
     }
 
-    /// The task has ended and the row of its sandbox is deleted: it is removed, and its address is free then. No task waits for
-    /// that.
+    /// The task has ended and the row of its sandbox is deleted: the sandbox is removed in the background, and its address is
+    /// free after that.
     pub(in crate::engine) fn retire(&self, row: &sandboxes::Row) {
         self.leave(Leaving::of(row));
     }

@@ -11,18 +11,18 @@ pub(in crate::engine) struct Ledger {
     addresses: Addresses,
     /// The runtime assigns the addresses; they are only counted here.
     assigned_elsewhere: bool,
-    /// Sandboxes that are being made, and get their addresses by that.
+    /// Sandboxes that are being created, which assigns their addresses.
     unassigned: usize,
-    /// In the pool, or being made for it.
+    /// In the pool, or being created for it.
     idle: usize,
     need: Need,
-    /// Accepted tasks that have not claimed theirs.
+    /// Accepted tasks that have not claimed their address.
     promised: usize,
     /// Sandboxes whose removal is under way.
     removing: usize,
 }
 
-/// What a sandbox takes up in a subnet: its address, unless the runtime has yet to assign one.
+/// What a sandbox occupies in a subnet: its address, unless the runtime has yet to assign one.
 pub(in crate::engine) type Slot = Option<Ipv4Addr>;
 
 impl Ledger {
@@ -36,7 +36,7 @@ impl Ledger {
         self.idle += usize::from(idle);
     }
 
-    /// Addresses of sandboxes that exist or are being made.
+    /// Addresses of sandboxes that exist or are being created.
     fn taken(&self) -> usize {
         self.addresses.used() + self.unassigned
     }
@@ -54,7 +54,7 @@ impl Ledger {
         free
     }
 
-    /// A task that was accepted needs an address, free or not: a subnet that is too full shows at the claim.
+    /// A task that was accepted needs an address, free or not: a subnet that is too full is detected at the claim.
     pub(in crate::engine) fn promise_anyway(&mut self) {
         self.promised += 1;
     }
@@ -88,7 +88,7 @@ impl Ledger {
         Some(slot)
     }
 
-    /// How many idle sandboxes there are more than are wanted.
+    /// How many more sandboxes are idle than are wanted.
     pub(in crate::engine) fn surplus(&self, now: Timestamp) -> usize {
         self.idle.saturating_sub(self.need.target(now))
     }
@@ -101,7 +101,7 @@ impl Ledger {
         }
     }
 
-    /// Nothing is in the slot any more.
+    /// The slot is empty again.
     pub(in crate::engine) fn give_back(&mut self, slot: Slot) {
         match slot {
             Some(address) => self.addresses.give_back(address),
@@ -122,7 +122,7 @@ impl Ledger {
         self.idle > 0 || self.removing > 0
     }
 
-    /// An idle sandbox is claimed, withdrawn, or could not be made.
+    /// An idle sandbox is claimed, withdrawn, or could not be created.
     pub(in crate::engine) fn one_idle_less(&mut self) {
         self.idle = self.idle.saturating_sub(1);
     }

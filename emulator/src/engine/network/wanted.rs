@@ -1,7 +1,7 @@
 //! Which filter each sandbox is to have, which it has, and which sandboxes a starting task waits for. Pure.
 //!
 //! A task waits for its own filter, and for one attempt at each filter that changed because of it: its peers then let it
-//! in, or shut it out. It does not wait for a sandbox whose filter has nothing to do with it, nor for one whose last
+//! in, or shut it out. It does not wait for a sandbox whose filter does not depend on it, or for one whose last
 //! attempt failed: that one is retried separately.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -50,7 +50,7 @@ struct List {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) filter: Arc<Filter>,
-    /// The drawing that it is of.
+    /// The drawing that it belongs to.
     drawn: u64,
 }
 
@@ -64,7 +64,7 @@ pub(super) enum Progress {
 }
 
 impl Wanted {
-    /// The filter to make a sandbox with, for a task of these groups.
+    /// The filter to create a sandbox with, for a task of these groups.
     pub(super) fn at_first(&self, vpc: &Vpc, groups: &[String]) -> Arc<Filter> {
         match self.lists.get(groups) {
             Some(list) => Arc::clone(&list.filter),
@@ -72,7 +72,7 @@ impl Wanted {
         }
     }
 
-    /// A sandbox was made with this filter.
+    /// A sandbox was created with this filter.
     pub(super) fn made(&mut self, sandbox_id: &str, filter: Arc<Filter>) {
         self.set.insert(sandbox_id.to_owned(), filter);
     }
@@ -122,7 +122,7 @@ impl Wanted {
         }
     }
 
-    /// Draws all filters for the members as they are now.
+    /// Draws (computes) all filters for the current members.
     pub(super) fn draw(&mut self, vpc: &Vpc) {
         self.drawn += 1;
         for (groups, list) in &mut self.lists {
@@ -200,7 +200,7 @@ impl Wanted {
                 false
             }
             Err(error) => {
-                // Which filter it has now is not known, and no other task waits for it any more.
+                // Which filter it has now is not known, and no other task waits for it.
                 self.set.remove(sandbox_id);
                 joined.owed.clear();
                 joined.failed.replace(error).is_none()
@@ -248,7 +248,7 @@ mod tests {
         Err(Error::Failed { attempted: "set it".into(), reason: "no answer".into() })
     }
 
-    /// Attempts at all that are due but `left`; the others succeed.
+    /// Lets all attempts that are due succeed, except that of `left`.
     fn send_all_but(wanted: &mut Wanted, left: &str) {
         let due = wanted.due();
         for (sandbox_id, _) in due.into_iter().filter(|(id, _)| id != left) {
@@ -267,8 +267,8 @@ mod tests {
         joined(&mut wanted, "client", 6, CLIENT);
         assert!(matches!(wanted.progress("client"), Progress::Waiting));
         send_all_but(&mut wanted, "failing");
-        assert!(matches!(wanted.progress("client"), Progress::Waiting), "a peer was not tried");
-        // The stranger's filter has nothing to do with the attempt that hangs.
+        assert!(matches!(wanted.progress("client"), Progress::Waiting), "a peer was not attempted");
+        // The stranger's filter does not depend on the attempt that hangs.
         joined(&mut wanted, "stranger", 7, OTHER);
         send_all_but(&mut wanted, "failing");
         assert!(matches!(wanted.progress("stranger"), Progress::Ready));

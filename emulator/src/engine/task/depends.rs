@@ -17,7 +17,7 @@ use super::model::Health;
 use super::{Condition, Container, ContainerSpec, Dependency, Spec, Task, reason};
 use crate::clock::Timestamp;
 
-/// Whether the container at `index` may start: all that it depends on is as it has to be.
+/// Whether the container at `index` may start: all its dependencies are satisfied.
 pub(super) fn satisfied(task: &Task, index: usize) -> bool {
     let spec = &task.spec.containers[index];
     let explicit = spec.depends_on.iter().all(|dependency| {
@@ -26,7 +26,7 @@ pub(super) fn satisfied(task: &Task, index: usize) -> bool {
     explicit && implied(task, index)
 }
 
-/// A name that nothing has is left to the runtime, which refuses it by name. So is a cycle, which only a task
+/// A name that no container has is left to the runtime, whose error names it. So is a cycle, which only a task
 /// definition of an earlier release can have.
 fn implied(task: &Task, index: usize) -> bool {
     let sources = &task.spec.containers[index].process.volumes_from;
@@ -42,9 +42,9 @@ fn implied(task: &Task, index: usize) -> bool {
         && pid_holder(&task.spec, index).is_none_or(|holder| task.containers[holder].has_started())
 }
 
-/// The containers of a task in an order in which each comes after all that it waits for, as their indices; `None` where
-/// some wait for each other. For each container in order: its name, and the names of those that it waits for. Names that
-/// nothing has do not count.
+/// The containers of a task in an order in which each comes after all that it waits for, as their indices; `None` if
+/// some wait for each other. The input is the name of each container, in order, and the names of those that it waits for.
+/// Unknown names are ignored.
 pub fn order<'a>(containers: impl IntoIterator<Item = (&'a str, Vec<&'a str>)>) -> Option<Vec<usize>> {
     let containers: Vec<_> = containers.into_iter().collect();
     let known: BTreeSet<&str> = containers.iter().map(|(name, _)| *name).collect();
@@ -71,11 +71,11 @@ fn edges(spec: &Spec) -> impl Iterator<Item = (&str, Vec<&str>)> {
     })
 }
 
-/// The container whose PID namespace the one at `index` joins; `None` where it has its own.
+/// The container whose PID namespace the one at `index` joins; `None` if it has its own.
 ///
-/// The first in the order of starts holds it, but for those that another one waits to see end. What the holder itself
-/// waits for starts before there is a namespace to join, and keeps its own. On Fargate a container that is nobody's
-/// holds it; here that could only be the sandbox's program, which must not be visible to a task.
+/// The first container in the order of starts holds it, except those whose end another container waits for. The
+/// containers that the holder itself waits for start before it, and keep their own namespaces. On Fargate a container
+/// outside the task holds it; here that could only be the sandbox's program, which must not be visible to a task.
 pub(in crate::engine) fn pid_holder(spec: &Spec, index: usize) -> Option<usize> {
     if !spec.shared_pid {
         return None;
@@ -91,7 +91,7 @@ pub(in crate::engine) fn pid_holder(spec: &Spec, index: usize) -> Option<usize> 
     (index != holder && !waits_for(spec, holder, index)).then_some(holder)
 }
 
-/// Whether the container at `from` waits for the one at `to`, by way of others too. Of a spec without a cycle.
+/// Whether the container at `from` waits for the one at `to`, directly or through others. The spec must have no cycle.
 fn waits_for(spec: &Spec, from: usize, to: usize) -> bool {
     let edges: Vec<_> = edges(spec).collect();
     let mut reached = BTreeSet::from([edges[from].0]);
@@ -117,7 +117,7 @@ fn resolves(container: &Container, condition: Condition) -> bool {
     }
 }
 
-/// The first container whose dependency can never be met, and why.
+/// The first container whose dependency can never be satisfied, and why.
 pub(super) fn hopeless(task: &Task, now: Timestamp) -> Option<(usize, String)> {
     waiting(task).find_map(|(index, dependency, container, spec)| {
         let because = if dependency.condition == Condition::Success
@@ -138,7 +138,7 @@ pub(super) fn hopeless(task: &Task, now: Timestamp) -> Option<(usize, String)> {
     })
 }
 
-/// When, at the earliest, waiting will have been too long.
+/// The earliest time at which a wait times out.
 pub(super) fn next_deadline(task: &Task) -> Option<Timestamp> {
     waiting(task).filter_map(|(_, dependency, container, spec)| deadline(dependency, container, spec)).min()
 }
@@ -172,8 +172,8 @@ fn target<'a>(task: &'a Task, dependency: &Dependency) -> Option<(&'a Container,
     Some((&task.containers[index], &task.spec.containers[index]))
 }
 
-/// Whether a container that depends on the one at `index` is still there: it stops first. With the holder of a PID
-/// namespace the kernel would kill all that joined it.
+/// Whether a container that depends on the one at `index` has not stopped yet: it stops first. When the holder of a PID
+/// namespace ends, the kernel kills all containers that joined it.
 pub(super) fn has_live_dependents(task: &Task, index: usize) -> bool {
     let name = &task.containers[index].name;
     task.containers.iter().zip(&task.spec.containers).enumerate().any(|(other, (container, spec))| {

@@ -3,7 +3,7 @@
 use super::model::{AttachmentStatus, ContainerStatus, Desired, Status, StopCode, Task};
 use crate::clock::Timestamp;
 
-/// The task, ended for `reason` without anything being carried out.
+/// The task, STOPPED for `reason` without any action.
 pub fn lost(task: &Task, reason: &str, now: Timestamp) -> Task {
     let mut task = task.clone();
     task.desired_status = Desired::Stopped;

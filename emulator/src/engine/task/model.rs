@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Spec;
 use crate::clock::Timestamp;
 
-/// `lastStatus`, in the order in which a task passes through.
+/// `lastStatus`, in the order in which a task passes through them.
 ///
 /// Source: Amazon ECS developer guide, "Task lifecycle".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,18 +79,18 @@ pub struct Task {
     pub cluster_arn: String,
     pub task_definition_arn: String,
     pub family: String,
-    /// `family:<family>` unless RunTask said otherwise.
+    /// `family:<family>` unless RunTask named another one.
     pub group: String,
     pub started_by: Option<String>,
-    /// `FARGATE`, or `None` where a capacity provider was chosen.
+    /// `FARGATE`, or `None` if a capacity provider was chosen.
     pub launch_type: Option<String>,
     pub capacity_provider_name: Option<String>,
-    /// As answered: `1.4.0`, never `LATEST`.
+    /// As returned: `1.4.0`, never `LATEST`.
     pub platform_version: String,
     pub platform_family: String,
     /// `X86_64` or `ARM64`.
     pub cpu_architecture: String,
-    /// CPU units; 1024 are a vCPU.
+    /// CPU units; 1024 are one vCPU.
     pub cpu: u32,
     /// MiB.
     pub memory: u32,
@@ -122,7 +122,7 @@ pub struct Task {
     pub execution_stopped_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
 
-    /// The task's shared parts are made and its log streams exist.
+    /// The task's shared parts and its log streams exist.
     pub initialized: bool,
     /// ACTIVATING is shown between PENDING and RUNNING.
     pub shows_activating: bool,
@@ -199,7 +199,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// Running or stopped: it has had its start.
+    /// Whether it runs or has stopped.
     pub fn has_started(&self) -> bool {
         self.last_status >= ContainerStatus::Running
     }

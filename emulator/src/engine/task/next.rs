@@ -1,7 +1,7 @@
 //! The lifecycle: a task and an event give the next task. A function of values.
 //!
-//! Every event first changes what it speaks of ([`apply`]), then its consequences are drawn ([`settle`]), and where
-//! a client could see the difference the version grows by one.
+//! Every event is first applied ([`apply`]), then its consequences follow ([`settle`]). If a client could see the
+//! difference, the version grows by one.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ use crate::runtime::Exit;
 pub enum Event {
     /// A sandbox is claimed: the task's ENI has its address.
     Connected(Claim),
-    /// The shared parts are made and the log streams exist.
+    /// The shared parts and the log streams exist.
     Initialized,
     /// The first image is being resolved.
     PullStarted {
@@ -43,11 +43,11 @@ pub enum Event {
         container: usize,
         exit: Exit,
     },
-    /// The runtime holds the container no more, or never started it.
+    /// The runtime no longer has the container, or never started it.
     Gone {
         container: usize,
     },
-    /// Something without which the task can't start failed, in ECS's words; `container` where it was one's own.
+    /// Something that the task needs to start failed, in ECS's words. `container` if only one container needs it.
     StartFailed {
         container: Option<usize>,
         reason: String,
@@ -57,23 +57,23 @@ pub enum Event {
         container: usize,
         reason: String,
     },
-    /// The sandbox of this id does not run any more.
+    /// The sandbox of this id no longer runs.
     SandboxLost {
         sandbox_id: String,
     },
-    /// Somebody wants the task to stop.
+    /// A client or the emulator asks the task to stop.
     Stop {
         code: StopCode,
         reason: String,
     },
     /// SIGTERM is on its way to the containers.
     Stopping,
-    /// Logs are committed, containers and sandbox are removed; but for what is `left`, and why.
+    /// Logs are committed, containers and sandbox are removed, except what is `left`, with the reason.
     Released {
         left: Option<String>,
     },
     Tagged(Vec<Tag>),
-    /// Nothing but time passed.
+    /// Only time has passed.
     Tick,
 }
 
@@ -112,7 +112,7 @@ pub struct Illegal {
     pub status: Status,
 }
 
-/// The task after `event`. Repeated news changes nothing: an exit of a stopped container or of an earlier run of it, a
+/// The task after `event`. Repeated events change nothing: an exit of a stopped container or of an earlier run of it, a
 /// stop of a stopping task.
 pub fn next(task: &Task, event: &Event, now: Timestamp) -> Result<Task, Illegal> {
     let mut after = task.clone();
@@ -124,7 +124,7 @@ pub fn next(task: &Task, event: &Event, now: Timestamp) -> Result<Task, Illegal>
     Ok(after)
 }
 
-/// What a published change is a change of.
+/// The fields whose change is published.
 fn published(task: &Task) -> (Status, Desired, Health, Option<Connectivity>) {
     (task.last_status, task.desired_status, task.health, task.connectivity)
 }
@@ -171,7 +171,7 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
         }
         Event::Started { container, at } => {
             let container = &mut task.containers[*container];
-            // One that waits to be started again has ended since an older start: that one is no news.
+            // A container that waits for its restart has ended since an older start, so that start is ignored.
             let is_old = container.stopped_at.is_some_and(|ended| *at < ended);
             if container.last_status == ContainerStatus::Pending && !is_old {
                 container.last_status = ContainerStatus::Running;
@@ -203,7 +203,7 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
                 container.stopped_at = Some(now);
                 container.reason = Some(reason.clone());
             }
-            // Of a task that runs, it is a container that could not be started again: it has ended, essential or not.
+            // In a running task, it is a container that could not be restarted: it has ended, essential or not.
             if task.started_at.is_none() {
                 stop(task, StopCode::TaskFailedToStart, reason, now);
             }
@@ -246,12 +246,11 @@ fn apply(task: &mut Task, event: &Event, now: Timestamp) -> Result<(), Illegal> 
     Ok(())
 }
 
-/// The sandboxes that a task may lose before anything ran in it and take another one in their place. More than that are a
-/// fault that repeats.
+/// How many lost sandboxes of a task in which nothing ran yet are replaced. More than that are a repeated fault.
 const REPLACEMENTS: u32 = 3;
 
-/// A task in which nothing has run yet goes on with another sandbox: the loss is no failure of the task. Any other stops,
-/// because its containers have no network any more.
+/// A task in which nothing has run yet gets another sandbox: the loss is no failure of the task. Any other task stops,
+/// because its containers no longer have a network.
 fn sandbox_lost(task: &mut Task, sandbox_id: &str, now: Timestamp) {
     let its_own = task.attachment.sandbox_id.as_deref() == Some(sandbox_id);
     if !its_own || task.desired_status == Desired::Stopped {
@@ -261,7 +260,7 @@ fn sandbox_lost(task: &mut Task, sandbox_id: &str, now: Timestamp) {
     if ran || task.attachment.replaced >= REPLACEMENTS {
         return stop(task, StopCode::InfrastructureHealth, reason::SANDBOX_LOST, now);
     }
-    // Containers that were created belong to the old network namespace: they are created again.
+    // Containers that were created belong to the old network namespace, so they are created again.
     for container in &mut task.containers {
         container.container_id = None;
         container.runtime_id = None;
@@ -276,7 +275,7 @@ fn sandbox_lost(task: &mut Task, sandbox_id: &str, now: Timestamp) {
     attachment.private_ipv4_address = None;
 }
 
-/// The first cause of a stop stands; later ones change nothing.
+/// The first cause of a stop is kept; later ones change nothing.
 fn stop(task: &mut Task, code: StopCode, reason: &str, now: Timestamp) {
     if task.desired_status == Desired::Stopped {
         return;
@@ -291,9 +290,9 @@ fn exited(task: &mut Task, index: usize, exit: Exit) {
     let wanted = task.desired_status == Desired::Running;
     let policy = task.spec.containers[index].restart_policy.as_ref();
     let container = &mut task.containers[index];
-    // An exit is reported again after a lost connection and by a look at the container. It is no news if it is older than
-    // the start, or while the container waits to be started again. Once the task is to stop, nothing starts it again: what
-    // was its last exit is its end.
+    // An exit is reported again after a lost connection and by a look at the container. It is ignored if it is older than
+    // the start, or while the container waits for its restart. Once the task is to stop, nothing restarts the container: its
+    // last exit is final.
     let is_old = match container.last_status {
         ContainerStatus::Pending => container.restart_count > 0 && wanted,
         ContainerStatus::Running => container.started_at.is_some_and(|started| exit.at < started),
@@ -322,7 +321,7 @@ fn exited(task: &mut Task, index: usize, exit: Exit) {
     }
 }
 
-/// Draws the consequences until none is left.
+/// Applies all consequences of an event.
 fn settle(task: &mut Task, now: Timestamp) {
     if task.is_stopped() {
         return;
@@ -403,10 +402,10 @@ fn advance(task: &mut Task, now: Timestamp) {
 }
 
 fn retreat(task: &mut Task, now: Timestamp) {
-    // A start that is under way is stopped after it: what runs gets its signal, and has an exit code.
+    // A container whose start is under way is stopped after the start: it gets its signal, and has an exit code.
     let may_be_starting = may_be_starting(task);
     for container in task.containers.iter_mut().filter(|_| !may_be_starting) {
-        // Never created: there is nothing to stop and no exit code to tell.
+        // Never created: there is nothing to stop and no exit code to report.
         if container.last_status == ContainerStatus::Pending && container.container_id.is_none() {
             container.last_status = ContainerStatus::Stopped;
             container.stopped_at = Some(now);

@@ -1,7 +1,7 @@
-//! What is to be done for a task now: computed from its state alone, before any I/O.
+//! What is to be done for a task now: computed only from its state, before any I/O.
 //!
-//! The plan is level-triggered: it names all that should be under way, each time anew. So a restart of the process
-//! needs no memory of what was begun, and whoever carries it out only has to leave out what is in flight.
+//! The plan is level-triggered: each time it names everything that should be under way. So a restart of the process
+//! needs no memory of what was begun, and the supervisor only has to leave out what is in flight.
 
 use super::{ContainerStatus, Desired, Status, Task, depends};
 
@@ -10,13 +10,13 @@ use super::{ContainerStatus, Desired, Status, Task, depends};
 pub enum Action {
     /// Claim a sandbox of the task's subnet. PROVISIONING.
     Claim,
-    /// Make the shared parts and the log streams.
+    /// Create the shared parts and the log streams.
     Initialize,
     /// Resolve the container's image.
     Pull(usize),
-    /// Create and start the container, or start it again.
+    /// Create and start the container, or restart it.
     Start(usize),
-    /// Say STOPPING before the first signal is sent.
+    /// Publish STOPPING before the first signal is sent.
     AnnounceStop,
     /// Stop the container within its `stopTimeout`.
     Stop(usize),
@@ -45,12 +45,12 @@ pub fn plan(task: &Task) -> Vec<Action> {
     }
 }
 
-/// When the task must be looked at again though nothing happens to it.
+/// When the task must be checked again even if nothing happens to it.
 pub fn deadline(task: &Task) -> Option<crate::clock::Timestamp> {
     (task.desired_status == Desired::Running).then(|| depends::next_deadline(task)).flatten()
 }
 
-/// Whether all is done that comes before the starts of containers: some may be under way, and not committed yet.
+/// Whether everything before the starts of containers is done, so that starts may be under way and not committed yet.
 pub(super) fn may_be_starting(task: &Task) -> bool {
     task.attachment.sandbox_id.is_some() && preparations(task).is_empty()
 }
@@ -69,7 +69,7 @@ fn start(task: &Task) -> Vec<Action> {
     if !preparations.is_empty() {
         return preparations;
     }
-    // One that was created before starts again by its restart policy: dependencies count for the first start alone.
+    // A container that was created before is restarted by its policy: dependencies count only for the first start.
     indices(task)
         .filter(|index| task.containers[*index].last_status == ContainerStatus::Pending)
         .filter(|index| task.containers[*index].container_id.is_some() || depends::satisfied(task, *index))
@@ -86,8 +86,8 @@ fn stop(task: &Task) -> Vec<Action> {
     }
     indices(task)
         .filter(|index| !task.containers[*index].is_stopped())
-        // What was never created has no order to keep: in a circle of dependencies, which an older release took, each waits
-        // for the other.
+        // A container that was never created has no order to keep: in a cycle of dependencies, which an older release
+        // accepted, each would wait for the other.
         .filter(|index| {
             task.containers[*index].container_id.is_none() || !depends::has_live_dependents(task, *index)
         })

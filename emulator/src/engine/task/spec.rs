@@ -1,7 +1,7 @@
 //! What a task is to run: the task definition with RunTask's overrides merged in, defaults filled.
 //!
-//! The API makes it out of the wire types; from there on nobody looks at a task definition again, so a
-//! running task is independent of its definition's fate, as on ECS.
+//! The API builds it from the wire types. After that the task definition is not read again, so a running task does not
+//! depend on it, as on ECS.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct Spec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     pub name: String,
-    /// Its secrets are names here. What they resolve to goes into the runtime's spec alone, which is never stored.
+    /// Its secrets are names here. What they resolve to is only in the runtime's spec, which is never stored.
     #[serde(flatten)]
     pub process: Process,
     pub essential: bool,

@@ -10,14 +10,14 @@ use crate::runtime::faulty::{Call, Fate, Fault};
 use crate::runtime::{ContainerSpec as RuntimeContainer, Event};
 use crate::store::{Body, tasks};
 
-/// On a clock on which a minute passes in two seconds.
+/// A world whose clock advances by a minute in two seconds.
 async fn hurried() -> World {
     let clock = Clock::manual(Timestamp(1_000_000_000));
     passing::pass(&clock, Duration::from_millis(5), Duration::from_millis(150));
     World::at(clock, vpc::Choice::Builtin { strict: false }, |_| {}).await
 }
 
-/// What must come, comes by itself.
+/// Fails the test if `work` does not end within 20 s.
 async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_secs(20), work).await {
         Ok(done) => done,
@@ -53,7 +53,7 @@ impl World {
         soon("StopTask", stop).await.expect("it is committed").expect("it is known")
     }
 
-    /// The task's row as it was, with a body that no release can read.
+    /// Gives the task's row a body that no release can read.
     async fn spoil(&self, task: &Task) {
         let store = self.engine.store();
         let row = tasks::get(store.readers(), &task.arn).await.expect("a read").expect("the row");
@@ -107,7 +107,7 @@ async fn what_belongs_to_no_task_is_removed_and_what_does_is_left() {
 }
 
 #[tokio::test]
-async fn while_the_container_engine_fails_stops_are_committed_and_new_tasks_are_told_why() {
+async fn while_the_container_engine_fails_stops_are_committed_and_new_tasks_are_refused_with_the_reason() {
     let mut world = hurried().await;
     let task = world.start_running().await;
     world.kill().await;
@@ -167,7 +167,7 @@ async fn a_reset_that_panics_leaves_an_engine_that_works() {
 }
 
 #[tokio::test]
-async fn a_reset_that_hangs_holds_up_neither_stops_nor_runs_nor_the_shutdown() {
+async fn a_reset_that_hangs_delays_neither_stops_nor_runs_nor_the_shutdown() {
     let world = hurried().await;
     let task = world.start_running().await;
     let (hanging, hangs) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
@@ -215,7 +215,7 @@ async fn a_shutdown_before_the_engine_is_ready_leaves_no_idle_sandbox() {
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_though_the_container_engine_does_not_answer_and_says_what_is_left() {
+async fn a_shutdown_ends_though_the_container_engine_does_not_respond_and_reports_what_is_left() {
     let mut world = hurried().await;
     world.kill().await;
     world.start_with(Options { ephemeral: true, ..options(world.vpc.clone()) }).await;
@@ -227,7 +227,7 @@ async fn a_shutdown_ends_though_the_container_engine_does_not_answer_and_says_wh
 }
 
 #[tokio::test]
-async fn an_event_router_that_panics_starts_again_and_what_it_missed_is_found() {
+async fn an_event_router_that_panics_is_restarted_and_what_it_missed_is_found() {
     let world = hurried().await;
     let task = world.start_running().await;
     let once = AtomicBool::new(false);
@@ -244,7 +244,7 @@ async fn an_event_router_that_panics_starts_again_and_what_it_missed_is_found() 
 }
 
 #[tokio::test]
-async fn a_supervisor_that_panics_swallows_no_stop_and_another_one_carries_it_out() {
+async fn a_supervisor_that_panics_loses_no_stop_and_another_one_carries_it_out() {
     let world = hurried().await;
     let task = world.start_running().await;
     let context = Arc::clone(&world.engine.0.context);
@@ -266,7 +266,7 @@ async fn a_supervisor_that_panics_swallows_no_stop_and_another_one_carries_it_ou
 }
 
 #[tokio::test]
-async fn a_task_that_cannot_be_read_is_shown_in_health_and_holds_up_no_other() {
+async fn a_task_that_cannot_be_read_is_shown_in_health_and_delays_no_other() {
     let mut world = hurried().await;
     let (spoilt, sound) = (world.start_running().await, world.start_running().await);
     let short = [("SIMULATED_EXIT_CODE", "0")];
@@ -294,7 +294,7 @@ async fn a_task_that_cannot_be_read_is_shown_in_health_and_holds_up_no_other() {
     let inventory = world.runtime.inventory().await.expect("an inventory");
     assert!(
         inventory.containers.iter().any(|container| container.task_id == spoilt.id),
-        "it is left as it is"
+        "it is left unchanged"
     );
     world.engine.reset().await.expect("the reset");
     assert_eq!(world.engine.health().unreadable_tasks, [] as [String; 0]);
@@ -305,7 +305,7 @@ async fn a_subscriber_sees_each_change_of_a_task_in_order() {
     let world = World::new().await;
     let mut changes = world.engine.changes();
     let task = world.run(vec![container("app", &[("SIMULATED_EXIT_CODE", "0")])]).await;
-    assert!(world.engine.task(&task.arn).is_some(), "shown before it is answered");
+    assert!(world.engine.task(&task.arn).is_some(), "shown before RunTask returns");
     let mut seen = Vec::new();
     while seen.last() != Some(&Status::Stopped) {
         match soon("a change", changes.next()).await {

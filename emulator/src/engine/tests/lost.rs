@@ -1,4 +1,4 @@
-//! What a task does whose sandbox dies, at each step of its start and afterwards.
+//! Tasks whose sandbox dies, at each step of their start and afterwards.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn kill_all_sandboxes(runtime: &simulated::Runtime) {
     held.sandboxes.iter().for_each(|sandbox| runtime.kill_sandbox(&sandbox.sandbox_id));
 }
 
-/// Kills all sandboxes as the first such call comes, which then takes its time: the loss is known before the call returns.
+/// Kills all sandboxes at the first such call, which is slow, so that the loss is known before the call returns.
 fn kill_sandboxes_at(world: &World, call: Call) {
     let (runtime, once) = (world.runtime.clone(), AtomicBool::new(true));
     world.faulty.on_call(move |called, _| {
@@ -57,7 +57,7 @@ fn kill_sandboxes_at(world: &World, call: Call) {
 }
 
 #[tokio::test]
-async fn a_start_that_fails_in_a_lost_sandbox_is_made_again_in_the_next() {
+async fn a_start_that_fails_in_a_lost_sandbox_is_retried_in_the_next() {
     for call in [Call::CreateContainer, Call::StartContainer] {
         let (world, _) = troubled(vpc::Choice::Builtin { strict: false }).await;
         world.settled(AT_FIRST).await;
@@ -84,7 +84,7 @@ async fn a_container_that_has_just_started_in_a_lost_sandbox_is_not_started_agai
 }
 
 #[tokio::test]
-async fn a_container_that_ran_before_its_sandbox_was_lost_is_not_made_again_though_its_start_failed() {
+async fn a_container_that_ran_before_its_sandbox_was_lost_is_not_created_again_though_its_start_failed() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
     world.settled(AT_FIRST).await;
     faulty.on_call(|call, _| (call == Call::StartContainer).then_some(Fault::ActThenHang));
@@ -94,7 +94,7 @@ async fn a_container_that_ran_before_its_sandbox_was_lost_is_not_made_again_thou
         other => Err(format!("{other:#?}")),
     })
     .await;
-    // Its call runs into its bound a little later.
+    // Its call times out a little later.
     world.runtime.kill_sandbox(&sandbox_id);
     let task = world.stopped(&task.arn).await;
     assert_eq!(task.attachment.replaced, 0, "{task:#?}");

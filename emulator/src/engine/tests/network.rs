@@ -1,4 +1,4 @@
-//! The VPC in the life of tasks: filters that follow their security groups, addresses that the runtime assigns, a
+//! The VPC of running tasks: filters that follow their security groups, addresses that the runtime assigns, a
 //! description that changes between two starts.
 
 use std::net::Ipv4Addr;
@@ -55,21 +55,21 @@ impl World {
 
     pub(super) async fn end(&self, task: &Task) {
         let stop = self.engine.stop(&task.arn, StopCode::UserInitiated, String::new());
-        stop.await.expect("it is told");
+        stop.await.expect("it is committed");
         self.stopped(&task.arn).await;
     }
 
     fn sandbox(&self, task: &Task) -> SandboxSpec {
         let sandbox_id = task.attachment.sandbox_id.as_deref().expect("it has a sandbox");
-        self.runtime.sandbox(sandbox_id).expect("the sandbox is there")
+        self.runtime.sandbox(sandbox_id).expect("the sandbox exists")
     }
 
-    /// Who may come in by the first rule.
+    /// The peers that the first rule lets in.
     fn let_in(&self, task: &Task) -> Vec<Block> {
         self.sandbox(task).filter.ingress[0].peers.clone()
     }
 
-    /// Waits until these may come in by the first rule.
+    /// Waits until the first rule lets in these peers.
     async fn lets_in(&self, task: &Task, expected: &[Block]) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while self.let_in(task) != expected {
@@ -91,7 +91,7 @@ async fn a_member_is_let_in_by_others_when_it_starts_and_no_longer_when_it_has_e
     let server = world.start_in(&vpc, SERVER).await;
     assert_eq!(world.let_in(&server), []);
     let client = world.start_in(&vpc, CLIENT).await;
-    // Not waited for: it was so before the client's container started.
+    // Without a wait: it was set before the client's container started.
     assert_eq!(world.let_in(&server), [only(&client)]);
     let later = world.start_in(&vpc, SERVER).await;
     assert_eq!(world.let_in(&later), [only(&client)]);
@@ -109,7 +109,7 @@ async fn the_filters_of_adopted_tasks_are_set_again() {
     let (client, gone) = (world.start_in(&vpc, CLIENT).await, world.start_in(&vpc, CLIENT).await);
     world.kill().await;
     let sandbox_id = server.attachment.sandbox_id.clone().expect("it has a sandbox");
-    world.runtime.set_filter(&sandbox_id, &Arc::new(Filter::open())).await.expect("it is there");
+    world.runtime.set_filter(&sandbox_id, &Arc::new(Filter::open())).await.expect("it exists");
     world.runtime.exit(gone.containers[0].container_id.as_deref().expect("it ran"), 0, false);
     world.start_again().await;
     world.stopped(&gone.arn).await;
@@ -117,7 +117,7 @@ async fn the_filters_of_adopted_tasks_are_set_again() {
 }
 
 #[tokio::test]
-async fn tasks_of_the_default_group_come_and_go_without_a_word_to_the_others() {
+async fn tasks_of_the_default_group_start_and_end_without_a_new_filter_for_the_others() {
     let world = World::new().await;
     let first = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
     let before = world.sandbox(&first).filter;
@@ -148,7 +148,7 @@ async fn on_a_borrowed_network_tasks_have_the_addresses_that_the_runtime_assigns
     assert!(addresses.len() == 3 && addresses.iter().all(|address| vpc.cidr.block().contains(address)));
     let all = world.let_in(&tasks[2]);
     assert!(addresses.iter().all(|address| all.iter().any(|block| block.contains(address))), "{all:?}");
-    let full = world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("answered");
+    let full = world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("a response");
     assert_eq!(full.failures, ["RESOURCE:ENI"]);
 
     world.end(&tasks[0]).await;
@@ -161,14 +161,14 @@ async fn on_a_borrowed_network_tasks_have_the_addresses_that_the_runtime_assigns
 }
 
 #[tokio::test]
-async fn a_task_that_finds_the_borrowed_network_full_of_others_says_so() {
+async fn a_task_on_a_borrowed_network_without_a_free_address_has_that_reason() {
     let mut vpc = described("10.9.0.0/28");
     vpc.network = Network::Borrowed { name: "kind".to_owned() };
     vpc.subnets.truncate(1);
     vpc.subnets[0].cidr = vpc.cidr;
     let world =
         World::with(given(vpc.clone()), |runtime| runtime.lend("kind", "10.9.0.0/28".parse().unwrap())).await;
-    // The engine is at work; somebody else takes all that is left.
+    // The engine runs; another program takes all addresses that are left.
     world.start_in(&vpc, SECURITY_GROUP_ID).await;
     let mut taken = 0;
     while world.runtime.create_sandbox(&stranger()).await.is_ok() {
@@ -177,7 +177,7 @@ async fn a_task_that_finds_the_borrowed_network_full_of_others_says_so() {
     assert!(taken > 0);
     let mut reasons = Vec::new();
     for _ in 0..8 {
-        let ran = world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("answered");
+        let ran = world.engine.run(in_group(&vpc, SECURITY_GROUP_ID)).await.expect("a response");
         let task = world.wait(&ran.tasks[0].arn, |task| task.started_at.is_some() || task.is_stopped()).await;
         reasons.extend(task.stopped_reason.clone());
     }
@@ -198,7 +198,7 @@ fn stranger() -> SandboxSpec {
 }
 
 #[tokio::test]
-async fn a_vpc_described_otherwise_at_the_next_start_keeps_its_tasks_and_drops_its_idle_sandboxes() {
+async fn a_vpc_that_has_changed_at_the_next_start_keeps_its_tasks_and_drops_its_idle_sandboxes() {
     let before = described("10.0.0.0/16");
     let mut world = World::with(given(before.clone()), |_| {}).await;
     let task = world.start_in(&before, SERVER).await;

@@ -1,4 +1,4 @@
-//! A manual clock that goes by itself, faster than the machine's: minutes of retries take moments.
+//! A manual clock that advances by itself, faster than the machine's, so that minutes of retries take moments.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The pool: how it follows the need, and what it does if sandboxes exit, removals fail, filters hang or a subnet is full.
+//! The pool: how it follows the need, and how it reacts if sandboxes exit, removals fail, filters hang or a subnet is full.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -143,7 +143,7 @@ async fn an_idle_sandbox_that_exits_leaves_the_pool_and_another_one_takes_its_pl
 }
 
 #[tokio::test]
-async fn an_audit_finds_what_no_event_told() {
+async fn an_audit_finds_what_no_event_reported() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
     let task = world.running(&world.run(vec![container("app", &[])]).await.arn).await;
     world.settled(AT_FIRST).await;
@@ -153,7 +153,7 @@ async fn an_audit_finds_what_no_event_told() {
         world.runtime.kill_sandbox(&row.sandbox_id);
     }
     let stranger = make_strangers(&world).await;
-    // By the engine's clock, the audit comes within a minute.
+    // By the engine's clock, the audit runs within a minute.
     assert_eq!(world.stopped(&task.arn).await.stopped_reason.as_deref(), Some(reason::SANDBOX_LOST));
     faulty.calm();
     eventually(async || {
@@ -171,11 +171,11 @@ async fn an_audit_finds_what_no_event_told() {
 }
 
 #[tokio::test]
-async fn a_full_pass_leaves_a_sandbox_that_is_being_made() {
+async fn a_full_pass_leaves_a_sandbox_that_is_being_created() {
     let (world, faulty) = troubled(vpc::Choice::Builtin { strict: false }).await;
     world.settled(AT_FIRST).await;
     let idle = world.idle().await;
-    // Made, and its answer is late: it is on the runtime, and no row stands for it.
+    // Created, but the response is late: it is on the runtime and has no row.
     faulty.on_call(|call, _| (call == Call::CreateSandbox).then_some(Fault::Slow(Duration::from_secs(20))));
     for row in &idle {
         world.runtime.kill_sandbox(&row.sandbox_id);
@@ -244,7 +244,7 @@ async fn promised() -> (World, faulty::Runtime, String, Arc<Task>) {
     let (world, faulty) = troubled(given(vpc.clone())).await;
     let subnet = vpc.subnets[0].subnet_id.clone();
     let order = order_of(Template { subnets: vec![subnet.clone()], ..template(vec![container("app", &[])]) });
-    let ran = world.engine.run(order).await.expect("answered");
+    let ran = world.engine.run(order).await.expect("a response");
     let task = world.running(&ran.tasks[0].arn).await;
     world.settled(4).await;
     let pool = world.pool().await;
@@ -255,7 +255,7 @@ async fn promised() -> (World, faulty::Runtime, String, Arc<Task>) {
     (world, faulty, subnet, task)
 }
 
-async fn all_come_back(world: &World, subnet: &str) {
+async fn all_addresses_are_freed(world: &World, subnet: &str) {
     let pool = world.pool().await;
     (0..10).for_each(|_| pool.release_promise(subnet));
     eventually(async || match pool.free(subnet) {
@@ -282,7 +282,7 @@ async fn a_removal_that_fails_once_costs_no_address() {
     }
     assert!(removals.load(Ordering::SeqCst) > 4, "the idle ones gave their addresses up");
     drop(drafts);
-    all_come_back(&world, &subnet).await;
+    all_addresses_are_freed(&world, &subnet).await;
 }
 
 #[tokio::test]
@@ -319,11 +319,11 @@ async fn a_removal_that_hangs_delays_no_retry_of_another() {
     .await;
     assert_eq!(attempts.load(Ordering::SeqCst), 1, "the first attempt at the one that hangs has not ended");
     faulty.calm();
-    all_come_back(&world, &subnet).await;
+    all_addresses_are_freed(&world, &subnet).await;
 }
 
 #[tokio::test]
-async fn while_no_removal_succeeds_a_full_subnet_says_so_and_recovers_afterwards() {
+async fn while_no_removal_succeeds_a_full_subnet_is_reported_and_recovers_afterwards() {
     let (world, faulty, subnet, task) = promised().await;
     let pool = world.pool().await;
     faulty.on_call(|call, _| (call == Call::RemoveSandbox).then_some(Fault::Fail));
@@ -339,19 +339,19 @@ async fn while_no_removal_succeeds_a_full_subnet_says_so_and_recovers_afterwards
     );
     faulty.calm();
     drop(drafts);
-    all_come_back(&world, &subnet).await;
+    all_addresses_are_freed(&world, &subnet).await;
 }
 
 #[tokio::test]
-async fn a_task_that_stops_while_its_sandbox_is_being_made_ends_and_holds_no_address() {
+async fn a_task_that_stops_while_its_sandbox_is_being_created_ends_and_holds_no_address() {
     let vpc = small();
     let (world, faulty) = troubled(given(vpc.clone())).await;
     let subnet = vpc.subnets[0].subnet_id.clone();
     faulty.on_call(|call, _| (call == Call::CreateSandbox).then_some(Fault::ActThenHang));
     let spec = Template { subnets: vec![subnet.clone()], ..template(vec![container("app", &[])]) };
     let order = Order { count: 3, ..order_of(spec) };
-    let ran = world.engine.run(order).await.expect("answered");
-    // At least two find none idle, and wait for one that does not come.
+    let ran = world.engine.run(order).await.expect("a response");
+    // At least two find none idle, and wait for one that is never ready.
     for task in &ran.tasks {
         world.end(task).await;
     }
@@ -374,12 +374,12 @@ async fn a_task_that_stops_while_its_sandbox_is_being_made_ends_and_holds_no_add
 }
 
 #[tokio::test]
-async fn a_burst_leaves_as_many_idle_sandboxes_as_it_needed_and_six_quiet_minutes_take_them_back() {
+async fn a_burst_leaves_as_many_idle_sandboxes_as_it_needed_and_six_quiet_minutes_remove_them() {
     let clock = Clock::manual(Timestamp(1_000_000));
     let world = World::at(clock.clone(), vpc::Choice::Builtin { strict: false }, |_| {}).await;
     world.settled(AT_FIRST).await;
     let order = Order { count: 8, ..order_of(template(vec![container("app", &[])])) };
-    let ran = world.engine.run(order).await.expect("answered");
+    let ran = world.engine.run(order).await.expect("a response");
     for task in &ran.tasks {
         world.running(&task.arn).await;
     }

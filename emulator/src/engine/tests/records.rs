@@ -1,4 +1,4 @@
-//! Changes of clusters, task definitions and tags that come at once: none undoes another.
+//! Concurrent changes of clusters, task definitions and tags: none undoes another.
 
 use futures::future::join_all;
 
@@ -89,7 +89,7 @@ async fn a_cluster_is_deleted_or_gets_a_task_and_never_both() {
         make_records(&world.engine, &arn).await;
         let order = Order { cluster_arn: arn.clone(), ..order(vec![container("app", &[])]) };
         let clusters = world.engine.clusters();
-        // Now the one begins first, now the other.
+        // Each begins first in turn.
         let (deleted, ran) = if round % 2 == 0 {
             tokio::join!(clusters.delete(&arn), world.engine.run(order))
         } else {
@@ -130,7 +130,7 @@ async fn a_deregistered_revision_stays_so_and_runs_nothing_new() {
 }
 
 #[tokio::test]
-async fn a_deleted_revision_is_there_until_the_last_of_its_tasks_has_ended() {
+async fn a_deleted_revision_exists_until_the_last_of_its_tasks_has_ended() {
     let world = World::new().await;
     let definitions = world.engine.definitions();
     let tasks = [
@@ -245,7 +245,7 @@ async fn a_task_of_a_newer_release_ends_the_start_in_one_line() {
 }
 
 #[tokio::test]
-async fn the_tasks_of_a_copied_data_directory_are_lost_and_the_originals_go_on() {
+async fn the_tasks_of_a_copied_data_directory_are_lost_and_the_originals_continue() {
     let mut world = World::new().await;
     let arn = world.run(vec![container("app", &[])]).await.arn.clone();
     world.running(&arn).await;
@@ -270,7 +270,7 @@ async fn the_tasks_of_a_copied_data_directory_are_lost_and_the_originals_go_on()
 }
 
 #[tokio::test]
-async fn tasks_outlive_a_full_disk() {
+async fn tasks_survive_a_full_disk() {
     let world = World::new().await;
     let limit = async |statement: String| {
         world
@@ -301,7 +301,7 @@ async fn tasks_outlive_a_full_disk() {
         .await
         .expect("the pages");
     limit(format!("PRAGMA max_page_count = {}", pages + 20)).await;
-    // Accepted or refused by what room is left; either way nothing ends but what is asked to.
+    // Accepted or refused, depending on the space that is left; in both cases only the task that is stopped ends.
     let ran = world.engine.run(order(vec![chatty])).await;
     let full = world
         .engine

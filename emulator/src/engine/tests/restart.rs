@@ -1,4 +1,4 @@
-//! The engine killed in the middle of everything, and started again over the same store and runtime.
+//! The engine killed at any time, and started again over the same store and runtime.
 
 use super::*;
 
@@ -71,7 +71,7 @@ async fn every_line_is_stored_once_and_in_order_before_the_task_is_stopped_whene
 }
 
 #[tokio::test]
-async fn tags_outlive_a_restart_on_running_and_on_stopped_tasks() {
+async fn tags_survive_a_restart_on_running_and_on_stopped_tasks() {
     let mut world = World::new().await;
     let running = world.run(vec![container("app", &[])]).await.arn.clone();
     let stopped = world.run(vec![container("app", &[("SIMULATED_EXIT_CODE", "0")])]).await.arn.clone();

@@ -1,4 +1,4 @@
-//! A task on a runtime that fails: it still ends in bounded time, and its reason says what could not be done.
+//! A task on a runtime that fails: it still ends in bounded time, and its reason names what could not be done.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,8 +31,8 @@ impl Troubled {
 
     async fn stop(&self, arn: &str) {
         let stop = self.engine.stop(arn, StopCode::UserInitiated, "enough".into());
-        let answered = tokio::time::timeout(Duration::from_secs(20), stop).await;
-        answered.expect("a stop is answered whatever the runtime does").expect("it is recorded");
+        let returned = tokio::time::timeout(Duration::from_secs(20), stop).await;
+        returned.expect("a stop returns whatever the runtime does").expect("it is recorded");
     }
 
     /// Fails a test that leaves something of a task on the runtime.
@@ -54,7 +54,7 @@ pub(super) fn logging(environment: &[(&str, &str)]) -> ContainerSpec {
 }
 
 #[tokio::test]
-async fn what_cannot_be_removed_holds_up_neither_a_stop_nor_the_end() {
+async fn what_cannot_be_removed_delays_neither_a_stop_nor_the_end() {
     let world = Troubled::new().await;
     let task = world.run(container("app", &[])).await;
     world.running(&task.arn).await;
@@ -124,8 +124,8 @@ async fn a_container_that_cannot_be_stopped_is_named_by_its_stopped_task_and_rem
 }
 
 #[tokio::test]
-async fn a_container_that_was_made_after_all_runs_or_is_removed() {
-    // Its answer is lost, and the next try finds it.
+async fn a_container_that_was_created_after_all_runs_or_is_removed() {
+    // The response is lost, and the next attempt finds the container.
     let world = Troubled::new().await;
     let calls = Arc::new(AtomicU32::new(0));
     world.faulty.on_call(move |call, _| {
@@ -147,7 +147,7 @@ async fn a_container_that_was_made_after_all_runs_or_is_removed() {
 }
 
 #[tokio::test]
-async fn an_exit_after_the_clock_went_back_is_seen_by_a_look_though_the_first_ones_fail() {
+async fn an_exit_after_the_clock_was_set_back_is_seen_by_a_look_though_the_first_ones_fail() {
     let world = Troubled::new().await;
     let task = world.run(container("app", &[])).await;
     let running = world.running(&task.arn).await;
@@ -184,7 +184,7 @@ async fn an_exit_while_the_engine_starts_is_seen() {
 }
 
 #[tokio::test]
-async fn an_action_that_panics_is_tried_again() {
+async fn an_action_that_panics_is_retried() {
     let world = Troubled::new().await;
     let calls = AtomicU32::new(0);
     world.faulty.on_call(move |call, _| {
@@ -197,7 +197,7 @@ async fn an_action_that_panics_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_read_ends_with_a_word_about_it_and_so_does_its_task() {
+async fn a_log_that_cannot_be_read_ends_with_an_event_that_reports_it_and_its_task_ends() {
     for fault in [Fault::Fail, Fault::Hang, Fault::ActThenHang] {
         let world = Troubled::new().await;
         world.faulty.on_call(move |call, _| (call == Call::Logs).then_some(fault));

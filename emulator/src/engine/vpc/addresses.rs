@@ -16,12 +16,12 @@ pub fn private_dns_name(address: Ipv4Addr, region: &str) -> String {
     format!("ip-{a}-{b}-{c}-{d}.{domain}")
 }
 
-/// The addresses of one subnet: which are free, and how many are spoken for.
+/// The addresses of one subnet: which are free, and how many are used.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     first: u32,
     last: u32,
-    /// Where the search begins: an address just given back is the last to be given out again.
+    /// Where the search begins: an address that was just given back is the last to be used again.
     next: u32,
     used: BTreeSet<u32>,
 }
@@ -35,7 +35,7 @@ impl Addresses {
         Self { first, last: base + (size - 2), next: first, used: BTreeSet::new() }
     }
 
-    /// All that tasks can have.
+    /// All addresses that tasks can have.
     pub fn block(&self) -> Block {
         Ipv4Addr::from(self.first)..=Ipv4Addr::from(self.last)
     }
@@ -49,7 +49,7 @@ impl Addresses {
         self.used.len()
     }
 
-    /// A free address, now used; `None` where the subnet is full.
+    /// A free address, now used; `None` if the subnet is full.
     pub fn take(&mut self) -> Option<Ipv4Addr> {
         let free = (self.next..=self.last)
             .chain(self.first..self.next)
@@ -59,7 +59,7 @@ impl Addresses {
         Some(Ipv4Addr::from(free))
     }
 
-    /// Marks an address as used, as a sandbox of an earlier process still does.
+    /// Marks an address as used by a sandbox of an earlier process.
     pub fn mark(&mut self, address: Ipv4Addr) {
         self.used.insert(u32::from(address));
     }

@@ -1,4 +1,4 @@
-//! The VPC where nobody describes one: two subnets in two zones, and a default security group.
+//! The VPC if none is described: two subnets in two zones, and a default security group.
 
 use std::net::Ipv4Addr;
 
@@ -24,7 +24,7 @@ pub fn candidates() -> Vec<Cidr> {
 
 impl Vpc {
     /// The default VPC on the given /16 block. Its default security group lets in its own members, and the host at the
-    /// network's gateway, from where probes and published ports come.
+    /// network's gateway, from which probes and published ports connect.
     pub fn builtin(cidr: Cidr, strict: bool) -> Self {
         let base = u32::from(cidr.base);
         let subnets = SUBNETS

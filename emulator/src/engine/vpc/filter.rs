@@ -1,4 +1,4 @@
-//! What a task lets through: its security groups' rules, with the addresses of those whom they name. Pure.
+//! What a task lets through: its security groups' rules, with the addresses of the groups that they name. Pure.
 //!
 //! Tasks with the same groups have the same filter. Source: Amazon VPC user guide, "Control traffic to your AWS
 //! resources using security groups".
@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use super::{Addresses, Network, Peer, Permission, Vpc};
 use crate::runtime::{Allow, Block, Cidr, Filter, Protocol, merged};
 
-/// The live tasks and the security groups that they are members of. A task is told by its sandbox.
+/// The live tasks and the security groups that they are members of. A task is identified by its sandbox.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     tasks: BTreeMap<String, Ipv4Addr>,
@@ -34,8 +34,8 @@ impl Members {
 }
 
 impl Vpc {
-    /// The ids of the security groups that stand for those which a task names, in order, each once; the default one
-    /// where it names none.
+    /// The ids of the security groups that stand for those that a task names, in order, each once; the default one if
+    /// it names none.
     pub fn groups(&self, named: &[String]) -> Vec<String> {
         let mut groups: Vec<String> = match named {
             [] => self.security_groups.first().into_iter().map(|group| group.group_id.clone()).collect(),
@@ -56,13 +56,13 @@ impl Vpc {
             egress: egress.map(|permission| self.allow(permission, members)).collect(),
             // The runtime's resolver stands for Amazon's, whose traffic no group filters.
             resolver: self.dhcp_options.domain_name_servers.is_empty(),
-            strict: self.tells_tasks_apart(),
+            strict: self.blocks_traffic(),
         }
     }
 
-    /// Whether a task may be kept from something: there is more than one group that is open within itself and to
+    /// Whether the groups may block traffic of a task: they are not just one group that is open within itself and to
     /// everywhere.
-    fn tells_tasks_apart(&self) -> bool {
+    fn blocks_traffic(&self) -> bool {
         let [group] = self.security_groups.as_slice() else { return true };
         let has = |permissions: &[Permission], peer: Peer| {
             let open = |permission: &Permission| {
@@ -83,13 +83,13 @@ impl Vpc {
         Allow { protocol, ports, peers: merged(blocks.collect()) }
     }
 
-    /// Where the members of a group are. A group of all tasks is every address that a task can have: so nobody's filter
-    /// changes with each task that comes and goes, as long as all are in one group.
+    /// The addresses of a group's members. If all tasks are members, these are all addresses that a task can have, so that
+    /// no filter changes with each task that starts or ends.
     fn addresses(&self, group_id: &str, members: &Members) -> Vec<Block> {
         let group = members.groups.get(group_id);
         let count = group.map_or(0, BTreeMap::len);
         match self.network {
-            // Here nobody but tasks has these addresses; on a network that is not ours others do.
+            // Only tasks have these addresses; on a network that is not ours, other containers may have them.
             Network::Own if count == members.tasks.len() => {
                 self.subnets.iter().map(|subnet| Addresses::new(subnet.cidr).block()).collect()
             }
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(
             strict.groups(&strings(&["sg-12345678"])),
             strings(&[]),
-            "what went with the VPC's description"
+            "a group that is no longer in the VPC's description"
         );
         assert_eq!(strict.groups(&[]), [SECURITY_GROUP_ID]);
     }
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(peers(&[WEB], &two), [block("10.0.0.4"), block("10.0.0.6")]);
         let mut one = two;
         one.leave("b");
-        assert_eq!(peers(&[WEB], &one), [block("10.0.0.4")], "an address that left");
+        assert_eq!(peers(&[WEB], &one), [block("10.0.0.4")], "the address of the other has left");
         let none = members(&[("w", 5, &[WEB])]);
         assert_eq!(peers(&[WEB], &none), []);
     }
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(
             (filter.egress.len(), filter.resolver),
             (1, false),
-            "one's own name server is a peer like any"
+            "a name server of the VPC is a peer like any other"
         );
         assert_eq!(
             filter.egress[0],
@@ -214,7 +214,7 @@ mod tests {
         );
     }
     #[test]
-    fn a_filter_is_strict_where_a_group_keeps_a_task_from_something() {
+    fn a_filter_is_strict_if_a_group_blocks_traffic_of_a_task() {
         let strict = |vpc: &Vpc| vpc.filter(&strings(&[SECURITY_GROUP_ID]), &Members::default()).strict;
         let builtin = Vpc::builtin("10.0.0.0/16".parse().unwrap(), false);
         assert!(!strict(&builtin) && strict(&vpc()));

@@ -56,7 +56,7 @@ mod tests {
     use crate::runtime::kind::Networking;
 
     #[test]
-    fn services_and_pods_are_behind_the_control_plane_and_may_answer() {
+    fn services_and_pods_are_behind_the_control_plane_and_may_respond() {
         let cidr = |text: &str| text.parse::<Cidr>().unwrap();
         let node = Ipv4Addr::new(172, 18, 0, 3);
         let cluster = Cluster {

@@ -36,34 +36,34 @@ pub struct Vpc {
     pub strict: bool,
 }
 
-/// Which VPC the engine is to have.
+/// Which VPC the engine uses.
 #[derive(Clone, Debug)]
 pub enum Choice {
     /// The default one, on a block that is free on this host.
     Builtin { strict: bool },
-    /// One that somebody described: its block is taken or the start fails.
+    /// A described one: the start fails if its block cannot be used.
     Given(Box<Vpc>),
 }
 
-/// The engine's network that a VPC is.
+/// The container engine's network of a VPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// Made for it, with the VPC's block; addresses are assigned by us.
+    /// Created for it, with the VPC's block; we assign the addresses.
     Own,
-    /// Somebody else's, never made nor removed; the engine assigns the addresses.
+    /// A network of another program, which we never create or remove; the container engine assigns the addresses.
     Borrowed { name: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subnet {
     pub subnet_id: String,
-    /// The zone's letter; the zone's name begins with the region of who asks.
+    /// The zone's letter; the zone's name begins with the region of the caller.
     pub zone: String,
     pub cidr: Cidr,
     pub route_table_id: String,
 }
 
-/// A route table; the local route of the VPC's block goes without saying.
+/// A route table; the local route of the VPC's block is implied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
     pub route_table_id: String,

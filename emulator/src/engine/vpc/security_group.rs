@@ -1,4 +1,4 @@
-//! Security groups: what may come in and what may go out; everything else is dropped, answers excepted.
+//! Security groups: what may come in and what may go out; everything else is dropped, except responses.
 //!
 //! Source: Amazon VPC user guide, "Security group rules": rules only allow, and are stateful.
 
@@ -18,7 +18,7 @@ pub struct SecurityGroup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
     pub protocol: Protocol,
-    /// First and last port of TCP and UDP; `None` for all of them. Of ICMP: type and code are not told apart.
+    /// First and last port of TCP and UDP; `None` for all of them. Of ICMP: type and code are not distinguished.
     pub ports: Option<(u16, u16)>,
     pub peers: Vec<Peer>,
 }
@@ -31,7 +31,7 @@ pub enum Peer {
 }
 
 impl SecurityGroup {
-    /// As AWS makes a VPC's default group: everything in from its own members, everything out to anywhere.
+    /// As AWS creates a VPC's default group: everything in from its own members, everything out to anywhere.
     pub fn open_within_itself(group_id: &str) -> Self {
         Self {
             group_id: group_id.to_owned(),

@@ -1,7 +1,7 @@
-//! The actions of a plan, carried out on the runtime. Each ends with what happened; none decides.
+//! The actions of a plan, carried out on the runtime. Each ends with an outcome and makes no decision.
 //!
-//! No call of the runtime is waited for without a bound: an engine may be paused, or wait for a disk without end. What it does
-//! after that is found by the next try, which begins with what is there, or removed with the task.
+//! Every call of the runtime has a time limit: an engine may be paused, or wait for a disk forever. What it does after that is
+//! found by the next attempt, which begins with what exists, or removed with the task.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -21,7 +21,7 @@ use crate::runtime::{self, ContainerSpec, State, TaskSpec};
 /// After this time a pull is reported before it is done.
 const LONG_PULL: Duration = Duration::from_millis(200);
 
-/// Bounds of the runtime's calls. The runtime has its own for most requests to the engine: these are beyond them.
+/// Time limits of the runtime's calls. The runtime has its own for most requests to the engine; these are longer.
 const CALL: Duration = Duration::from_mins(3);
 const LOOK: Duration = Duration::from_secs(30);
 /// A pull that makes no progress is ended by the runtime, much earlier.
@@ -31,19 +31,19 @@ const STOP_MARGIN: Duration = Duration::from_secs(90);
 /// Until the packet filters of the task and of its peers are set.
 const FILTERS: Duration = Duration::from_secs(30);
 
-/// What came of an action.
+/// The outcome of an action.
 #[derive(Debug)]
 pub(in crate::engine) enum Outcome {
     Happened(Vec<Event>),
     /// Nothing of the task is left on the runtime but its sandbox, and its output is committed.
     Released,
-    /// The runtime failed after these events. The action may be tried again; `reason` says in ECS's words why not,
-    /// if it never succeeds.
+    /// The runtime failed after these events. The action may be retried; if it never succeeds, `reason` has the cause in
+    /// ECS's words.
     Failed {
         events: Vec<Event>,
         reason: String,
     },
-    /// The store failed. Without it nothing can be recorded, not even an end: it is tried again without end.
+    /// The store failed. Without it nothing can be recorded, not even an end, so the action is retried without limit.
     StoreFailed,
 }
 
@@ -81,7 +81,7 @@ impl Work {
         call: impl Future<Output = Result<T, runtime::Error>>,
     ) -> Result<T, runtime::Error> {
         let late = |elapsed| {
-            let reason = format!("the container runtime did not answer: {elapsed}");
+            let reason = format!("the container runtime did not respond: {elapsed}");
             Err(runtime::Error::NoAnswer { attempted: attempted.to_owned(), reason })
         };
         self.context.clock.timeout(bound, call).await.unwrap_or_else(late)
@@ -94,7 +94,10 @@ impl Work {
                 Ok(true) => {}
                 Ok(false) => return start_failed(Vec::new(), None, reason::log_group_missing()),
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "could not make a log stream; retrying");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "could not create a log stream; retrying"
+                    );
                     return Outcome::StoreFailed;
                 }
             }
@@ -120,7 +123,7 @@ impl Work {
         let mut resolve = pin!(self.bounded(PULL, "pull the image", resolved));
         let resolved = tokio::select! {
             resolved = &mut resolve => resolved,
-            // A long pull is seen, and billed, while it lasts; one of an image that is there costs no commit of its own.
+            // A long pull is shown, and billed, while it lasts; a pull of an existing image costs no extra commit.
             () = self.context.clock.sleep(LONG_PULL) => {
                 let _ = self.route.send(Message::Happened(started.clone()));
                 resolve.await
@@ -173,13 +176,14 @@ impl Work {
             let reason = reason::cannot_start(&error);
             return self.not_started(events, container, Some(&container_id), &error, reason).await;
         }
-        // When it started by the engine's clock, to tell its exit from one of an earlier run.
+        // When it started by the engine's clock, to distinguish its exit from one of an earlier run.
         let known = &self.task.containers[container];
-        let observed = self.bounded(LOOK, "look at it", runtime.inspect_container(&container_id)).await;
+        let observed =
+            self.bounded(LOOK, "inspect the container", runtime.inspect_container(&container_id)).await;
         match observed.map(|observed| seen(container, known, observed.as_ref())) {
             Ok(seen) if !seen.is_empty() => events.extend(seen),
             _ => {
-                // Later than the end before: an exit of that moment is the earlier one's, reported again.
+                // Later than the last exit: an exit at that time is the earlier one, reported again.
                 let at = known.stopped_at.map_or(before, |ended| before.max(ended.next()));
                 events.push(Event::Started { container, at });
             }
@@ -187,8 +191,8 @@ impl Work {
         Outcome::Happened(events)
     }
 
-    /// A start has failed after `events`. If the task's sandbox is lost, that is not the container's fault; `created` is the
-    /// container, if there is one: it belongs to the network namespace that is gone.
+    /// A start has failed after `events`. If the task's sandbox is lost, that is not the container's fault. `created` is the
+    /// container, if it exists: it belongs to the lost network namespace.
     async fn not_started(
         &self,
         events: Vec<Event>,
@@ -204,7 +208,7 @@ impl Work {
         if pool.sandbox_runs(sandbox_id).await {
             return failed(events, Some(container), error, reason);
         }
-        // One that ran before is needed no more, and kept until the task ends: it has the exit code of that run.
+        // A container that ran before is kept until the task ends, because it has the exit code of that run.
         let is_new = self.task.containers[container].restart_count == 0;
         if let Some(container_id) = created.filter(|_| is_new) {
             let removed = self.context.runtime.remove_container(container_id);
@@ -225,14 +229,15 @@ impl Work {
         let stopped =
             self.bounded(bound, "stop the container", runtime.stop_container(container_id, timeout)).await;
         // It may have ended nevertheless. The exit is an event of the runtime as well; the first report counts.
-        let observed = self.bounded(LOOK, "look at it", runtime.inspect_container(container_id)).await;
+        let observed =
+            self.bounded(LOOK, "inspect the container", runtime.inspect_container(container_id)).await;
         let error = match (observed, stopped) {
             (Ok(Some(observed)), stopped) if matches!(observed.state, State::Running { .. }) => {
-                let runs_on = || runtime::Error::Failed {
+                let still_runs = || runtime::Error::Failed {
                     attempted: format!("stop the container {container_id}"),
                     reason: "the engine reported it stopped, but it runs".to_owned(),
                 };
-                stopped.err().unwrap_or_else(runs_on)
+                stopped.err().unwrap_or_else(still_runs)
             }
             (Ok(observed), _) => {
                 let known = &self.task.containers[container];
@@ -248,7 +253,7 @@ impl Work {
         let known = &self.task.containers[container];
         let Some(container_id) = &known.container_id else { return Outcome::Happened(Vec::new()) };
         let looked = self.context.runtime.inspect_container(container_id);
-        match self.bounded(LOOK, "look at the container", looked).await {
+        match self.bounded(LOOK, "inspect the container", looked).await {
             Ok(observed) => Outcome::Happened(seen(container, known, observed.as_ref())),
             Err(error) => Outcome::Failed { events: Vec::new(), reason: error.to_string() },
         }
@@ -257,8 +262,8 @@ impl Work {
     async fn release(&self, mut followers: HashMap<usize, Follower>) -> Outcome {
         let logs = (0..self.task.containers.len()).filter_map(|container| {
             let before = followers.remove(&container);
-            // Without a follower, an earlier process followed it: what it did not commit is still in the container's log. And a
-            // restart that failed may have run for a while, unseen.
+            // Without a follower, an earlier process followed it: what that one did not commit is still in the container's log.
+            // And a container whose restart failed may have run for a while, unseen.
             let reads_on = before.is_none() || self.task.containers[container].restart_count > 0;
             match source(&self.task, container).filter(|_| reads_on) {
                 Some(source) => Some(Follower::spawn(&self.context, source, before)),
@@ -279,7 +284,7 @@ impl Work {
     }
 }
 
-/// The start has failed after `events`; for now, if the runtime may do it a moment later.
+/// The start has failed after `events`. It is retried if the runtime may succeed later.
 fn failed(events: Vec<Event>, container: Option<usize>, error: &runtime::Error, reason: String) -> Outcome {
     if error.may_pass() {
         Outcome::Failed { events, reason }
@@ -293,7 +298,7 @@ fn start_failed(mut events: Vec<Event>, container: Option<usize>, reason: String
     Outcome::Happened(events)
 }
 
-/// Where the output of a container goes; `None` where it has no log configuration or was never created.
+/// Where the output of a container goes; `None` if it has no log configuration or was never created.
 pub(in crate::engine) fn source(task: &Task, container: usize) -> Option<Source> {
     source_of(task, container, task.containers[container].container_id.clone()?)
 }

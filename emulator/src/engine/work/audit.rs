@@ -1,7 +1,7 @@
-//! The auditor: compares everything that the runtime holds with what should be, in one call of the runtime.
+//! The auditor: compares everything that the runtime holds with what should exist, in one call of the runtime.
 //!
 //! Events are fast but may be lost; this pass finds what they missed: an exit that was lost with the event stream, a
-//! sandbox that exited while it was idle, a container that was made after its caller had stopped waiting. It runs once after
+//! sandbox that exited while it was idle, a container that was created after its caller had stopped waiting. It runs once after
 //! the start, after each gap in the events, and every minute.
 
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::strangers;
 use crate::engine::context::Context;
 use crate::runtime;
 
-/// The bound of ensuring the network.
+/// The time limit for ensuring the network.
 const NETWORK: Duration = Duration::from_secs(60);
 
-/// One audit. Nothing is done while the engine is not ready: the start makes one of its own.
+/// One audit. It does nothing until the engine is ready: the start does its own comparison.
 pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Error> {
     let Some(pool) = context.pool_now() else { return Ok(()) };
-    // Before the inventory is taken: what comes to be meanwhile is not in it.
+    // Before the inventory is taken: a container that is created later would seem to be missing.
     let tasks = context.registry.live();
     let inventory = context.inventory().await?;
     let by_task = ByTask::new(&inventory);
@@ -30,24 +30,24 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
         if !observation.events(task, |_| false).is_empty()
             && let Some(supervisor) = context.supervisor(&task.arn)
         {
-            // One that ended meanwhile has nothing to look at any more.
+            // A supervisor that ended meanwhile does not need it.
             let _ = supervisor.send(Message::Observed(observation));
         }
     }
     strangers::remove_of_tasks(context, &inventory).await;
-    // `docker network prune` removes it while no sandbox is on it.
+    // `docker network prune` removes the network while no sandbox is on it.
     let vpc = pool.vpc();
     let ensured = context.clock.timeout(NETWORK, boot::ensure_network(context, &vpc)).await;
     if let Err(error) = ensured.unwrap_or_else(|elapsed| Err(elapsed.into())) {
         warn!(
             error = &error as &dyn std::error::Error,
-            "could not ensure the VPC's network, without which no task starts; the next audit tries it again"
+            "could not ensure the VPC's network, without which no task starts; the next audit retries it"
         );
     }
     if let Err(error) = pool.observe(&inventory).await {
         warn!(
             error = &error as &dyn std::error::Error,
-            "could not compare the sandboxes with those that run; the next audit does"
+            "could not compare the sandboxes with those that run; the next audit retries it"
         );
     }
     Ok(())

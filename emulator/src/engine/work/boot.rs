@@ -1,4 +1,4 @@
-//! The start: makes store and runtime agree on what an earlier process left, and nothing of anybody else's.
+//! The start: makes store and runtime agree on what an earlier process of this instance left.
 //!
 //! Adopts what still runs, reports what ended meanwhile, removes what belongs to no live task.
 
@@ -20,22 +20,23 @@ const CIDR: &str = "vpc.cidr";
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::engine) enum Error {
-    #[error("could not make the VPC's network")]
+    #[error("could not create the VPC's network")]
     Network(#[source] runtime::Error),
     #[error(
-        "it is described with the block {described}, and tasks of this data directory hold its network {network} with {real}: stop them, or take another data directory"
+        "the VPC is configured with the block {described}, but its network {network} already exists with {real} and tasks of \
+         this data directory use it: stop those tasks, or choose another --data-dir"
     )]
     OtherBlock { network: String, described: Cidr, real: Cidr },
     #[error("could not list what the container engine runs")]
     Inventory(#[source] runtime::Error),
     #[error("could not read the store")]
     Store(#[source] store::Error),
-    #[error("the container engine did not answer in time")]
+    #[error("the container engine did not respond in time")]
     Unanswered(#[from] Elapsed),
 }
 
 impl Error {
-    /// Whether the same may succeed a moment later.
+    /// Whether a retry may succeed.
     pub(in crate::engine) fn may_pass(&self) -> bool {
         match self {
             Self::Network(error) | Self::Inventory(error) => error.may_pass(),
@@ -45,13 +46,13 @@ impl Error {
     }
 }
 
-/// The pool to go on with, and what the runtime holds of the tasks of an earlier process.
+/// The pool, and what the runtime holds of the tasks of an earlier process.
 pub(in crate::engine) struct Booted {
     pub(in crate::engine) pool: Pool,
     pub(in crate::engine) observations: Vec<(Arc<Task>, Observation)>,
 }
 
-/// Compares the tasks that have not stopped with the runtime, and makes the network.
+/// Compares the tasks that have not stopped with the runtime, and creates the network.
 pub(in crate::engine) async fn boot(context: &Context) -> Result<Booted, Error> {
     let tasks = context.registry.live();
     let inventory = context.inventory().await.map_err(Error::Inventory)?;
@@ -73,7 +74,7 @@ pub(in crate::engine) async fn boot(context: &Context) -> Result<Booted, Error> 
     for task in &tasks {
         match task.attachment.sandbox_id {
             Some(_) => pool.join(task),
-            // It was accepted once; a full subnet would show at its claim.
+            // The task was accepted before; a full subnet is detected at its claim.
             None => pool.promise_anyway(&pool.subnet_of(task)),
         }
     }
@@ -86,7 +87,7 @@ pub(in crate::engine) async fn boot(context: &Context) -> Result<Booted, Error> 
     Ok(Booted { pool, observations: observations.collect() })
 }
 
-/// The VPC, if it is known without the runtime: it was described, or made before.
+/// The VPC, if it is known without the runtime: from the options, or from an earlier start.
 pub(in crate::engine) async fn known_vpc(context: &Context) -> Result<Option<Vpc>, store::Error> {
     match &context.options.vpc {
         vpc::Choice::Given(vpc) => Ok(Some(Vpc::clone(vpc))),
@@ -101,7 +102,7 @@ async fn kept_cidr(context: &Context) -> Result<Option<Cidr>, store::Error> {
     Ok(kept.and_then(|cidr| cidr.parse().ok()))
 }
 
-/// The VPC, its network made or found, and that one's name.
+/// Creates or finds the VPC's network. Returns the VPC and the network's name.
 pub(in crate::engine) async fn vpc(context: &Context) -> Result<(Vpc, String), Error> {
     match &context.options.vpc {
         vpc::Choice::Builtin { strict } => {
@@ -135,7 +136,7 @@ async fn builtin_network(context: &Context) -> Result<Network, Error> {
     Ok(network)
 }
 
-/// Removes the idle sandboxes that are in no subnet of the VPC: it was another one when they were made.
+/// Removes the idle sandboxes that are in no subnet of the VPC: they were created for an earlier one.
 async fn give_up_elsewhere(context: &Context, vpc: &Vpc) -> Result<(), Error> {
     let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Store)?;
     let here = |row: &sandboxes::Row| {
@@ -146,16 +147,16 @@ async fn give_up_elsewhere(context: &Context, vpc: &Vpc) -> Result<(), Error> {
     };
     let elsewhere = |row: &sandboxes::Row| row.state == sandboxes::State::Idle && !here(row);
     let elsewhere: Vec<String> = rows.into_iter().filter(elsewhere).map(|row| row.sandbox_id).collect();
-    // First, so that no task claims one of them. One that cannot be removed now is removed by the audit, as it has no row.
+    // The rows first, so that no task claims one of them. The audit removes what cannot be removed now, as it has no row.
     forget(context, elsewhere.clone()).await?;
     strangers::remove_these(context, &elsewhere).await;
     Ok(())
 }
 
-/// The name of the VPC's network, which is made if it is not there.
+/// Creates the VPC's network if it does not exist, and returns its name.
 ///
 /// # Errors
-/// It could not be made, or not with the VPC's block.
+/// It could not be created, or exists with another block than the VPC's.
 pub(in crate::engine) async fn ensure_network(context: &Context, vpc: &Vpc) -> Result<String, Error> {
     let spec = match &vpc.network {
         vpc::Network::Own => NetworkSpec::Own { vpc_id: vpc.vpc_id.clone(), candidates: vec![vpc.cidr] },

@@ -1,4 +1,4 @@
-//! The removal of idle sandboxes when the process ends: also of those that the engine never came to adopt.
+//! The removal of idle sandboxes when the process ends, including those that the engine has not adopted.
 
 use std::collections::HashSet;
 
@@ -16,16 +16,16 @@ const AT_ONCE: usize = 8;
 pub enum Error {
     #[error("could not read the sandboxes from the store")]
     Read(#[source] store::Error),
-    #[error("could not list what the container engine holds: a sandbox that was being made may be left")]
+    #[error("could not list what the container engine holds: a sandbox that was being created may be left")]
     Inventory(#[source] runtime::Error),
     #[error("could not remove {left} idle sandboxes")]
     Left { left: usize, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
-/// Removes every sandbox that no task has. Legal once nothing claims or makes any.
+/// Removes every sandbox that no task has. Allowed only once nothing claims or creates sandboxes.
 ///
 /// # Errors
-/// What is left, after all others are removed.
+/// Some sandboxes are left; all others are removed.
 pub(in crate::engine) async fn remove_all(context: &Context) -> Result<(), Error> {
     let rows = sandboxes::load_all(context.store.readers()).await.map_err(Error::Read)?;
     let known: HashSet<String> = rows.iter().map(|row| row.sandbox_id.clone()).collect();
@@ -34,7 +34,7 @@ pub(in crate::engine) async fn remove_all(context: &Context) -> Result<(), Error
         .filter(|row| row.state == sandboxes::State::Idle)
         .map(|row| row.sandbox_id)
         .collect();
-    // Made, and not committed when the engine was halted.
+    // Created, and not committed when the engine was halted.
     let inventory = context.inventory().await.map_err(Error::Inventory);
     let without_row = inventory.iter().flat_map(|inventory| &inventory.sandboxes);
     let without_row = without_row.map(|sandbox| &sandbox.sandbox_id);
@@ -50,7 +50,7 @@ pub(in crate::engine) async fn remove_all(context: &Context) -> Result<(), Error
     }
 }
 
-/// The sandbox first: one that is left keeps its row, and the next process uses or removes it.
+/// Removes the sandbox before its row: one that is left keeps its row, and the next process uses or removes it.
 async fn remove(context: &Context, sandbox_id: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if let Err(error) = context.runtime.remove_sandbox(sandbox_id).await {
         warn!(sandbox = sandbox_id, %error, "could not remove an idle sandbox: it is left for the next start");

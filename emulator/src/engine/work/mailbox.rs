@@ -1,4 +1,4 @@
-//! What a supervisor is sent, and to which supervisor an event of a container goes.
+//! The messages of a supervisor, and which supervisor receives a container's events.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::engine::task::{Event, StopCode, Task};
 /// What a supervisor receives.
 #[derive(Debug)]
 pub(in crate::engine) enum Message {
-    /// The runtime saw something happen to the container.
+    /// The runtime reported an event of the task.
     Happened(Event),
-    /// An inventory differs from the task. Nothing is said here of containers on which an action works.
+    /// An inventory differs from the task. It does not apply to containers on which an action works.
     Observed(Observation),
     Stop {
         code: StopCode,

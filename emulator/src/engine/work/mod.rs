@@ -1,4 +1,4 @@
-//! What carries a task's plan out: one supervisor per task, its actions on the runtime, the logs, the start after a crash.
+//! Carries out the plans of tasks: one supervisor per task, its actions on the runtime, the logs, the start after a crash.
 //!
 //! ```text
 //! mailbox ──▶ supervisor ──▶ action ──▶ Runtime

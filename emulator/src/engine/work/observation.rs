@@ -1,7 +1,7 @@
-//! What an inventory says of one task, and what must have happened to the task. Pure.
+//! What an inventory shows of one task, and the events that must have happened to the task. Pure.
 //!
-//! An inventory is old as soon as it is there: a container that was made since is not in it, and one that was started again
-//! is in it as it was before. So it says something only of what has not changed since before it was taken.
+//! An inventory is out of date as soon as it is taken: a container that was created since is missing, and one that was
+//! restarted is shown as it was before. So it counts only for what has not changed since before it was taken.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ pub(in crate::engine) struct Observation {
     lost_sandbox: Option<String>,
 }
 
-/// Which run of a container was the last one, and how far it was.
+/// Which run of a container was the last one, and its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Before {
     container_id: Option<String>,
@@ -44,7 +44,7 @@ impl<'i> ByTask<'i> {
         Self { containers, sandboxes: running.map(|sandbox| sandbox.sandbox_id.as_str()).collect() }
     }
 
-    /// What it says of `task`, as that was before the inventory was taken.
+    /// What it shows of `task`, which must have been read before the inventory was taken.
     pub(in crate::engine) fn of(&self, task: &Task) -> Observation {
         let observed = self.containers.get(task.id.as_str()).into_iter().flatten();
         let lost = |sandbox_id: &&String| !self.sandboxes.contains(sandbox_id.as_str());
@@ -64,8 +64,8 @@ impl Before {
 }
 
 impl Observation {
-    /// What must have happened to `task`, as it is now. Nothing is said of containers that are `busy`, by their index:
-    /// an action works on them, and what comes of it is an event of its own.
+    /// The events that must have happened to `task`, compared with its current state. Containers that are `busy`, by
+    /// their index, are skipped: an action works on them and reports its own events.
     pub(in crate::engine) fn events(&self, task: &Task, busy: impl Fn(usize) -> bool) -> Vec<Event> {
         let mut events = Vec::new();
         for (index, (container, before)) in task.containers.iter().zip(&self.before).enumerate() {
@@ -83,7 +83,7 @@ impl Observation {
 
     fn of_container(&self, task: &Task, index: usize, events: &mut Vec<Event>) {
         let container = &task.containers[index];
-        // One of a sandbox that the task has lost is not the task's any more.
+        // A container in a sandbox that the task has lost no longer belongs to the task.
         let sandbox_id = task.attachment.sandbox_id.as_ref();
         let is_own =
             |observed: &&Observed| is(observed, container) && sandbox_id == Some(&observed.sandbox_id);
@@ -112,7 +112,7 @@ fn is(observed: &Observed, container: &Container) -> bool {
 
 /// Whether something is observed that the task has not seen before.
 fn is_news(observed: &Observed, container: &Container) -> bool {
-    // One that waits for its restart is still observed as it ended.
+    // A container that waits for its restart is still observed as it ended.
     let later = |started_at: Option<_>| container.stopped_at.is_none_or(|ended| started_at > Some(ended));
     match (&observed.state, container.last_status) {
         (State::Created, _) => false,

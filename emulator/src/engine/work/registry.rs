@@ -1,6 +1,6 @@
-//! The tasks as readers see them: what is committed, in memory, behind a lock held for moments.
+//! The tasks as readers see them: committed, in memory, behind a lock that is held only briefly.
 //!
-//! The store is the truth; a task comes here only after its commit. Reads of tasks never touch SQLite.
+//! The store is authoritative; a task is added here only after its commit. Reads of tasks never touch SQLite.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};

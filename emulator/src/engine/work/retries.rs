@@ -1,5 +1,4 @@
-//! When an action that failed is tried again, and when it has been tried often enough: back-off as state, for an actor that
-//! does not sleep.
+//! When a failed action is retried, and when it is given up: back-off as state, for an actor that does not sleep.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,21 +6,21 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::engine::task::Action;
 
-/// Before the second try; doubles.
+/// Before the second attempt; doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Tries of an action that fails at once: about a minute, in which an engine that restarts is back.
-const TRIES: u32 = 9;
+/// Attempts of an action that fails at once: about a minute, enough for an engine to restart.
+const MAX_ATTEMPTS: u32 = 9;
 
-/// An action that is slow to fail is given up after this time, but not before a few tries.
-const PATIENCE: Duration = Duration::from_mins(3);
-const FEW_TRIES: u32 = 3;
+/// An action that is slow to fail is given up after this time, but not before a few attempts.
+const GIVE_UP_AFTER: Duration = Duration::from_mins(3);
+const MIN_ATTEMPTS: u32 = 3;
 
-/// The tries of one thing.
+/// The failed attempts of one action or write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
-    tries: u32,
+    attempts: u32,
     first_failed_at: Timestamp,
     failed_at: Timestamp,
 }
@@ -30,19 +29,19 @@ impl Retry {
     /// One more failure.
     pub(super) fn after(before: Option<Self>, now: Timestamp) -> Self {
         let first_failed_at = before.map_or(now, |before| before.first_failed_at);
-        Self { tries: before.map_or(0, |before| before.tries) + 1, first_failed_at, failed_at: now }
+        Self { attempts: before.map_or(0, |before| before.attempts) + 1, first_failed_at, failed_at: now }
     }
 
-    /// Whether there were enough tries.
+    /// Whether no further attempt is to be made.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.tries >= TRIES
-            || self.tries >= FEW_TRIES && self.failed_at.since(self.first_failed_at) >= PATIENCE
+        self.attempts >= MAX_ATTEMPTS
+            || self.attempts >= MIN_ATTEMPTS && self.failed_at.since(self.first_failed_at) >= GIVE_UP_AFTER
     }
 
-    /// How long to wait for the next try; `None` if it is due. It is also due if the clock went back: the wait would
-    /// grow by as much.
+    /// How long to wait for the next attempt; `None` if it is due. It is also due if the clock was set back: the wait
+    /// would grow by as much.
     pub(super) fn wait(&self, now: Timestamp) -> Option<Duration> {
-        let pause = FIRST_PAUSE.saturating_mul(1 << (self.tries - 1).min(16)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE.saturating_mul(1 << (self.attempts - 1).min(16)).min(LONGEST_PAUSE);
         let passed = now.since(self.failed_at);
         (now >= self.failed_at && passed < pause).then(|| pause - passed)
     }
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_half_a_minute_and_end_after_a_minute_of_tries() {
+    fn pauses_grow_to_half_a_minute_and_end_after_a_minute_of_attempts() {
         let mut retries = Retries::default();
         let mut now = Timestamp(0);
         let mut pauses = Vec::new();
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_that_hangs_is_given_up_after_a_few_tries() {
+    fn an_action_that_hangs_is_given_up_after_a_few_attempts() {
         let mut retries = Retries::default();
         let exhausted = [0, 180, 360]
             .map(|second| retries.failed(Action::Stop(0), Timestamp(second * 1000)).is_exhausted());
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_went_back_holds_nothing_up() {
+    fn a_clock_that_was_set_back_delays_no_retry() {
         let mut retries = Retries::default();
         retries.failed(Action::Release, Timestamp(1_000_000));
         assert!(retries.is_due(Action::Release, Timestamp(0)));

@@ -1,14 +1,14 @@
-//! What is seen of a container on the runtime, as events of its task.
+//! The observed state of a container on the runtime, as events of its task.
 
 use rand::Rng;
 
 use crate::engine::task::{Container, ContainerStatus, Event, Task};
 use crate::runtime::{Exit, Observed, State};
 
-/// The events that lead from `known` to what is observed of the container now: nothing happened to it in between.
+/// The events that lead from `known` to the observed state of the container, if nothing else happened in between.
 ///
-/// What is seen now counts whatever its timestamps say, because the engine's clock may have been set. So none is earlier
-/// than what it follows.
+/// The observed state counts regardless of its timestamps, because the engine's clock may have been set. So no event is
+/// dated before the one that it follows.
 pub(in crate::engine) fn seen(
     container: usize,
     known: &Container,
@@ -45,7 +45,7 @@ pub(in crate::engine) fn seen_stopped(
     }
 }
 
-/// `<task id>-<10 digits>`, as platform version 1.4.0 has it.
+/// `<task id>-<10 digits>`, as in platform version 1.4.0.
 pub(in crate::engine) fn runtime_id(task: &Task) -> String {
     format!("{}-{:010}", task.id, rand::rng().random_range(0..10_000_000_000u64))
 }

@@ -1,7 +1,7 @@
-//! What the runtime holds of this instance, and no task and no row of the store accounts for: it is removed.
+//! Removes what the runtime holds of this instance but no task and no row of the store refers to.
 //!
-//! Left by a process that was killed, by a call that took longer than its caller waited, or by a removal that failed. One that
-//! resists is logged, and met again by the next pass.
+//! It was left by a process that was killed, by a call that took longer than its caller waited, or by a removal that failed.
+//! What cannot be removed is logged, and the next pass retries it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use tracing::warn;
 use crate::engine::context::Context;
 use crate::runtime::{self, Inventory};
 
-/// How long all removals of a kind may take together: what is left is for the next pass.
+/// How long all removals of a kind may take together: the next pass removes what is left.
 const TOGETHER: Duration = Duration::from_mins(1);
 
 /// Removals at a time.
 const AT_ONCE: usize = 8;
 
-/// How long a pass waits for a removal, which may be far longer on its way: the next pass meets what is left.
+/// How long a pass waits for one removal. It may take much longer; the next pass removes what is left.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// Removes the containers, then the shared parts, of tasks that are not live. What tasks whose rows cannot be read have on the
 /// runtime stays, so that a program that can read them finds it; a reset removes it.
 pub(in crate::engine) async fn remove_of_tasks(context: &Context, inventory: &Inventory) {
     let runtime = &context.runtime;
-    // Asked after the inventory was taken: a task whose container is in it was live before.
+    // After the inventory was taken: a task with a container in it was live before.
     let live = context.registry.live().into_iter().map(|task| task.id.clone());
     let unreadable = context.unreadable().into_iter();
     let known: HashSet<String> =
@@ -61,11 +61,13 @@ async fn remove_all<'r>(context: &Context, removals: impl Iterator<Item = Remova
     let removals = removals.map(|(kind, id, removal)| async move {
         let attempted = || format!("remove the {kind} {id}");
         if let Err(error) = runtime::within(&context.clock, BOUND, attempted, removal).await {
-            warn!(%error, "could not remove the {kind} {id}, which belongs to no task; it is tried again with the next audit");
+            warn!(%error, "could not remove the {kind} {id}, which belongs to no task; the next audit retries it");
         }
     });
     let all = futures::stream::iter(removals).for_each_concurrent(AT_ONCE, |removal| removal);
     if context.clock.timeout(TOGETHER, all).await.is_err() {
-        warn!("what belongs to no task is removed too slowly; the next audit goes on with it");
+        warn!(
+            "could not remove everything that belongs to no task within {TOGETHER:?}; the next audit continues"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the supervisors of tasks alive: one that panics is started again from the stored task.
+//! Keeps the supervisors of tasks alive: one that panics is restarted from the stored task.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -20,8 +20,8 @@ const NAME: &str = "supervisors";
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Polls `work`, the first supervisor of a task, and another one after each panic. While there is none, what is asked of the
-/// task is written to the store.
+/// Polls `work`, the first supervisor of a task, and a new one after each panic. While none runs, requests for the task are
+/// written to the store.
 pub(in crate::engine) async fn keep_alive(
     context: Arc<Context>,
     task_arn: String,
@@ -31,7 +31,7 @@ pub(in crate::engine) async fn keep_alive(
     let mut pause = PAUSE;
     while let Err(panic) = AssertUnwindSafe(&mut work).catch_unwind().await {
         context.background.panicked(NAME, &*panic);
-        // What it had under way ends first.
+        // Ends what the panicked supervisor had under way.
         work = Box::pin(std::future::ready(()));
         context.clock.sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -46,7 +46,7 @@ async fn begin_again(context: Arc<Context>, task: Arc<Task>) {
         match context.inventory().await {
             Ok(inventory) => break inventory,
             Err(error) => {
-                warn!(%error, "could not look at the containers of a task whose supervisor panicked; retrying in 1 s");
+                warn!(%error, "could not list the containers of a task whose supervisor panicked; retrying in {PAUSE:?}");
                 context.clock.sleep(PAUSE).await;
             }
         }
@@ -55,7 +55,7 @@ async fn begin_again(context: Arc<Context>, task: Arc<Task>) {
     adopt(context, task, observation).await;
 }
 
-/// Supervises a task that an earlier supervisor left, of which `observation` says what the runtime held.
+/// Supervises a task that an earlier supervisor left, of which the runtime held `observation`.
 pub(in crate::engine) async fn adopt(context: Arc<Context>, task: Arc<Task>, observation: Observation) {
     Supervisor::new(context, task).adopt(observation).await;
 }

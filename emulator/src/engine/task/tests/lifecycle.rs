@@ -1,4 +1,4 @@
-//! The lifecycle, a case a rule.
+//! The lifecycle, one case per rule.
 
 use super::*;
 use crate::runtime::HealthCheck;
@@ -51,7 +51,7 @@ fn activating_shows_between_pending_and_running_when_it_is_asked_for() {
 }
 
 #[test]
-fn an_image_that_cannot_be_had_fails_the_start_and_no_container_has_an_exit_code() {
+fn an_image_that_cannot_be_pulled_fails_the_start_and_no_container_has_an_exit_code() {
     let mut drive = Drive::new(vec![container("app"), container("side")]);
     drive
         .succeed(Action::Claim)
@@ -307,7 +307,7 @@ fn an_exit_that_is_reported_again_neither_ends_nor_counts_a_restarted_container(
     assert_eq!(drive.exit_codes(), [Some(1)], "the exit of this run, which was too short to start again");
 }
 
-/// Begins all that is to start and returns the order in which the containers did.
+/// Carries the plan out until it is empty. Returns the order in which the containers started.
 fn starts(drive: &mut Drive) -> Vec<Vec<usize>> {
     let mut starts = Vec::new();
     loop {
@@ -337,7 +337,11 @@ fn with_a_shared_pid_namespace_its_holder_starts_first_and_stops_last() {
     assert_eq!(starts(&mut plain), [[0], [1]]);
     plain.event(Event::Stop { code: StopCode::UserInitiated, reason: String::new() });
     plain.succeed(Action::AnnounceStop);
-    assert_eq!(plan(&plain.task), [Action::Stop(1)], "with the holder the kernel ends all that joined it");
+    assert_eq!(
+        plan(&plain.task),
+        [Action::Stop(1)],
+        "when the holder ends, the kernel ends all that joined it"
+    );
 
     let first_waits = vec![depends_on("a", &[("b", Condition::Start)]), container("b")];
     assert_eq!(starts(&mut shared(first_waits)), [[1], [0]], "the holder is the first to start");
@@ -352,7 +356,7 @@ fn with_a_shared_pid_namespace_its_holder_starts_first_and_stops_last() {
 }
 
 #[test]
-fn a_container_starts_once_the_one_is_there_whose_volumes_it_mounts() {
+fn a_container_starts_once_the_container_whose_volumes_it_mounts_exists() {
     let mut specs = vec![container("app"), helper("data")];
     specs[0].process.volumes_from = vec![("data".into(), true)];
     assert_eq!(starts(&mut Drive::new(specs)), [[1], [0]]);

@@ -33,7 +33,7 @@ fn helper(name: &str) -> ContainerSpec {
     ContainerSpec { essential: false, ..container(name) }
 }
 
-/// A task as RunTask makes it.
+/// A task as RunTask creates it.
 fn task(specs: Vec<ContainerSpec>) -> Task {
     Task {
         arn: "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef".into(),

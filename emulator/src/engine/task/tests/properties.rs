@@ -1,15 +1,15 @@
-//! Whatever happens, in whatever order and however often it is reported, a task moves forward and ends when it is stopped.
+//! With any events, in any order and any number of reports, a task only moves forward and ends when it is stopped.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What a runtime may answer to an action, and what may happen on its own meanwhile.
+/// The outcome of an action, or something that happens meanwhile.
 #[derive(Clone, Debug)]
 enum Step {
     /// Carry out the action at this place of the plan.
     Succeed(usize),
-    /// Let it fail, where it can.
+    /// Let it fail, if it can.
     Fail(usize),
     Exit(usize, i64),
     Healthy(usize, bool),
@@ -108,7 +108,7 @@ fn take(drive: &mut Drive, step: &Step) {
             let again = drive.reported[place % drive.reported.len()].clone();
             let before = drive.task.clone();
             drive.event(again.clone());
-            // What waits to be started again ends with its last exit once the task is to stop.
+            // A container that waits for its restart ends with its last exit once the task is to stop.
             if before.desired_status == Desired::Running {
                 assert_eq!(drive.task, before, "reported again: {again:?}");
             }

@@ -38,7 +38,7 @@ fn a_task_in_which_nothing_ran_takes_another_sandbox_three_times_and_then_stops(
 }
 
 #[test]
-fn a_task_in_which_something_ran_stops_and_news_of_another_sandbox_is_none() {
+fn a_task_in_which_something_ran_stops_and_the_loss_of_another_sandbox_changes_nothing() {
     let claimed = after(&task(vec![container("app")]), &connected("now"));
     assert_eq!(after(&claimed, &lost("before")), claimed);
     let running = after(&claimed, &Event::Started { container: 0, at: Timestamp(1) });

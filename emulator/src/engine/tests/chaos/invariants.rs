@@ -1,4 +1,4 @@
-//! What must hold of a world, as lists of what does not, in words.
+//! The invariants of a world. Each check returns its violations as text.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::engine::task::{ContainerStatus, Desired, Status, StopCode, Task};
 use crate::runtime::{Runtime as _, State, simulated};
 use crate::store::{logs, sandboxes};
 
-/// After the trouble: each task is STOPPED, or RUNNING as the runtime has it, and STOPPED where it has to be.
+/// After the faults: each task is STOPPED, or RUNNING as on the runtime. A task that a client stopped is STOPPED.
 pub(super) async fn unsettled(world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
     let there = world.runtime.inventory().await.expect("the inventory of the simulated runtime");
@@ -62,7 +62,7 @@ pub(super) async fn not_stopped(world: &World) -> Vec<String> {
     wrong
 }
 
-/// Of tasks that were stopped without trouble: nothing was left to a later pass.
+/// Of tasks that were stopped without faults: nothing was left to a later pass.
 pub(super) async fn not_released(world: &World, tasks: &[Arc<Task>]) -> Vec<String> {
     let there = world.runtime.inventory().await.expect("the inventory of the simulated runtime");
     let mut wrong = Vec::new();
@@ -93,7 +93,7 @@ pub(super) async fn left_over(world: &World) -> Vec<String> {
     left("supervisors", world.engine.0.context.supervisors.lock().len());
     left("routes", world.engine.0.context.routes.lock().len());
     left("log cursors", rows(world, "SELECT count(*) FROM log_cursors").await);
-    let rows = sandboxes::load_all(readers).await.expect("the table of sandboxes is there");
+    let rows = sandboxes::load_all(readers).await.expect("the table of sandboxes exists");
     left("rows of claimed sandboxes", rows.iter().filter(|row| row.state != sandboxes::State::Idle).count());
     let known: HashSet<&str> = rows.iter().map(|row| row.sandbox_id.as_str()).collect();
     let held: HashSet<&str> = there
@@ -122,10 +122,8 @@ pub(super) async fn left_over(world: &World) -> Vec<String> {
 }
 
 async fn rows(world: &World, count: &'static str) -> usize {
-    let count: i64 = sqlx::query_scalar(count)
-        .fetch_one(world.engine.store().readers())
-        .await
-        .expect("the table is there");
+    let count: i64 =
+        sqlx::query_scalar(count).fetch_one(world.engine.store().readers()).await.expect("the table exists");
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
@@ -163,8 +161,10 @@ pub(super) async fn of_ended(world: &World) -> Vec<String> {
             let name = format!("{} of the task {}", container.name, task.id);
             match (container.exit_code, truth) {
                 (Some(code), Some(truth)) if truth.starts > 0 && truth.exit_code != Some(code) => {
-                    wrong
-                        .push(format!("{name} is said to have exited {code}, and did {:?}", truth.exit_code));
+                    wrong.push(format!(
+                        "{name} is reported to have exited with {code}, but exited with {:?}",
+                        truth.exit_code
+                    ));
                 }
                 (None, Some(truth)) if truth.starts > 0 && container.reason.is_none() => {
                     wrong.push(format!("{name} ran, and has neither an exit code nor a reason"));
@@ -194,10 +194,10 @@ fn reasons(accepted: &Accepted, task: &Task) -> Vec<String> {
     match task.stop_code {
         None => wrong.push(format!("{id} has no stopCode")),
         Some(StopCode::UserInitiated) if !accepted.stopped => {
-            wrong.push(format!("{id} was stopped by no client, and says UserInitiated"));
+            wrong.push(format!("{id} was stopped by no client, but has UserInitiated"));
         }
         Some(StopCode::TaskFailedToStart) if task.started_at.is_some() => {
-            wrong.push(format!("{id} ran, and says TaskFailedToStart"));
+            wrong.push(format!("{id} ran, but has TaskFailedToStart"));
         }
         Some(StopCode::EssentialContainerExited)
             if !task
@@ -206,15 +206,15 @@ fn reasons(accepted: &Accepted, task: &Task) -> Vec<String> {
                 .zip(&accepted.spec.containers)
                 .any(|(container, spec)| spec.essential && container.started_at.is_some()) =>
         {
-            wrong.push(format!("no essential container of {id} ran, and it says EssentialContainerExited"));
+            wrong.push(format!("no essential container of {id} ran, but it has EssentialContainerExited"));
         }
         Some(_) => {}
     }
     wrong
 }
 
-/// Each line of a container that ran is stored once and in order. Where the rest could not be read, what is there is the
-/// beginning, and the log itself says so.
+/// Each line of a container that ran is stored once and in order. If the rest could not be read, the stored lines are the
+/// beginning, and an event in the log reports it.
 async fn lines(
     world: &World,
     accepted: &Accepted,

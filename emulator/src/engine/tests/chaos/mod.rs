@@ -1,19 +1,19 @@
-//! Generated worlds in trouble: whatever the runtime refuses, forgets or never says, and whenever the process is killed,
-//! all is as it should be once the trouble is over.
+//! Generated worlds with faults: whatever the runtime refuses, loses or never reports, and whenever the process is killed,
+//! all invariants hold once the faults have ended.
 //!
 //! ```text
 //! seed ─▶ Plan: tasks, stops, kills, resets, clock steps, shares of faults     (plan.rs, pure)
 //!           │
 //!           ▼
 //!         World: the engine on the simulated runtime behind the faulty one     (world.rs)
-//!           │ trouble, then calm, then all is stopped
+//!           │ faults, then calm, then all is stopped
 //!           ▼
 //!         invariants: what is wrong, in words                                  (invariants.rs)
 //! ```
 //!
 //! A world runs on one thread, and its time passes when nothing else can happen, so that minutes of retries take moments.
-//! `NEARGATE_CHAOS_WORLDS` says how many worlds (1,000), `NEARGATE_CHAOS_SEED` the seed of the first (0). A seed always
-//! plans the same; ids are random, and with them some orders.
+//! `NEARGATE_CHAOS_WORLDS` is the number of worlds (1,000), `NEARGATE_CHAOS_SEED` the seed of the first (0). A seed always
+//! gives the same plan; ids are random, and so are some orders that depend on them.
 
 mod invariants;
 mod plan;
@@ -77,7 +77,7 @@ fn whatever_goes_wrong_everything_reaches_its_end_and_nothing_is_left() {
     );
 }
 
-/// A data directory that each world begins with a copy of: making its tables takes longer than most worlds.
+/// A data directory that each world begins with a copy of: creating its tables takes longer than most worlds.
 fn empty_store() -> TempDir {
     let dir = TempDir::new().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -103,9 +103,9 @@ fn play(seed: u64, empty: &Path) -> (Outcome, Trace) {
     let world = World::play(Plan::of(seed), empty, time, trace.clone());
     let played = runtime.expect("a runtime of tokio").block_on(AssertUnwindSafe(world).catch_unwind());
     let outcome = played.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Outcome { faults: 0, wrong: vec![format!("it panicked: {said}")] }
+        let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Outcome { faults: 0, wrong: vec![format!("it panicked: {message}")] }
     });
     (outcome, trace)
 }

@@ -1,4 +1,4 @@
-//! What a world is: drawn from a seed, before anything runs.
+//! The plan of a world, generated from a seed before anything runs.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::runtime::{Event, Process};
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    /// What happens, each so long after what came before.
+    /// The steps, each with the pause before it.
     pub(super) steps: Vec<(Duration, Step)>,
     /// Of 1,000 calls, how many go wrong.
     pub(super) faulty_calls: u64,
@@ -29,11 +29,11 @@ pub(super) enum Step {
     Run(Spec),
     /// The n-th [`Step::Run`] once more, with the same client token.
     Again(usize),
-    /// A StopTask of the task that the n-th [`Step::Run`] made.
+    /// A StopTask of the task that the n-th [`Step::Run`] created.
     Stop(usize),
-    /// The container ends by itself: the c-th that the runtime ever made.
+    /// The container ends by itself: the n-th that the runtime ever created.
     Exit(usize),
-    /// A sandbox ends by itself: the n-th of those that are there.
+    /// A sandbox ends by itself: the n-th of the existing ones.
     EndSandbox(usize),
     /// kill -9, and a new process.
     Kill,
@@ -89,7 +89,7 @@ impl Plan {
         })
     }
 
-    /// What becomes of the `nth` event.
+    /// What happens to the `nth` event.
     pub(super) fn fate(&self, event: &Event, nth: u64) -> Option<Fate> {
         let mut rng = self.rng(0, nth);
         if matches!(event, Event::Resync) || rng.random_range(0..1000) >= self.faulty_events {
@@ -142,7 +142,7 @@ fn container(
 ) -> ContainerSpec {
     let mut environment: Vec<(String, String)> = Vec::new();
     let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
-    // What is not essential ends by itself, so that those who depend on its end have one to see.
+    // A container that is not essential ends by itself, so that those that wait for its end do not wait forever.
     if !essential || rng.random_bool(0.6) {
         let code = if rng.random_bool(0.7) { 0 } else { rng.random_range(1..=137) };
         set("SIMULATED_EXIT_CODE", code.to_string());
@@ -160,7 +160,7 @@ fn container(
         .map(|on| Dependency {
             container: on.name.clone(),
             condition: match rng.random_range(0..3) {
-                // One that is started again and again has no end to wait for.
+                // A container that is restarted has no end to wait for.
                 0 if !on.essential && on.restart_policy.is_none() => Condition::Complete,
                 1 if !on.essential && on.restart_policy.is_none() => Condition::Success,
                 _ => Condition::Start,

@@ -1,4 +1,4 @@
-//! A world that is played: the engine on a simulated runtime in trouble, a client that runs and stops, kills and resets.
+//! Plays a world: the engine on a simulated runtime with faults, and a client that runs and stops, kills and resets.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,16 +21,16 @@ use crate::store::Store;
 
 const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
 
-/// By the world's clock, how long everything may take to be as it should be once the trouble is over: some tries with
+/// By the world's clock, how long it may take until the invariants hold once the faults have ended: some attempts with
 /// pauses of up to half a minute, and some passes a minute apart.
 const SETTLED: Duration = Duration::from_mins(20);
 
-/// A RunTask, a reset and a shutdown are answered in this time of the world.
-const ANSWERED: Duration = Duration::from_mins(10);
+/// By the world's clock, the time limit of a RunTask, a reset and a shutdown.
+const TIME_LIMIT: Duration = Duration::from_mins(10);
 
-/// By the machine's clock. A StopTask has to be answered while the world's clock stands still: it waits for nothing but the
-/// store.
-const STOP_ANSWERED: Duration = Duration::from_secs(20);
+/// By the machine's clock, the time limit of a StopTask. It must return while the world's clock is stopped: it waits only
+/// for the store.
+const STOP_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// Longer than anything is remembered of a task that has ended.
 const FORGOTTEN: Duration = Duration::from_hours(26);
@@ -47,7 +47,7 @@ impl Time {
         Self { clock: Clock::manual(BEGIN), store: Mutex::new(None), stands_still: AtomicBool::new(true) }
     }
 
-    /// The world's thread has nothing to do: on to where the next sleep ends.
+    /// The world's thread has nothing to do: advances to the end of the next sleep.
     pub(super) fn pass(&self) {
         let at_rest = || self.store.lock().as_ref().is_some_and(Store::is_at_rest);
         if !self.stands_still.load(Ordering::Relaxed) && at_rest() {
@@ -63,11 +63,11 @@ impl Time {
     }
 }
 
-/// What came of a world.
+/// The outcome of a world.
 pub(super) struct Outcome {
     /// Calls and events that went wrong as planned.
     pub(super) faults: usize,
-    /// In words.
+    /// As text.
     pub(super) wrong: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ pub(super) struct Accepted {
     pub(super) spec: Spec,
     /// A StopTask was acknowledged.
     pub(super) stopped: bool,
-    /// A reset failed while the task was there: what it had on the runtime may be gone without a trace.
+    /// A reset failed while the task existed: what it had on the runtime may have been removed.
     pub(super) emptied: bool,
 }
 
@@ -130,7 +130,7 @@ impl World {
         let runtime = simulated::Runtime::new(clock.clone());
         runtime.record_made();
         let faulty = faulty::Runtime::new(Arc::new(runtime.clone()), clock.clone());
-        let faults = trouble(&faulty, &plan, &trace);
+        let faults = inject_faults(&faulty, &plan, &trace);
 
         let dir = TempDir::new().expect("a temporary directory");
         std::fs::copy(empty.join("neargate.db"), dir.path().join("neargate.db"))
@@ -160,9 +160,9 @@ impl World {
         Outcome { faults, wrong: world.wrong }
     }
 
-    /// What has to hold once the trouble is over.
+    /// What must hold once the faults have ended.
     async fn end(&mut self) {
-        self.settle("after the trouble", invariants::unsettled).await;
+        self.settle("after the faults", invariants::unsettled).await;
         let live: Vec<Arc<Task>> =
             self.engine.all_tasks().into_iter().filter(|task| !task.is_stopped()).collect();
         for arn in self.accepted.keys().cloned().collect::<Vec<_>>() {
@@ -182,7 +182,7 @@ impl World {
         self.clock.advance(FORGOTTEN);
         self.settle("a day later", invariants::remembered).await;
         // An engine that cannot end is a fault too.
-        let ended = self.clock.timeout(ANSWERED, self.engine.shutdown()).await;
+        let ended = self.clock.timeout(TIME_LIMIT, self.engine.shutdown()).await;
         if !matches!(ended, Ok(Ok(()))) {
             self.wrong.push(format!("shutdown: {ended:?}"));
         }
@@ -224,8 +224,8 @@ impl World {
                 self.engine = start(&self.dir, &self.faulty, &self.time).await;
             }
             Step::Shutdown => {
-                // What it could not remove is said, and left to the next.
-                if let Err(elapsed) = self.clock.timeout(ANSWERED, self.engine.shutdown()).await {
+                // What it could not remove is reported, and left to the next process.
+                if let Err(elapsed) = self.clock.timeout(TIME_LIMIT, self.engine.shutdown()).await {
                     self.wrong.push(format!("shutdown: {elapsed}"));
                 }
                 self.engine = start(&self.dir, &self.faulty, &self.time).await;
@@ -244,16 +244,16 @@ impl World {
             client_token: Some(token),
             ..order_of(Template { spec: spec.clone(), ..template(Vec::new()) })
         };
-        let arn = match self.clock.timeout(ANSWERED, self.engine.run(order)).await {
+        let arn = match self.clock.timeout(TIME_LIMIT, self.engine.run(order)).await {
             Ok(Ok(ran)) => ran.tasks.first().map(|task| task.arn.clone()),
-            // Not ready in time, or no address: both are answers.
+            // Not ready in time, or no address: both are allowed.
             Ok(Err(_)) => return,
             Err(elapsed) => return self.wrong.push(format!("RunTask: {elapsed}")),
         };
         let Some(arn) = arn else { return };
         match before.filter(|before| self.accepted.contains_key(before)) {
             Some(before) if before != arn => {
-                self.wrong.push(format!("RunTask with the token of {before} answered {arn}"));
+                self.wrong.push(format!("RunTask with the token of {before} returned {arn}"));
             }
             Some(_) => {}
             None => {
@@ -265,15 +265,15 @@ impl World {
 
     async fn stop(&mut self, arn: &str) {
         let stop = self.engine.stop(arn, StopCode::UserInitiated, "chaos".into());
-        let answer = self.time.stand_still(tokio::time::timeout(STOP_ANSWERED, stop)).await;
+        let response = self.time.stand_still(tokio::time::timeout(STOP_TIME_LIMIT, stop)).await;
         let known = self.accepted.get_mut(arn);
-        match (answer, known) {
+        match (response, known) {
             (Ok(Ok(Some(task))), Some(accepted)) if task.desired_status == Desired::Stopped => {
                 accepted.stopped = true;
             }
             (Ok(Ok(None)), None) => {}
-            (Ok(answer), known) => self.wrong.push(format!(
-                "StopTask of a task that is {}: {answer:?}",
+            (Ok(response), known) => self.wrong.push(format!(
+                "StopTask of a task that is {}: {response:?}",
                 if known.is_some() { "known" } else { "forgotten" }
             )),
             (Err(elapsed), _) => self.wrong.push(format!("StopTask of {arn} needs time to pass: {elapsed}")),
@@ -281,7 +281,7 @@ impl World {
     }
 
     async fn reset(&mut self) {
-        match self.clock.timeout(ANSWERED, self.engine.reset()).await {
+        match self.clock.timeout(TIME_LIMIT, self.engine.reset()).await {
             Ok(Ok(())) => {
                 self.accepted.clear();
                 self.runtime.record_made();
@@ -296,7 +296,7 @@ impl World {
         }
     }
 
-    /// Waits until nothing is wrong any more; after [`SETTLED`] it is.
+    /// Waits until `check` finds nothing wrong. What it still finds after [`SETTLED`] is recorded.
     async fn settle(&mut self, when: &str, check: impl AsyncFn(&Self) -> Vec<String>) {
         let pause = Duration::from_secs(1);
         let mut waited = Duration::ZERO;
@@ -311,14 +311,14 @@ impl World {
         self.wrong.extend(wrong.into_iter().map(|what| format!("{when}: {what}")));
     }
 
-    /// The tasks that ought to be there, as the engine shows them.
+    /// The tasks that should exist, as the engine shows them.
     pub(super) fn tasks(&self) -> Vec<(&Accepted, Option<Arc<Task>>)> {
         self.accepted.iter().map(|(arn, accepted)| (accepted, self.engine.task(arn))).collect()
     }
 }
 
-/// Puts the runtime in trouble. Counts what goes wrong.
-fn trouble(runtime: &faulty::Runtime, plan: &Plan, trace: &Trace) -> Arc<AtomicU64> {
+/// Makes the runtime fail as planned. Returns the count of faults.
+fn inject_faults(runtime: &faulty::Runtime, plan: &Plan, trace: &Trace) -> Arc<AtomicU64> {
     let faults = Arc::new(AtomicU64::new(0));
     let (counts, planned) = (Mutex::new(HashMap::new()), plan.clone());
     let (count, calls) = (Arc::clone(&faults), trace.clone());

@@ -1,4 +1,4 @@
-//! What must hold between the parts of a file, and the VPC that comes of it.
+//! The checks across the parts of a file, and the VPC that it describes.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -97,7 +97,7 @@ fn subnets(
     Ok(subnets.into_iter().map(|(_, subnet)| subnet).collect())
 }
 
-/// Those of the file by their names; where it has none, the main one with the local route alone.
+/// The route tables of the file by their names; if it has none, a main one with only the local route.
 fn route_tables<'f>(
     written: &'f [written::RouteTable],
     vpc: Cidr,
@@ -121,7 +121,8 @@ fn route(written: &written::Route, vpc: Cidr) -> Result<Route, Mistake> {
     let written::Route { destination, target } = written;
     let block = cidr(destination)?;
     if vpc.holds(block) {
-        let message = format!("{block} is of the local route: expected a block that is not inside {vpc}");
+        let message =
+            format!("{block} belongs to the local route: expected a block that is not inside {vpc}");
         return Err(mistake(destination, message));
     }
     let via = address(target)?;
@@ -154,7 +155,7 @@ fn dhcp_options(written: &written::DhcpOptions, ids: &mut Ids) -> Result<DhcpOpt
     })
 }
 
-/// The default one first; where the file has none, it is open within itself as AWS makes it.
+/// The default one first; if the file has none, it is open within itself as AWS creates it.
 fn security_groups(written: &[written::SecurityGroup], ids: &mut Ids) -> Result<Vec<SecurityGroup>, Mistake> {
     let mut known = Vec::new();
     if written.iter().all(|group| group.name.get_ref() != DEFAULT) {
@@ -190,7 +191,7 @@ fn security_groups(written: &[written::SecurityGroup], ids: &mut Ids) -> Result<
 struct Ids(HashSet<String>);
 
 impl Ids {
-    /// The id of a resource: the given one, else one that its name (of what there is once: its kind) makes.
+    /// The id of a resource: the given one, else one derived from its name (`default` if it has no name).
     fn of(&mut self, kind: &'static str, name: Option<&Text>, id: Option<&Text>) -> Result<String, Mistake> {
         let called = match kind {
             "rtb" => "route table",
@@ -205,7 +206,7 @@ impl Ids {
                 return Err(mistake(name, message));
             }
             if !self.0.insert(format!("{kind} {text}")) {
-                let message = format!("the {called} {text:?} is there twice: expected another name");
+                let message = format!("the {called} {text:?} is defined twice: expected another name");
                 return Err(mistake(name, message));
             }
         }
@@ -216,13 +217,13 @@ impl Ids {
             return Err(mistake(given, message));
         }
         if !self.0.insert(text.clone()) {
-            return Err(mistake(given, format!("the id {text} is there twice: expected another one")));
+            return Err(mistake(given, format!("the id {text} is defined twice: expected another one")));
         }
         Ok(text.clone())
     }
 }
 
-/// The id that a name makes, the same on every machine.
+/// The id that is derived from a name, the same on every machine.
 fn derived(kind: &str, name: &str) -> String {
     let digest = Sha256::digest(format!("{kind} {name}"));
     let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

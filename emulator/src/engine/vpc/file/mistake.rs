@@ -1,4 +1,4 @@
-//! What is wrong at a place of the file, and what several of its parts are checked by.
+//! A mistake at a place in the file, and the checks that several of its parts share.
 
 use toml::Spanned;
 

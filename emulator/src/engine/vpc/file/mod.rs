@@ -1,4 +1,4 @@
-//! `--vpc FILE`: a VPC as a person writes it, in TOML. `docs/vpc.md` says what may stand there.
+//! `--vpc FILE`: a VPC as a person writes it, in TOML. `docs/vpc.md` describes its format.
 //!
 //! ```text
 //! text ─▶ written (serde: the file's shape, unknown keys refused) ─▶ check (what must hold together) ─▶ Vpc
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::Vpc;
 
-/// Why a file is no VPC.
+/// Why a file could not be read as a VPC.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read the VPC file {}", .path.display())]
@@ -85,7 +85,7 @@ mod tests {
         let routes: Vec<String> =
             vpc.routes(private).iter().map(|route| format!("{} {}", route.destination, route.via)).collect();
         assert_eq!((private.zone.as_str(), routes), ("b", vec!["192.168.50.0/24 10.64.0.5".to_owned()]));
-        assert!(vpc.routes(&vpc.subnets[0]).is_empty(), "the main route table has the local route alone");
+        assert!(vpc.routes(&vpc.subnets[0]).is_empty(), "the main route table has only the local route");
         assert_eq!(vpc.dhcp_options.domain_names, ["corp.example"]);
 
         let names: Vec<&str> = vpc.security_groups.iter().map(|group| group.group_name.as_str()).collect();
@@ -100,12 +100,12 @@ mod tests {
             }
         );
         assert_eq!(web.ingress[0].ports, Some((80, 80)));
-        assert_eq!(web.egress.len(), 1, "everything goes out where nothing is said");
+        assert_eq!(web.egress.len(), 1, "everything goes out if `egress` is absent");
         assert!(matches!(&app.egress[..], [one] if one.protocol == Protocol::Udp));
     }
 
     #[test]
-    fn what_is_not_said_is_as_aws_makes_it() {
+    fn what_is_left_out_is_as_aws_creates_it() {
         let vpc = parse(SMALL).unwrap();
         let group = &vpc.security_groups[0];
         assert_eq!((group.group_name.as_str(), vpc.security_groups.len()), ("default", 1));
@@ -113,9 +113,9 @@ mod tests {
         assert_eq!((vpc.route_tables.len(), vpc.dhcp_options.domain_name_servers.len()), (1, 0));
     }
 
-    /// Each: what stands in the file in place of the small one's, and the line and the words of the error.
+    /// Each: the text of the file, and the line and words of the error.
     #[test]
-    fn a_mistake_is_told_with_its_line_and_what_is_expected() {
+    fn a_mistake_is_reported_with_its_line_and_what_is_expected() {
         let subnet = "[[subnet]]\nname = \"s\"\ncidr = \"10.0.0.0/24\"\nzone = \"a\"\n";
         let group = "[[security-group]]\nname = \"g\"\n";
         for (text, line, words) in [
@@ -133,7 +133,7 @@ mod tests {
             (
                 "SUBNET\n[[subnet]]\nname = \"s\"\ncidr = \"10.0.1.0/24\"\nzone = \"a\"\n",
                 10,
-                "the subnet \"s\" is there twice",
+                "the subnet \"s\" is defined twice",
             ),
             (
                 "SUBNET\n[[subnet]]\nname = \"t\"\ncidr = \"10.0.0.128/25\"\nzone = \"a\"\n",
@@ -203,20 +203,20 @@ mod tests {
                 11,
                 "expected 10.0.0.0/24",
             ),
-            ("SUBNET\nGROUP\nGROUP", 13, "the security group \"g\" is there twice"),
+            ("SUBNET\nGROUP\nGROUP", 13, "the security group \"g\" is defined twice"),
             (
                 "SUBNET\nGROUPid = \"sg-11111111\"\n[[security-group]]\nname = \"h\"\nid = \"sg-11111111\"\n",
                 14,
-                "the id sg-11111111 is there twice",
+                "the id sg-11111111 is defined twice",
             ),
         ] {
             let vpc = format!("[vpc]\ncidr = \"10.0.0.0/16\"\n\n{subnet}");
             let text = text.replace("SUBNET", &vpc).replace("GROUP", group);
             let mistake = parse(&text).unwrap_err();
-            let told = format!("{}: {}", mistake.line(&text), mistake.message);
+            let reported = format!("{}: {}", mistake.line(&text), mistake.message);
             assert!(
-                told.starts_with(&format!("{line}: ")) && told.contains(words),
-                "{text}\n{told}\nnot {line}: {words}"
+                reported.starts_with(&format!("{line}: ")) && reported.contains(words),
+                "{text}\n{reported}\nnot {line}: {words}"
             );
         }
     }
@@ -227,7 +227,7 @@ mod tests {
         let path = folder.path().join("vpc.toml");
         assert!(read(&path).unwrap_err().to_string().contains("vpc.toml"));
         std::fs::write(&path, "[vpc]\ncidr = \"10.0.0.0/8\"\n").unwrap();
-        let told = read(&path).unwrap_err().to_string();
-        assert!(told.starts_with(&format!("{}:2: ", path.display())), "{told}");
+        let reported = read(&path).unwrap_err().to_string();
+        assert!(reported.starts_with(&format!("{}:2: ", path.display())), "{reported}");
     }
 }

@@ -1,4 +1,4 @@
-//! The shape of the file: tables and keys, named as EC2 names them. What holds between them is [`super::check`]'s.
+//! The shape of the file: tables and keys, named as EC2 names them. [`super::check`] checks how they fit together.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -35,7 +35,7 @@ pub(super) struct Subnet {
     pub(super) id: Option<Text>,
     pub(super) cidr: Text,
     pub(super) zone: Text,
-    /// The main one where it is not said.
+    /// The main one if absent.
     pub(super) route_table: Option<Text>,
 }
 
@@ -73,11 +73,11 @@ pub(super) struct SecurityGroup {
     pub(super) description: Option<String>,
     #[serde(default)]
     pub(super) ingress: Vec<Spanned<Rule>>,
-    /// Everything to everywhere where it is not said, as AWS makes a group.
+    /// Everything to everywhere if absent, as AWS creates a group.
     pub(super) egress: Option<Vec<Spanned<Rule>>>,
 }
 
-/// One peer a rule, as in EC2's SecurityGroupRule.
+/// One peer per rule, as in EC2's SecurityGroupRule.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Rule {

@@ -13,7 +13,7 @@ use crate::runtime::{Frame, Stream};
 /// Bytes of an event: 256 KiB less CloudWatch's 26 bytes of overhead, as the driver cuts.
 const MAX_EVENT: usize = 262_118;
 
-/// What must survive a restart: where we are, and what is begun and not yet an event.
+/// What must survive a restart: the position, and text that is not yet an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
     pub(super) cursor: Cursor,
@@ -23,7 +23,7 @@ pub(super) struct Progress {
     /// The timestamp of the last event, in milliseconds.
     #[serde(default)]
     last: i64,
-    /// The rest of the output could not be read, and the log stream says so: nothing is read any more.
+    /// The rest of the output could not be read, and the log stream reports it: nothing more is read.
     #[serde(default)]
     pub(super) given_up: bool,
 }
@@ -51,7 +51,7 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// Goes on from `progress`: the frames that follow are those after its cursor.
+    /// Continues from `progress`: the frames that follow are those after its cursor.
     pub(super) fn resume(progress: Progress, begins_event: Option<Regex>) -> Self {
         Self { progress, begins_event, ready: Vec::new() }
     }
@@ -89,14 +89,14 @@ impl Assembler {
         }
     }
 
-    /// The lines so far are an event: nothing came for a while.
+    /// The lines so far are an event: no further line came for a while.
     pub(super) fn flush_multiline(&mut self) {
         if let Some(piece) = self.progress.multiline.take() {
             self.emit(piece);
         }
     }
 
-    /// The output has ended: what is begun is complete.
+    /// The output has ended: incomplete text becomes events.
     pub(super) fn finish(&mut self) {
         let begun = [self.progress.stdout.take(), self.progress.stderr.take()];
         for piece in begun.into_iter().flatten() {
@@ -105,7 +105,7 @@ impl Assembler {
         self.flush_multiline();
     }
 
-    /// The rest of the output cannot be read: what is begun is complete, and an event of its own says why.
+    /// The rest of the output cannot be read: incomplete text becomes events, and one more event has the reason.
     pub(super) fn give_up(&mut self, reason: &str, now: Timestamp) {
         self.finish();
         let text = format!("neargate: the rest of this output could not be read: {reason}").into_bytes();
@@ -136,9 +136,9 @@ impl Assembler {
         }
     }
 
-    /// Timestamps never fall within a container's log stream. The two outputs of a container, and lines that came in
-    /// parts, are a little out of the order of their stamps; a reader that goes on from a token reads by timestamp, and
-    /// would miss an event that came later with an earlier one.
+    /// Timestamps never decrease within a container's log stream. The two outputs of a container, and lines that came in
+    /// parts, are slightly out of order; a reader that continues from a token reads by timestamp, and would miss an event
+    /// that came later with an earlier timestamp.
     fn emit(&mut self, piece: Piece) {
         self.progress.last = self.progress.last.max(piece.timestamp.div_euclid(1_000_000));
         let timestamp = Timestamp(self.progress.last);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_line_are_joined_each_stream_for_itself() {
+    fn parts_of_a_line_are_joined_separately_for_each_stream() {
         let mut assembler = Assembler::resume(Progress::default(), None);
         for frame in [
             frame(Stream::Stdout, 1, "out "),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_never_fall_though_the_two_outputs_are_out_of_order() {
+    fn timestamps_never_decrease_though_the_two_outputs_are_out_of_order() {
         let mut assembler = Assembler::resume(Progress::default(), None);
         assembler.push(&frame(Stream::Stdout, 5, "half "));
         assembler.push(&frame(Stream::Stderr, 9, "a\n"));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_says_so_after_all_that_was_read() {
+    fn an_output_that_is_given_up_ends_with_an_event_that_reports_it() {
         let mut assembler = Assembler::resume(Progress::default(), None);
         assembler.push(&frame(Stream::Stdout, 1, "half"));
         assembler.give_up("the disk", Timestamp(1000));

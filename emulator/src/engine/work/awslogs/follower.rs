@@ -1,7 +1,7 @@
 //! Follows one container's output into the log store.
 //!
-//! A log that cannot be read is tried again while its container runs. Once the container has ended there are a few more
-//! attempts; then an event in the stream says that the rest is lost, and the follower ends: a task does not wait without end.
+//! A log that cannot be read is retried while its container runs. Once the container has ended there are a few more
+//! attempts; then an event in the stream reports that the rest is lost, and the follower ends, so that the task can stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::engine::task::AwsLogs;
 use crate::runtime::{Error, Observed, Runtime, State};
 use crate::store::{self, Body, Store, logs};
 
-/// Frames, and bytes of them, that are committed together at the most.
+/// The most frames, and bytes of frames, that are committed together.
 const BATCH: usize = 4096;
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -30,31 +30,32 @@ const MULTILINE_WAIT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Attempts without progress at the log of a container that has ended, and for how long: if the engine says that it cannot
-/// read it, which may pass (its disk is full, it has no file left), and if it does not answer.
+/// The log of a container that has ended is given up after these attempts without progress and this time: [`UNREADABLE`] if
+/// the engine reports that it cannot read it, which may be temporary (its disk is full, it has no file left);
+/// [`NO_RESPONSE`] if it does not respond.
 const ATTEMPTS: u32 = 3;
 const UNREADABLE: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_mins(1);
+const NO_RESPONSE: Duration = Duration::from_mins(1);
 
-/// How long the engine may take for the next frame of a container that has ended, and to say what a container does.
-const ANSWER: Duration = Duration::from_secs(20);
+/// How long the engine may take for the next frame of a container that has ended, and to inspect a container.
+const RESPONSE: Duration = Duration::from_secs(20);
 
 /// The version of a stored cursor.
 const VERSION: u32 = 1;
 
-/// Whose output it is, and where it goes.
+/// The container whose output is followed, and its log stream.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Source {
     pub(in crate::engine) container_id: String,
-    /// Account of the task: its log group lives there.
+    /// Account of the task, which has the log group.
     pub(in crate::engine) account: String,
     /// `prefix/container/task-id`.
     pub(in crate::engine) stream: String,
     pub(in crate::engine) options: AwsLogs,
 }
 
-/// A follower at work. It ends by itself once the container has stopped and its last line is committed, and with this
-/// handle: what it has read and not committed is read again by the next.
+/// A running follower. It ends once the container has stopped and its last line is committed, or when this handle is
+/// dropped: what was read and not committed is read again by the next follower.
 #[derive(Debug)]
 pub(in crate::engine) struct Follower {
     work: AbortOnDropHandle<()>,
@@ -62,8 +63,8 @@ pub(in crate::engine) struct Follower {
 }
 
 impl Follower {
-    /// Begins to follow, where the last one of this container stopped. Waits for `after` first: a container that is
-    /// started again has one log.
+    /// Begins to follow where the last follower of this container, `after`, stopped. Waits for it first: a restarted
+    /// container has only one log.
     pub(in crate::engine) fn spawn(context: &Context, source: Source, after: Option<Self>) -> Self {
         let span = info_span!("awslogs", container = %source.container_id, stream = %source.stream);
         let (ended, has_ended) = watch::channel(false);
@@ -79,7 +80,7 @@ impl Follower {
             if let Some(mut after) = after {
                 let has_ended = async {
                     if worker.has_ended.wait_for(|ended| *ended).await.is_err() {
-                        // The handle is gone: this ends as well, at any moment.
+                        // The handle was dropped, so this is dropped as well.
                         std::future::pending::<()>().await;
                     }
                 };
@@ -98,12 +99,12 @@ impl Follower {
     /// Returns once the last line of the container, which has ended, is committed or given up.
     pub(in crate::engine) async fn finished(self) {
         self.ended.send_replace(true);
-        // A follower that panicked has said so; there is nothing more to wait for.
+        // A follower that panicked has logged it; there is nothing more to wait for.
         let _ = self.work.await;
     }
 }
 
-/// Makes the container's log stream. `false`: its log group is not there and was not asked to be made.
+/// Creates the container's log stream. `false` if its log group does not exist and is not to be created.
 pub(in crate::engine) async fn ensure_stream(
     store: &Store,
     clock: &Clock,
@@ -133,11 +134,11 @@ struct Worker {
     source: Source,
     /// The log stream, once it was looked up.
     stream: Option<logs::StreamId>,
-    /// Somebody waits for the end of a container that has ended.
+    /// Whether a caller waits for the end of the log, because the container has ended.
     has_ended: watch::Receiver<bool>,
 }
 
-/// Attempts at a log since the last one that brought something.
+/// Attempts at a log since the last one that read something.
 struct Attempts {
     count: u32,
     pause: Duration,
@@ -163,7 +164,7 @@ impl Worker {
                 }
                 Err(error) => error,
             };
-            debug!(%error, "the log broke off");
+            debug!(%error, "could not read the log to its end");
             if *assembler.progress() != before {
                 attempts = None;
             }
@@ -174,9 +175,9 @@ impl Worker {
             let is_gone = matches!(observed, Some(None));
             let has_ended = *self.has_ended.borrow()
                 || matches!(observed, Some(Some(Observed { state: State::Exited { .. }, .. })));
-            let answered = matches!(error, Error::Unreadable { .. });
-            let patience = if answered { UNREADABLE } else { PATIENCE };
-            let is_hopeless = attempts.count >= ATTEMPTS && now.since(attempts.since) >= patience;
+            let responded = matches!(error, Error::Unreadable { .. });
+            let limit = if responded { UNREADABLE } else { NO_RESPONSE };
+            let is_hopeless = attempts.count >= ATTEMPTS && now.since(attempts.since) >= limit;
             if is_gone || has_ended && is_hopeless {
                 return self.give_up(assembler, &error.to_string()).await;
             }
@@ -187,13 +188,15 @@ impl Worker {
 
     /// What could not be read is lost; the log stream shows it.
     async fn give_up(&mut self, mut assembler: Assembler, reason: &str) {
-        warn!(reason, "the rest of a container's output could not be read: it is missing in its log stream");
+        warn!(reason, "could not read the rest of a container's output; it is missing in its log stream");
         assembler.give_up(reason, self.clock.now());
         self.commit(&mut assembler).await;
     }
 
-    /// Goes on where the last follower stopped. The reason, if what it stored cannot be read back: to begin again would
-    /// store every line twice.
+    /// Continues where the last follower stopped.
+    ///
+    /// # Errors
+    /// Why the stored position cannot be read. To begin again would store every line twice.
     async fn resume(&self) -> Result<Assembler, String> {
         let stored = loop {
             match logs::cursor(self.store.readers(), &self.source.container_id).await {
@@ -204,7 +207,7 @@ impl Worker {
         let progress = match stored.as_ref().map(read) {
             None => Progress::default(),
             Some(Ok(progress)) => progress,
-            Some(Err(error)) => return Err(format!("how far it was stored cannot be read back: {error}")),
+            Some(Err(error)) => return Err(format!("its stored position cannot be read back: {error}")),
         };
         Ok(Assembler::resume(progress, self.multiline()))
     }
@@ -213,18 +216,18 @@ impl Worker {
         let pattern = self.source.options.multiline_pattern.as_deref()?;
         Regex::new(pattern)
             .inspect_err(
-                |error| warn!(pattern, %error, "the multiline pattern is left out: it cannot be read"),
+                |error| warn!(pattern, %error, "could not parse the multiline pattern; each line becomes an event"),
             )
             .ok()
     }
 
-    /// Reads to the end of the log, or to where it breaks off.
+    /// Reads to the end of the log, or until it fails.
     async fn read(&mut self, assembler: &mut Assembler) -> Result<(), Error> {
         let container_id = self.source.container_id.clone();
         let mut frames = self.runtime.logs(&container_id, &assembler.progress().cursor).fuse();
         let (store, mut has_ended) = (self.store.clone(), self.has_ended.clone());
         loop {
-            let waits_for_answer = *has_ended.borrow_and_update();
+            let waits_for_response = *has_ended.borrow_and_update();
             let first = tokio::select! {
                 biased;
                 first = frames.next() => first,
@@ -233,10 +236,10 @@ impl Worker {
                     self.commit(assembler).await;
                     continue;
                 }
-                () = self.clock.sleep(ANSWER), if waits_for_answer => {
+                () = self.clock.sleep(RESPONSE), if waits_for_response => {
                     return Err(Error::NoAnswer {
                         attempted: format!("read the output of the container {container_id}"),
-                        reason: "the container runtime did not answer".to_owned(),
+                        reason: "the container runtime did not respond".to_owned(),
                     });
                 }
                 // From now on the wait has a bound.
@@ -257,7 +260,7 @@ impl Worker {
                 if count == BATCH || bytes >= BATCH_BYTES {
                     break;
                 }
-                // What is there already goes along; the end of the log shows again at the next look.
+                // Frames that are available join this batch; the end of the log shows again at the next poll.
                 next = frames.next().now_or_never().flatten();
             }
             self.commit(assembler).await;
@@ -267,13 +270,13 @@ impl Worker {
         }
     }
 
-    /// What the runtime says of the container; `None` if it does not say.
+    /// What the runtime reports of the container; `None` if it does not respond.
     async fn observe(&self) -> Option<Option<Observed>> {
         let inspected = self.runtime.inspect_container(&self.source.container_id);
-        self.clock.timeout(ANSWER, inspected).await.ok()?.ok()
+        self.clock.timeout(RESPONSE, inspected).await.ok()?.ok()
     }
 
-    /// Commits the complete events together with how far we are.
+    /// Commits the complete events together with the position.
     async fn commit(&mut self, assembler: &mut Assembler) {
         let event =
             |event: assembler::Event| logs::Event { timestamp: event.timestamp, message: event.message };
@@ -309,9 +312,9 @@ impl Worker {
         }
     }
 
-    /// The store fails (usually a full disk): nothing is dropped, it is tried again.
+    /// The store fails (usually a full disk): nothing is dropped, the caller retries.
     async fn trouble(&self, attempted: &str, error: &store::Error) {
-        warn!(error = error as &dyn std::error::Error, "could not {attempted}; trying again");
+        warn!(error = error as &dyn std::error::Error, "could not {attempted}; retrying in 1 s");
         self.clock.sleep(Duration::from_secs(1)).await;
     }
 }
@@ -324,7 +327,7 @@ fn read(body: &Body) -> Result<Progress, store::Error> {
     }
 }
 
-/// Appends to the stream; one that was deleted meanwhile is made again, as long as there is its group.
+/// Appends to the stream; one that was deleted meanwhile is created again if its group still exists.
 async fn append(
     connection: &mut store::SqliteConnection,
     known: Option<logs::StreamId>,

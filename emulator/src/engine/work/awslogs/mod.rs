@@ -7,8 +7,8 @@
 //!                  Store::write: both in one transaction
 //! ```
 //!
-//! The cursor counts frames, it compares none: the engine gives the frames in the same order each time, so what was
-//! stored is a prefix of what it gives again. See [`crate::runtime::logs`].
+//! The cursor counts frames and does not compare them: the engine returns the frames in the same order each time, so what
+//! was stored is a prefix of what it returns again. See [`crate::runtime::logs`].
 
 mod assembler;
 mod follower;

@@ -42,7 +42,7 @@ impl Supervisor {
     /// What may be begun now.
     fn planned(&self) -> Vec<Action> {
         let now = self.context.clock.now();
-        // A sandbox that is made is kept first, even if the task is to stop: it is removed with the task then.
+        // A created sandbox is committed first, even if the task is to stop: then it is removed with the task.
         let planned = if self.made.is_some() { vec![Action::Claim] } else { plan(&self.task) };
         let looks = self.looks.iter().filter(|index| {
             let container = &self.task.containers[**index];
@@ -55,7 +55,7 @@ impl Supervisor {
             .collect()
     }
 
-    /// A look delays nothing: its outcome is dropped if something was done meanwhile.
+    /// A look delays no other action: its outcome is dropped if the container changed meanwhile.
     fn may_begin(&self, action: Action) -> bool {
         let busy = |other: Action| match (action, other) {
             _ if action == other => true,
@@ -98,7 +98,7 @@ impl Supervisor {
         self.in_flight.insert(handle.id(), (action, handle));
     }
 
-    /// Claims an idle sandbox at once, else begins to make one. Whether the task moved on.
+    /// Claims an idle sandbox at once, else begins to create one. Returns whether the task changed.
     async fn claim(&mut self) -> bool {
         let Some(pool) = self.context.pool_now() else {
             let context = Arc::clone(&self.context);
@@ -131,7 +131,7 @@ impl Supervisor {
                 false
             }
             Err(error) => {
-                store_trouble("keep the task's sandbox", &error);
+                store_trouble("commit the task's sandbox", &error);
                 self.retries.failed(Action::Claim, now);
                 false
             }

@@ -1,4 +1,4 @@
-//! From what happened to the next state of the task: drawn, committed, then published.
+//! From events to the next state of the task: computed, committed, then published.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::engine::work::retries::Retry;
 use crate::engine::{ledger, tag};
 use crate::store::{logs, sandboxes};
 
-/// What happened and is not committed.
+/// Events that are not committed yet.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     pub(super) events: Vec<Event>,
-    /// Those who wait for the commit.
+    /// The callers that wait for the commit.
     pub(super) replies: Vec<Reply>,
     /// The store failed.
     pub(super) retry: Option<Retry>,
 }
 
-/// Where the committed task goes.
+/// A caller that receives the committed task.
 #[derive(Debug)]
 pub(super) enum Reply {
     Stop(oneshot::Sender<Arc<Task>>),
@@ -29,7 +29,7 @@ pub(super) enum Reply {
 }
 
 impl Backlog {
-    /// The task's tags after what is not committed.
+    /// The task's tags after the events that are not committed.
     pub(super) fn tags<'a>(&'a self, task: &'a Task) -> &'a [Tag] {
         let tagged = self.events.iter().rev().find_map(|event| match event {
             Event::Tagged(tags) => Some(tags),
@@ -44,13 +44,13 @@ impl Backlog {
 }
 
 impl Supervisor {
-    /// Draws the next state from what happened, commits it, then publishes it.
+    /// Computes the next state from the events, commits it, then publishes it.
     pub(super) async fn advance(&mut self, events: Vec<Event>) {
         self.backlog.events.extend(events);
         self.commit().await;
     }
 
-    /// Commits what happened; after a trouble of the store only once it is time to try again.
+    /// Commits the backlog; after a failure of the store only once the retry is due.
     pub(super) async fn commit(&mut self) {
         let now = self.context.clock.now();
         if self.backlog.is_empty() || self.backlog.retry.is_some_and(|retry| retry.wait(now).is_some()) {
@@ -60,7 +60,7 @@ impl Supervisor {
         for event in &self.backlog.events {
             match next(&after, event, now) {
                 Ok(state) => after = state,
-                // News of what is over: an exit after the last commit, a health check of a stopped container.
+                // It is out of date: an exit after the last commit, a health check of a stopped container.
                 Err(illegal) => debug!(%illegal, "ignored an event that no longer applies to the task"),
             }
         }
@@ -93,9 +93,9 @@ impl Supervisor {
         }
         let before = std::mem::replace(&mut self.task, Arc::new(after));
         if before.attachment.sandbox_id.is_some() && self.task.attachment.sandbox_id.is_none() {
-            // What is reported of its containers is no news any more.
+            // Reports of its containers no longer matter.
             self.forget_routes();
-            // Without a pool the engine is being halted, and the next start finds the sandbox.
+            // Without a pool the engine is being halted; the next start finds the sandbox.
             if let Some(pool) = self.context.pool_now() {
                 pool.abandon(&before);
             }
@@ -109,7 +109,7 @@ impl Supervisor {
         }
     }
 
-    /// Commits STOPPED together with forgetting the task's sandbox and cursors. Whether that is done.
+    /// Commits STOPPED and the deletion of the task's sandbox and cursors together. Returns whether that succeeded.
     pub(super) async fn end(&mut self) -> bool {
         let Some(Released { left }) = self.released.clone() else { return false };
         let now = self.context.clock.now();
@@ -155,11 +155,11 @@ impl Supervisor {
                 None if after.attachment.sandbox_id.is_none() => {
                     pool.release_promise(&pool.subnet_of(&after));
                 }
-                // A full pass has found it to be lost.
+                // A full pass has found that it was lost.
                 None => {}
             }
         }
-        // Also those of containers that were given up with a lost sandbox: the task does not name them any more.
+        // Also those of containers that were given up with a lost sandbox, which the task no longer names.
         self.forget_routes();
         self.take(after);
         true

@@ -6,12 +6,12 @@
 //!      └── publish ◀── commit ◀── next(task, event)
 //! ```
 //!
-//! It holds no decision and nothing that a restart would lose. At most one action works on a container at a time, and
+//! It makes no decision and holds nothing that a restart would lose. At most one action works on a container at a time, and
 //! [`Action::Release`] works alone.
 //!
-//! It neither sleeps nor waits for the runtime: a stop is committed and answered whatever the actions do. What fails is
-//! tried again with a back-off, and after enough tries the task moves on with the reason. What the store cannot take
-//! waits in a backlog: until it is committed nothing else is begun.
+//! It neither sleeps nor waits for the runtime: a stop is committed and acknowledged whatever the actions do. A failed
+//! action is retried with a back-off, and after enough attempts the task moves on with the reason. What the store cannot
+//! take waits in a backlog: until it is committed, no action begins.
 
 mod carry_out;
 mod commit;
@@ -38,12 +38,12 @@ use crate::engine::task::{Action, Container, ContainerStatus, Desired, Event, Ta
 use crate::store;
 use commit::{Backlog, Reply};
 
-/// Between two tries to read the task that is adopted.
+/// Between two attempts to read the task that is adopted.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
-/// What happened to an action.
+/// The result of an action.
 enum Done {
-    /// The engine is ready: there is a pool to claim from.
+    /// The engine is ready: the pool to claim from exists.
     Ready,
     Sandbox(Result<Draft, pool::Error>),
     Work(Outcome),
@@ -71,11 +71,11 @@ pub(in crate::engine) struct Supervisor {
     lost: Option<Event>,
     /// Containers of which events may have been missed.
     looks: BTreeSet<usize>,
-    /// As they were when a look at them began.
+    /// The containers as they were when a look at them began.
     looking: HashMap<usize, Container>,
     followers: HashMap<usize, Follower>,
     backlog: Backlog,
-    /// A sandbox that was made for the task and is not committed yet.
+    /// A sandbox that was created for the task and is not committed yet.
     made: Option<Draft>,
     /// The task is released, which is not committed yet.
     released: Option<Released>,
@@ -120,9 +120,9 @@ impl Supervisor {
         supervisor
     }
 
-    /// Makes the task's state agree with what an earlier supervisor left running, then goes on with it.
+    /// Makes the task's state agree with what an earlier supervisor left running, then runs it.
     pub(in crate::engine) async fn adopt(mut self, observation: Observation) {
-        // From here on requests come to this supervisor; what was asked of the task before is in the store.
+        // From here on this supervisor receives the requests; earlier ones are in the store.
         self.read_again().await;
         self.advance(observation.events(&self.task, |_| false)).await;
         for index in 0..self.task.containers.len() {
@@ -159,7 +159,7 @@ impl Supervisor {
         self.leave().await;
     }
 
-    /// No more messages are accepted; those that are queued get an answer.
+    /// Accepts no more messages, and replies to those that are queued.
     async fn leave(mut self) {
         self.context.supervisors.lock().remove(&self.task.arn);
         self.inbox.close();
@@ -173,12 +173,12 @@ impl Supervisor {
         self.context.routes.lock().insert(container_id.to_owned(), route);
     }
 
-    /// Takes no more events of the task's containers.
+    /// Receives no more events of the task's containers.
     fn forget_routes(&self) {
         self.context.routes.lock().retain(|_, route| !route.supervisor.same_channel(&self.sender));
     }
 
-    /// Whether the task has no such container: it was created in a sandbox that is lost.
+    /// Whether the task no longer has this container, because it was created in a sandbox that is lost.
     fn is_given_up(&self, container: usize) -> bool {
         self.task.containers.get(container).is_some_and(|container| container.container_id.is_none())
     }
@@ -197,7 +197,7 @@ impl Supervisor {
         }
     }
 
-    /// How long nothing is to be done unless something happens; `None` for as long as it takes.
+    /// How long to wait if nothing happens; `None` without a limit.
     fn wait(&self) -> Option<Duration> {
         let now = self.context.clock.now();
         if let Some(retry) = self.backlog.retry {
@@ -264,7 +264,7 @@ impl Supervisor {
     /// Something that the runtime reported.
     async fn happened(&mut self, event: Event) {
         if matches!(event, Event::SandboxLost { .. }) && self.is_starting() {
-            // Whether anything ran in it decides what becomes of the task, and a start under way is about to say.
+            // Whether anything ran in it decides what happens to the task, and the start under way will show that.
             self.lost = Some(event);
             return;
         }
@@ -273,7 +273,7 @@ impl Supervisor {
             _ => None,
         };
         self.advance(vec![event]).await;
-        // It is of an earlier run, or the engine's clock was set back: a look shows which.
+        // The exit is of an earlier run, or the engine's clock was set back: a look shows which.
         let runs = |container: &Container| container.last_status == ContainerStatus::Running;
         self.looks.extend(ended.filter(|index| self.task.containers.get(*index).is_some_and(runs)));
     }

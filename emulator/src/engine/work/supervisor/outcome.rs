@@ -1,4 +1,4 @@
-//! What came of an action: an event, another try later, or the end of trying.
+//! The outcome of an action: events, a retry, or the end of the retries.
 
 use tokio::task::{Id, JoinError};
 use tracing::{error, warn};
@@ -27,7 +27,7 @@ impl Supervisor {
             }
             Ok(Done::Work(outcome)) => self.worked(action, outcome).await,
             Err(error) if error.is_panic() => {
-                error!(?action, %error, "carrying out an action panicked");
+                error!(?action, %error, "an action panicked; it counts as failed");
                 self.failed(action, format!("InternalError: {action:?} panicked")).await;
             }
             // A pull that was abandoned.
@@ -47,7 +47,7 @@ impl Supervisor {
                 _ => {
                     let is_lost = events.iter().any(is_loss);
                     if is_lost {
-                        self.tell_if_it_ran(action).await;
+                        self.apply_deferred_if_it_ran(action).await;
                     }
                     if is_lost && self.is_starting() {
                         // Another container may have started in it.
@@ -64,7 +64,7 @@ impl Supervisor {
                     self.advance(events).await;
                 }
                 self.failed(action, reason).await;
-                self.tell_deferred(action).await;
+                self.apply_deferred(action).await;
             }
             Outcome::StoreFailed => {
                 self.retries.failed(action, self.context.clock.now());
@@ -73,12 +73,12 @@ impl Supervisor {
     }
 
     async fn carried_out(&mut self, action: Action, mut events: Vec<Event>) {
-        // What happened since a start is a change of its own: a short task is seen RUNNING.
+        // Events after a start are separate changes, so that a short task is published as RUNNING.
         let is_start = |event: &Event| matches!((action, event), (Action::Start(_), Event::Started { .. }));
         let since = events.iter().position(is_start).map_or(Vec::new(), |at| events.split_off(at + 1));
         self.advance(events).await;
         if self.backlog.is_empty() && plan(&self.task).contains(&action) {
-            // It changed nothing, and would be begun again at once.
+            // It changed nothing, and would begin again at once.
             self.retries.failed(action, self.context.clock.now());
         } else {
             self.retries.succeeded(action);
@@ -86,30 +86,30 @@ impl Supervisor {
         for event in since {
             self.advance(vec![event]).await;
         }
-        self.tell_deferred(action).await;
+        self.apply_deferred(action).await;
     }
 
-    /// What was reported of a container while it was being started.
-    async fn tell_deferred(&mut self, action: Action) {
+    /// Applies what was reported of a container while it was being started.
+    async fn apply_deferred(&mut self, action: Action) {
         let Action::Start(container) = action else { return };
         for event in self.deferred.remove(&container).unwrap_or_default() {
             self.happened(event).await;
         }
     }
 
-    /// A start has failed in a lost sandbox. If the container ran nevertheless, that decides what becomes of the task; else
-    /// what was reported of it is of a container that is given up.
-    async fn tell_if_it_ran(&mut self, action: Action) {
+    /// A start has failed in a lost sandbox. If the container ran nevertheless, its events are applied, because they decide
+    /// what happens to the task; otherwise they are dropped with the container.
+    async fn apply_deferred_if_it_ran(&mut self, action: Action) {
         let Action::Start(container) = action else { return };
         let is_start = |event: &Event| matches!(event, Event::Started { .. });
         if !self.deferred.get(&container).is_some_and(|deferred| deferred.iter().any(is_start)) {
             self.deferred.remove(&container);
         }
-        self.tell_deferred(action).await;
+        self.apply_deferred(action).await;
     }
 
-    /// What was seen counts if nothing was done to the container and no event of it came meanwhile; else it is looked
-    /// at again.
+    /// Applies the outcome of a look if no action and no event changed the container meanwhile; otherwise the look is
+    /// repeated.
     async fn looked(&mut self, container: usize, events: Vec<Event>) {
         let begun_with = self.looking.remove(&container);
         let untouched = begun_with.as_ref() == self.task.containers.get(container)
@@ -124,7 +124,7 @@ impl Supervisor {
         }
     }
 
-    /// An action failed: it is tried again, and after enough tries the task goes on without it.
+    /// An action failed: it is retried, and after enough attempts the task continues without it.
     async fn failed(&mut self, action: Action, reason: String) {
         let retry = self.retries.failed(action, self.context.clock.now());
         if !retry.is_exhausted() {
@@ -134,7 +134,7 @@ impl Supervisor {
         let instead = match action {
             // A look is never given up: nothing else would report that a container has exited.
             Action::Look(_) | Action::AnnounceStop => {
-                return warn!(%reason, "could not look at a container; retrying");
+                return warn!(?action, %reason, "could not inspect a container; retrying");
             }
             Action::Claim | Action::Initialize => Event::StartFailed { container: None, reason },
             Action::Pull(container) | Action::Start(container) => {
@@ -142,12 +142,12 @@ impl Supervisor {
             }
             Action::Stop(container) => Event::StopFailed { container, reason },
             Action::Release => {
-                error!(%reason, "the task is STOPPED with something left on the runtime, which is removed later");
+                error!(%reason, "could not remove everything of a STOPPED task; the audit removes what is left");
                 self.released = Some(Released { left: Some(reason) });
                 return;
             }
         };
-        warn!(?action, ?instead, "could not carry out an action; given up");
+        warn!(?action, ?instead, "could not carry out an action; gave up");
         self.retries.succeeded(action);
         self.advance(vec![instead]).await;
     }

@@ -158,7 +158,7 @@ impl Inner {
             // Its program does not report it; and by now its task may have written to the file.
             None => (Way::Words(self.docker.clone()), String::new()),
         };
-        let resolvers = resolvers::asked_inside(&resolv_conf).unwrap_or_else(|| self.resolvers_of_host());
+        let resolvers = resolvers::queried_inside(&resolv_conf).unwrap_or_else(|| self.resolvers_of_host());
         let (guarded, inward) = tokio::join!(
             async {
                 match &interface {

@@ -61,7 +61,7 @@ fn count(residents: &mut BTreeMap<String, Resident>, labels: &HashMap<String, St
         tracing::warn!(
             holding,
             id,
-            "ignored an object of the engine: its label neargate.instance is not an id"
+            "ignored an object of the engine with a malformed label neargate.instance"
         );
         return;
     }

@@ -31,7 +31,7 @@ impl Inner {
         tasks.retain(|task_id| {
             let valid = is_id(task_id);
             if !valid {
-                tracing::warn!(task_id, "ignored a volume or cgroup: its task id is not an id");
+                tracing::warn!(task_id, "ignored a volume or cgroup with a malformed task id");
             }
             valid
         });
@@ -155,7 +155,11 @@ fn of_task(container: &ContainerSummary) -> Option<Observed> {
 fn sandbox(container: &ContainerSummary) -> Option<ObservedSandbox> {
     let sandbox_id = label(container, SANDBOX).filter(|_| label(container, CONTAINER).is_none())?;
     if !is_id(sandbox_id) {
-        tracing::warn!(container = ?container.names, sandbox_id, "ignored a container: its label neargate.sandbox is not an id");
+        tracing::warn!(
+            container = ?container.names,
+            sandbox_id,
+            "ignored a container with a malformed label neargate.sandbox"
+        );
         return None;
     }
     // A paused one still holds the network namespace.

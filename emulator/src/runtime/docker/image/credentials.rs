@@ -52,7 +52,9 @@ struct Secret {
 pub(super) async fn find(registry: &str, clock: &Clock) -> Option<DockerCredentials> {
     let file = directory()?.join("config.json");
     let config: Config = serde_json::from_slice(&tokio::fs::read(&file).await.ok()?)
-        .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "could not read the registry logins; pulling without a login"))
+        .inspect_err(|error| {
+            tracing::warn!(file = %file.display(), %error, "could not read the registry logins; pulling without a login");
+        })
         .ok()?;
     let server = if registry == "docker.io" { DOCKER_HUB } else { registry };
     match config.cred_helpers.get(server).or(config.creds_store.as_ref()) {
@@ -96,7 +98,9 @@ async fn ask(helper: &str, server: &str) -> Option<DockerCredentials> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .inspect_err(|error| tracing::warn!(helper, %error, "could not run the credential helper; pulling without a login"))
+        .inspect_err(|error| {
+            tracing::warn!(helper, %error, "could not run the credential helper; pulling without a login");
+        })
         .ok()?;
     child.stdin.take()?.write_all(server.as_bytes()).await.ok()?;
     let output = child.wait_with_output().await.ok()?;

@@ -1,6 +1,6 @@
 //! Compiles the sandbox program (`sandbox/src/main.rs`) into one static file for the target of this build, which
 //! `runtime::docker` embeds. Plain rustc: the program has no dependency, and so needs no second Cargo.
-//! An added migration is a reason to build again, too: `sqlx::migrate!` embeds the folder.
+//! A new migration also requires a new build: `sqlx::migrate!` embeds the folder.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,13 +20,13 @@ fn main() {
         .args(["--edition=2024", "--crate-type=bin", "--crate-name=neargate_sandbox"])
         .args(["--target", &variable("TARGET")])
         .args(["-C", "target-feature=+crt-static"])
-        // Static and not position-independent: no relocation at its start, no loader in its image.
+        // Static and not position-independent: it needs no relocation at its start and no loader in its image.
         .args(["-C", "relocation-model=static"])
         .args(["-C", "opt-level=s", "-C", "panic=abort", "-C", "strip=symbols"])
         .arg("-o")
         .arg(&output)
         .arg(source)
-        // If Cargo has one configured for this target, as for a cross build.
+        // The linker that Cargo has configured for this target, if any, as for a cross build.
         .args(std::env::var("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}")))
         .status();
     match status {

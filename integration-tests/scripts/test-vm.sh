@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the suite that kills and fills a container engine, in a virtual machine with an engine of its own. The arguments are the
+# Runs the suite that kills and fills a container engine, in a virtual machine with its own engine. The arguments are the
 # suite's: names of tests, --list.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 vm=$root/integration-tests/scripts/vm.sh
 
-# The name of the suite's program carries a hash; cargo says it.
+# The name of the suite's program has a hash; cargo reports it.
 suite=$(cd "$root" && cargo test --workspace --no-run --test own_engine --message-format=json 2>/dev/null |
     python3 -c 'import json, sys
 for line in sys.stdin:

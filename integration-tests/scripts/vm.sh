@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A virtual machine with systemd, cgroup v2 and a Docker engine of its own, by software emulation, from Debian's packages alone:
+# A virtual machine with systemd, cgroup v2 and its own Docker engine, by software emulation, only from Debian's packages:
 # for tests that kill and fill an engine. Its user `dev` is in group docker. It is built once per content of this script (about
 # three minutes) and then starts from a snapshot of its memory in seconds.
-#   vm.sh up            build it if it is not there, start it, print its ssh port
+#   vm.sh up            build it if it does not exist, start it, print its ssh port
 #   vm.sh ssh COMMAND   run a command in it, as root
 #   vm.sh put FILE… DIR copy files into a folder of it
-#   vm.sh down          end it; nothing that was done in it is kept
+#   vm.sh down          stop it; changes made in it are lost
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -15,15 +15,15 @@ packages=systemd,systemd-sysv,udev,dbus,iproute2,nftables,iptables,ca-certificat
 # For an engine that runs rootless.
 packages+=,dbus-user-session,libpam-systemd,rootlesskit,slirp4netns,uidmap
 folder=$cache/vm/$(content_hash "${BASH_SOURCE[0]}")
-# The newest one that runs, if any.
+# The one that was started last.
 state=$cache/vm/running
 
 options=(-i "$folder/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=20)
-port() { cat "$state/port" 2>/dev/null || die "the virtual machine does not run: $0 up"; }
+port() { cat "$state/port" 2>/dev/null || die "the virtual machine is not running: $0 up"; }
 inside() { ssh "${options[@]}" -p "$(port)" root@127.0.0.1 "$@"; }
-runs() { [ -f "$state/qemu.pid" ] && kill -0 "$(cat "$state/qemu.pid")" 2>/dev/null; }
-ended() { ! runs; }
-answers() { inside true 2>/dev/null; }
+is_running() { [ -f "$state/qemu.pid" ] && kill -0 "$(cat "$state/qemu.pid")" 2>/dev/null; }
+has_ended() { ! is_running; }
+responds() { inside true 2>/dev/null; }
 
 tools() {
     command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v ssh >/dev/null ||
@@ -31,7 +31,7 @@ tools() {
         die "QEMU and mmdebstrap are missing: as root, apt-get install qemu-system-x86 qemu-utils mmdebstrap openssh-client"
 }
 
-# build: the file system, its image, and the image with the memory of a machine that has come up.
+# build: the file system, its image, and in the image a snapshot of the memory of a machine that has booted.
 build() {
     local root=$folder.new/root
     say "building a virtual machine of Debian $suite (about three minutes)"
@@ -57,11 +57,11 @@ build() {
     mv "$folder.new" "$folder"
 
     boot "$folder/disk.qcow2"
-    within 400 answers || die "the virtual machine does not come up: see $state/serial.log"
-    within 120 inside docker version >/dev/null || die "Docker does not come up in the virtual machine: see $state/serial.log"
-    say "keeping the memory of the machine"
+    within 400 responds || die "the virtual machine did not boot: see $state/serial.log"
+    within 120 inside docker version >/dev/null || die "Docker did not start in the virtual machine: see $state/serial.log"
+    say "saving the memory of the machine"
     monitor "savevm up" quit
-    within 120 ended || die "QEMU does not end"
+    within 120 has_ended || die "QEMU did not end"
     touch "$folder/complete"
 }
 
@@ -81,7 +81,7 @@ boot() {
         -pidfile "$state/qemu.pid" -daemonize "$@" 9>&-
 }
 
-# monitor COMMAND…: says each to QEMU and waits until it has answered.
+# monitor COMMAND…: sends each to QEMU and waits for its response.
 monitor() {
     python3 - "$state/monitor" "$@" <<'PYTHON'
 import socket, sys
@@ -92,30 +92,30 @@ connection.settimeout(300)
 prompt = b"(qemu) "
 
 
-def answer():
-    said = b""
-    while not said.endswith(prompt):
+def response():
+    received = b""
+    while not received.endswith(prompt):
         more = connection.recv(65536)
         if not more:
             return
-        said += more
+        received += more
 
 
-answer()
+response()
 for command in sys.argv[2:]:
     connection.sendall(command.encode() + b"\n")
-    answer()
+    response()
 PYTHON
 }
 
 up() {
-    if runs && answers; then port; return; fi
+    if is_running && responds; then port; return; fi
     tools
     exclusively vm
     [ -f "$folder/complete" ] || build
-    # The disk goes back with the memory, so that each start finds the machine as it was built.
+    # The snapshot restores the disk with the memory, so that each start has the machine as it was built.
     boot "$folder/disk.qcow2" -loadvm up
-    within 120 answers || die "the virtual machine does not answer: see $state/serial.log"
+    within 120 responds || die "the virtual machine does not respond: see $state/serial.log"
     inside "date -s @$(date +%s)" >/dev/null
     port
 }
@@ -132,6 +132,6 @@ case ${1:-} in
     up) up ;;
     ssh) shift; inside "$@" ;;
     put) shift; put "$@" ;;
-    down) if runs; then kill "$(cat "$state/qemu.pid")"; within 60 ended || die "QEMU does not end"; fi ;;
+    down) if is_running; then kill "$(cat "$state/qemu.pid")"; within 60 has_ended || die "QEMU did not end"; fi ;;
     *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

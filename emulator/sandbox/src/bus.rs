@@ -1,13 +1,13 @@
-//! `bus SOCKET`: the helper of an emulator that is not root, for an engine whose cgroup driver is systemd. What comes on
-//! standard input goes to the system bus, and what the bus says to standard output: the emulator speaks to systemd by it, as
-//! the root that this program is.
+//! `bus SOCKET`: the helper of an emulator that is not root, for an engine whose cgroup driver is systemd. It copies standard
+//! input to the system bus, and the bus's output to standard output. So the emulator calls systemd as root, the user of this
+//! program.
 
 use std::io::{Read, Result, Write};
 use std::os::unix::net::UnixStream;
 
 pub(crate) fn serve(socket: &str) -> Result<()> {
     let mut bus = UnixStream::connect(socket)?;
-    crate::say_ready()?;
+    crate::write_ready()?;
     let mut to_bus = bus.try_clone()?;
     std::thread::spawn(move || {
         let _ = pass(&mut std::io::stdin().lock(), &mut to_bus);

@@ -1,5 +1,5 @@
 //! `cgroups INSTANCE HIERARCHY…`: the helper of an emulator that is not root, for an engine whose cgroup driver is cgroupfs.
-//! It changes what is below `neargate/INSTANCE` in the hierarchies, a line each, its fields parted by tabs:
+//! It changes what is below `neargate/INSTANCE` in the hierarchies: one line per change, its fields separated by tabs:
 //!
 //! ```text
 //! make    PATH          a cgroup, and those above it
@@ -7,30 +7,30 @@
 //! remove  PATH          a cgroup
 //! ```
 //!
-//! Paths are those of the engine's machine, whose hierarchies are mounted here below [`HOST`]. Each line is answered by one:
-//! `0`, or the number of the kernel's error.
+//! Paths are those of the engine's machine, whose hierarchies are mounted here below [`HOST`]. The response to each line is a
+//! line: `0`, or the number of the kernel's error.
 
 use std::io::{BufRead, Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Where the hierarchies of the engine's machine are.
+/// Mount point of the hierarchies of the engine's machine.
 const HOST: &str = "/host";
 
 const EIO: i32 = 5;
 const EPERM: i32 = 1;
 const EINVAL: i32 = 22;
 
-/// The file by which a cgroup gives its controllers to those in it: the ones above the instance's have to.
+/// The file that enables a cgroup's controllers for its children. The cgroups above the instance's have to enable them.
 const DELEGATION: &str = "cgroup.subtree_control";
 
 pub(crate) fn serve(instance: &str, hierarchies: &[&str]) -> Result<()> {
-    crate::say_ready()?;
+    crate::write_ready()?;
     for line in std::io::stdin().lock().lines() {
         let code = match change(&line?, instance, hierarchies) {
             Ok(()) => 0,
             Err(error) => error.raw_os_error().unwrap_or(EIO),
         };
-        crate::say_line(&code.to_string())?;
+        crate::write_line(&code.to_string())?;
     }
     Ok(())
 }
@@ -46,7 +46,7 @@ fn change(line: &str, instance: &str, hierarchies: &[&str]) -> Result<()> {
     }
 }
 
-/// Where a path of the engine's machine is here, if it may be changed.
+/// The path in this container of a path on the engine's machine, if it may be changed.
 fn place(path: &str, instance: &str, hierarchies: &[&str]) -> Option<PathBuf> {
     let below = hierarchies.iter().find_map(|hierarchy| path.strip_prefix(hierarchy)?.strip_prefix('/'))?;
     let parts: Vec<&str> = below.split('/').collect();
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_changed_but_the_instances_own() {
+    fn only_the_instances_own_cgroups_are_changed() {
         let place = |path| place(path, "1a", &["/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/memory"]);
         for path in [
             "/sys/fs/cgroup/memory/neargate",

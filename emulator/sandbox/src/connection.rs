@@ -1,8 +1,8 @@
 //! One connection of a task, between its socket here and a stream in the emulator.
 //!
-//! Each side sends no more than the other one has room for, so that a slow connection holds up nothing but itself: what
-//! the emulator sends waits here, up to [`WINDOW`]; what the task sends stays in the kernel until the emulator has given
-//! credit for it.
+//! Each side sends no more than the other one has room for, so that a slow connection delays no other. Data from the
+//! emulator is buffered here, up to [`WINDOW`]. Data from the task stays in the kernel until the emulator has given credit
+//! for it.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -19,11 +19,11 @@ const WINDOW: usize = 64 * 1024;
 /// Bytes of one line.
 const CHUNK: usize = 16 * 1024;
 
-/// How long the emulator may take to give its first credit. Then it is not there, and the task need not wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the emulator may take to give its first credit. After that it is considered absent, and the task need not wait.
+const FIRST_CREDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is sent to the emulator, without the session and the connection.
-pub(crate) enum Said {
+/// A message to the emulator, without the session and the connection.
+pub(crate) enum Message {
     Data(String),
     Credit(usize),
     End,
@@ -33,14 +33,14 @@ pub(crate) enum Said {
 pub(crate) struct Connection {
     stream: TcpStream,
     opened: Instant,
-    greeted: bool,
+    has_had_credit: bool,
     /// Bytes that the emulator has room for.
     credit: usize,
-    /// Bytes that the task has not taken yet.
+    /// Bytes that the task has not received yet.
     waiting: VecDeque<u8>,
-    /// The emulator sends no more.
+    /// The emulator sends no more data.
     no_more: bool,
-    /// Both ways of the socket.
+    /// Both directions of the socket.
     read_ended: bool,
     write_ended: bool,
 }
@@ -52,7 +52,7 @@ impl Connection {
         Ok(Self {
             stream,
             opened: Instant::now(),
-            greeted: false,
+            has_had_credit: false,
             credit: 0,
             waiting: VecDeque::new(),
             no_more: false,
@@ -65,24 +65,24 @@ impl Connection {
         self.stream.as_raw_fd()
     }
 
-    /// What it waits for; 0: for the emulator alone.
+    /// The events of the socket that it waits for; 0: only for the emulator.
     pub(crate) fn interest(&self) -> i16 {
         let read = if !self.read_ended && self.credit > 0 { READABLE } else { 0 };
         let write = if !self.waiting.is_empty() && !self.write_ended { WRITABLE } else { 0 };
         read | write
     }
 
-    /// How long it may go on without a message from the emulator; `None` once there was one.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        (!self.greeted).then(|| PATIENCE.saturating_sub(self.opened.elapsed()))
+    /// The time that is left for the emulator's first credit; `None` after it.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        (!self.has_had_credit).then(|| FIRST_CREDIT_TIMEOUT.saturating_sub(self.opened.elapsed()))
     }
 
     pub(crate) fn give_credit(&mut self, bytes: usize) {
-        self.greeted = true;
+        self.has_had_credit = true;
         self.credit = self.credit.saturating_add(bytes);
     }
 
-    /// Takes what the emulator sends. `false`: it is more than there was room for.
+    /// Receives data from the emulator. `false` if it is more than the window allows.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> bool {
         self.waiting.extend(bytes);
         self.waiting.len() <= WINDOW
@@ -96,15 +96,15 @@ impl Connection {
         self.read_ended && self.write_ended
     }
 
-    /// Moves what can be moved without waiting.
-    pub(crate) fn go_on(&mut self, say: &mut impl FnMut(Said)) {
-        if self.write(say).and_then(|()| self.read(say)).is_err() {
+    /// Transfers the data that can be transferred without waiting.
+    pub(crate) fn transfer(&mut self, send: &mut impl FnMut(Message)) {
+        if self.write(send).and_then(|()| self.read(send)).is_err() {
             (self.read_ended, self.write_ended) = (true, true);
-            say(Said::Reset);
+            send(Message::Reset);
         }
     }
 
-    fn write(&mut self, say: &mut impl FnMut(Said)) -> std::io::Result<()> {
+    fn write(&mut self, send: &mut impl FnMut(Message)) -> std::io::Result<()> {
         let before = self.waiting.len();
         while !self.waiting.is_empty() && !self.write_ended {
             let (first, _) = self.waiting.as_slices();
@@ -117,17 +117,17 @@ impl Connection {
         }
         match before - self.waiting.len() {
             0 => {}
-            written => say(Said::Credit(written)),
+            written => send(Message::Credit(written)),
         }
         if self.no_more && self.waiting.is_empty() && !self.write_ended {
             self.write_ended = true;
-            // Fails where the task has gone: then the read says so.
+            // Fails if the task has closed its side: then the read reports it.
             let _ = self.stream.shutdown(Shutdown::Write);
         }
         Ok(())
     }
 
-    fn read(&mut self, say: &mut impl FnMut(Said)) -> std::io::Result<()> {
+    fn read(&mut self, send: &mut impl FnMut(Message)) -> std::io::Result<()> {
         if self.read_ended || self.credit == 0 {
             return Ok(());
         }
@@ -136,11 +136,11 @@ impl Connection {
         match self.stream.read(&mut chunk[..room]) {
             Ok(0) => {
                 self.read_ended = true;
-                say(Said::End);
+                send(Message::End);
             }
             Ok(length) => {
                 self.credit -= length;
-                say(Said::Data(hex(&chunk[..length])));
+                send(Message::Data(hex(&chunk[..length])));
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! Lines: words in order, bytes in hexadecimal.
+//! The lines of the protocol: words, with bytes in hexadecimal.
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 15)]);
@@ -15,16 +15,16 @@ pub(crate) fn bytes(hex: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
-/// Bytes that are kept for what is to come.
+/// Capacity in bytes that an empty buffer keeps.
 const USUAL: usize = 128 * 1024;
 
-/// Complete lines out of bytes that come in pieces.
+/// Splits bytes that arrive in pieces into lines.
 #[derive(Default)]
 pub(crate) struct Lines {
     bytes: Vec<u8>,
     /// Where the next line begins.
     start: usize,
-    /// How far there is no end of it.
+    /// Up to here the bytes are known to hold no end of that line.
     searched: usize,
 }
 
@@ -34,7 +34,7 @@ impl Lines {
         self.searched -= self.start;
         self.start = 0;
         if self.bytes.is_empty() {
-            // A filter may have been megabytes.
+            // A line with a packet filter can have megabytes.
             self.bytes.shrink_to(USUAL);
         }
         self.bytes.extend_from_slice(bytes);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_what_hexadecimal_says_and_nothing_else_is() {
+    fn bytes_survive_hexadecimal_and_malformed_text_is_refused() {
         assert_eq!(bytes(&hex(&[0, 7, 171, 255])).as_deref(), Some(&[0, 7, 171, 255][..]));
         for malformed in ["0", "0g", "é0"] {
             assert_eq!(bytes(malformed), None, "{malformed}");

@@ -1,43 +1,43 @@
-//! PID 1 of a sandbox: it holds the network namespace that the containers of one task join. There it does for the
-//! emulator what can only be done from inside: it gives the kernel what the emulator wants (routes, packet filters), and
-//! hands on the connections that the task makes to addresses inside the namespace.
+//! PID 1 of a sandbox: it holds the network namespace that the containers of one task join. It does for the emulator what
+//! can only be done inside that namespace: it passes the emulator's netlink messages (routes, packet filters) to the kernel,
+//! and forwards the connections that the task opens to addresses inside the namespace.
 //!
-//! Both sides write lines. What the emulator writes here:
+//! Both sides write lines. The emulator writes:
 //!
 //! ```text
-//! SESSION hello                     a session begins; what the one before left is closed
+//! SESSION hello                     a session begins; the connections of the previous one are closed
 //! SESSION netlink N PROTOCOL HEX    send these bytes to the kernel on a netlink socket of that protocol
 //! SESSION reserve N DEVICE          keep AF_XDP sockets off this device
 //! SESSION listen N PLACE ADDRESS    accept TCP connections at this address and port
-//! SESSION credit C BYTES            so many more bytes of connection C can be taken
+//! SESSION credit C BYTES            the sender can receive this many more bytes of connection C
 //! SESSION data C HEX
 //! SESSION end C                     no more data
 //! SESSION reset C                   connection C is over
 //! ```
 //!
-//! And what it reads:
+//! This program writes:
 //!
 //! ```text
-//! SESSION hello HEX                 this program speaks protocol 1; /etc/resolv.conf as it was at the start
-//! SESSION done N [HEX …]            what the kernel answered, message by message
+//! SESSION hello HEX                 the response to hello, in protocol 1: /etc/resolv.conf as it was at the start
+//! SESSION done N [HEX …]            the kernel's responses, one word per message
 //! SESSION failed N REASON
 //! SESSION open C PLACE              the task has connected. No data before the first credit
 //! SESSION credit, data, end, reset  as above
 //! ```
 //!
-//! Lines, because a process that writes them may be killed in the middle of one: the next one begins with a newline. The
-//! session is in each, because everything written here reaches every process that is attached, and may come late.
+//! It is a protocol of lines, because a process that writes may be killed in the middle of one: the next process begins with
+//! a newline. Each line has the session, because the output reaches every process that is attached, and may arrive late.
 //!
-//! The version of the protocol is a label on the sandbox's container: `neargate.protocol`. A change that the emulator of
-//! another release would not understand is another number.
+//! The version of the protocol is a label on the sandbox's container: `neargate.protocol`. It has a new number after each
+//! change that the emulator of another release would not understand.
 //!
-//! With arguments it is something else: the helper by which an emulator that is not root holds the limits of tasks ([`bus`],
-//! [`cgroups`]). One program, because it is one image to load, and each of them is a page of std. The helper says `ready`
-//! first, or `failed REASON`.
+//! With arguments the program is a helper: with it an emulator that is not root enforces the limits of tasks ([`bus`],
+//! [`cgroups`]). It is the same program, because then only one image has to be loaded, and each helper is a page of code. The
+//! helper first writes `ready` or `failed REASON`.
 //!
 //! It links nothing beyond std, so that `emulator/build.rs` can compile it with plain rustc into one static file. It
-//! needs no signal handler: the runtime gives its container the stop signal SIGKILL, for PID 1 of a namespace ignores
-//! a SIGTERM that it does not handle, and here is nothing to put in order.
+//! needs no signal handler: the stop signal of its container is SIGKILL, because PID 1 of a namespace ignores a SIGTERM
+//! that it does not handle, and this program has nothing to clean up.
 
 mod bus;
 mod cgroups;
@@ -50,15 +50,15 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use connection::{Connection, Said};
+use connection::{Connection, Message};
 use line::{Lines, bytes, hex};
 use sys::{Entry, READABLE};
 
-/// Connections at a time. More wait in the kernel's queue.
+/// The largest number of open connections. More wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
 
-/// Bytes of the kernel's answer that are passed on: an acknowledgement repeats what it refuses, and its head is enough.
-const ANSWER: usize = 512;
+/// Bytes of a kernel's response that are forwarded: an error repeats the refused message, of which the head is enough.
+const RESPONSE: usize = 512;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,24 +69,24 @@ fn main() {
         _ => hold(),
     };
     if let Err(error) = helped {
-        // Where it was ready already, nothing is attached any more.
-        let _ = say_line(&format!("failed {error}"));
+        // If it was ready before, no process may be attached any more.
+        let _ = write_line(&format!("failed {error}"));
     }
 }
 
-/// What a helper says first.
-fn say_ready() -> Result<()> {
-    say_line("ready")
+/// The first line of a helper.
+fn write_ready() -> Result<()> {
+    write_line("ready")
 }
 
-fn say_line(line: &str) -> Result<()> {
+fn write_line(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush())
 }
 
 /// Holds the sandbox until it is killed.
 fn hold() -> ! {
-    // Before any container of the task can write to it: it names the resolvers that the filter lets through.
+    // Read before a container of the task can change it: it names the resolvers that the packet filter allows.
     let resolv_conf = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     let mut sandbox = Sandbox { resolv_conf, ..Sandbox::default() };
     loop {
@@ -98,7 +98,7 @@ fn hold() -> ! {
 struct Sandbox {
     resolv_conf: Vec<u8>,
     lines: Lines,
-    /// Nothing comes any more from the engine.
+    /// The engine sends no more input.
     input_ended: bool,
     /// The session that the emulator began last.
     session: String,
@@ -121,41 +121,41 @@ impl Sandbox {
         if self.connections.len() < CONNECTIONS {
             entries.extend(self.listeners.values().map(|listener| entry(listener.as_raw_fd(), READABLE)));
         }
-        // One that waits for the emulator alone is left out: the kernel would say again and again that its peer is gone.
+        // A connection that only waits for the emulator is left out: poll would return immediately once its peer has closed it.
         let busy = self.connections.values().filter(|connection| connection.interest() != 0);
         entries.extend(busy.map(|connection| entry(connection.descriptor(), connection.interest())));
-        let patience = self.connections.values().filter_map(Connection::patience).min();
-        // A millisecond more, so that it is over when the wait is.
-        let timeout = patience.map_or(-1, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX));
+        let time_left = self.connections.values().filter_map(Connection::time_left).min();
+        // A millisecond more, so that the time has passed when the wait ends.
+        let timeout = time_left.map_or(-1, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX));
         if sys::wait(&mut entries, timeout).is_err() {
             return;
         }
-        let came = |descriptor: i32| {
+        let is_ready = |descriptor: i32| {
             entries.iter().any(|entry| entry.descriptor == descriptor && entry.returned != 0)
         };
         let ready: Vec<u32> = self
             .connections
             .iter()
-            .filter(|(_, connection)| came(connection.descriptor()))
+            .filter(|(_, connection)| is_ready(connection.descriptor()))
             .map(|(id, _)| *id)
             .collect();
-        let calling: Vec<String> = self
+        let pending: Vec<String> = self
             .listeners
             .iter()
-            .filter(|(_, listener)| came(listener.as_raw_fd()))
+            .filter(|(_, listener)| is_ready(listener.as_raw_fd()))
             .map(|(place, _)| place.clone())
             .collect();
-        let instructed = came(0);
+        let has_input = is_ready(0);
         for id in ready {
-            self.go_on(id);
+            self.transfer(id);
         }
-        for place in calling {
+        for place in pending {
             self.accept(&place);
         }
-        if instructed {
+        if has_input {
             self.read();
         }
-        self.give_up();
+        self.close_late();
     }
 
     fn read(&mut self) {
@@ -166,22 +166,22 @@ impl Sandbox {
             Err(error) => self.input_ended = error.kind() != ErrorKind::Interrupted,
         }
         while let Some(line) = self.lines.next() {
-            self.obey(&line);
+            self.execute(&line);
         }
     }
 
-    /// Does what a line says.
-    fn obey(&mut self, line: &str) {
+    /// Executes a line of the emulator.
+    fn execute(&mut self, line: &str) {
         let mut words = line.split_whitespace();
         let (Some(session), Some(verb)) = (words.next(), words.next()) else { return };
         let words: Vec<&str> = words.collect();
         if verb == "hello" {
             session.clone_into(&mut self.session);
             self.connections.clear();
-            self.say(&format!("hello {}", hex(&self.resolv_conf)));
+            self.send(&format!("hello {}", hex(&self.resolv_conf)));
         } else if session == self.session {
             match (verb, words.as_slice()) {
-                ("netlink", [number, protocol, batch]) => self.done(number, send(protocol, batch)),
+                ("netlink", [number, protocol, batch]) => self.done(number, call_kernel(protocol, batch)),
                 ("reserve", [number, device]) => {
                     let reserved = self.reserve(device);
                     self.done(number, reserved);
@@ -192,7 +192,7 @@ impl Sandbox {
                 }
                 (verb, [connection, words @ ..]) => {
                     if let Ok(connection) = connection.parse() {
-                        self.pass(connection, verb, words);
+                        self.on_connection(connection, verb, words);
                     }
                 }
                 _ => {}
@@ -202,8 +202,8 @@ impl Sandbox {
 
     fn done(&self, number: &str, result: Result<String>) {
         match result {
-            Ok(answer) => self.say(&format!("done {number}{answer}")),
-            Err(error) => self.say(&format!("failed {number} {error}")),
+            Ok(responses) => self.send(&format!("done {number}{responses}")),
+            Err(error) => self.send(&format!("failed {number} {error}")),
         }
     }
 
@@ -215,8 +215,8 @@ impl Sandbox {
     }
 
     fn listen(&mut self, place: &str, address: &str) -> Result<String> {
-        let address: SocketAddr = address.parse().map_err(|_| malformed("the address is none"))?;
-        if self.listeners.get(place).is_none_or(|there| there.local_addr().ok() != Some(address)) {
+        let address: SocketAddr = address.parse().map_err(|_| malformed("the address is malformed"))?;
+        if self.listeners.get(place).is_none_or(|known| known.local_addr().ok() != Some(address)) {
             let listener = TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
             self.listeners.insert(place.to_owned(), listener);
@@ -229,11 +229,11 @@ impl Sandbox {
         let Ok(connection) = Connection::new(stream) else { return };
         self.last = self.last.wrapping_add(1);
         self.connections.insert(self.last, connection);
-        self.say(&format!("open {} {place}", self.last));
+        self.send(&format!("open {} {place}", self.last));
     }
 
-    /// What the emulator says of a connection.
-    fn pass(&mut self, id: u32, verb: &str, words: &[&str]) {
+    /// Executes a line about a connection.
+    fn on_connection(&mut self, id: u32, verb: &str, words: &[&str]) {
         // It may have ended here already.
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let understood = match (verb, words) {
@@ -249,66 +249,66 @@ impl Sandbox {
             }
         };
         if understood {
-            self.go_on(id);
+            self.transfer(id);
         } else {
             self.connections.remove(&id);
-            self.say(&format!("reset {id}"));
+            self.send(&format!("reset {id}"));
         }
     }
 
-    fn go_on(&mut self, id: u32) {
+    fn transfer(&mut self, id: u32) {
         let session = &self.session;
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.go_on(&mut |said| match said {
-            Said::Data(data) => say(session, &format!("data {id} {data}")),
-            Said::Credit(credit) => say(session, &format!("credit {id} {credit}")),
-            Said::End => say(session, &format!("end {id}")),
-            Said::Reset => say(session, &format!("reset {id}")),
+        connection.transfer(&mut |message| match message {
+            Message::Data(data) => send(session, &format!("data {id} {data}")),
+            Message::Credit(credit) => send(session, &format!("credit {id} {credit}")),
+            Message::End => send(session, &format!("end {id}")),
+            Message::Reset => send(session, &format!("reset {id}")),
         });
         if connection.is_done() {
             self.connections.remove(&id);
         }
     }
 
-    /// Closes the connections that the emulator did not greet in time.
-    fn give_up(&mut self) {
+    /// Closes the connections that the emulator gave no credit in time.
+    fn close_late(&mut self) {
         let session = &self.session;
         self.connections.retain(|id, connection| {
-            let waits = connection.patience().is_none_or(|left| !left.is_zero());
-            if !waits {
-                say(session, &format!("reset {id}"));
+            let is_kept = connection.time_left().is_none_or(|left| !left.is_zero());
+            if !is_kept {
+                send(session, &format!("reset {id}"));
             }
-            waits
+            is_kept
         });
     }
 
-    fn say(&self, words: &str) {
-        say(&self.session, words);
+    fn send(&self, words: &str) {
+        send(&self.session, words);
     }
 }
 
-/// Fails where nothing is attached: then nothing waits for it.
-fn say(session: &str, words: &str) {
-    let _ = say_line(&format!("{session} {words}"));
+/// Sends a line to the emulator. It fails if no process is attached: then none waits for the line.
+fn send(session: &str, words: &str) {
+    let _ = write_line(&format!("{session} {words}"));
 }
 
-/// Sends a batch of messages, and answers those that the kernel sends back.
-fn send(protocol: &str, batch: &str) -> Result<String> {
-    let protocol = protocol.parse().map_err(|_| malformed("the protocol is no number"))?;
+/// Sends a batch of netlink messages, and returns the kernel's responses in hexadecimal, each after a space.
+fn call_kernel(protocol: &str, batch: &str) -> Result<String> {
+    let protocol = protocol.parse().map_err(|_| malformed("the protocol is not a number"))?;
     let batch = bytes(batch).ok_or_else(|| malformed("the batch is not hexadecimal"))?;
     let mut kernel = sys::netlink(protocol, batch.len())?;
-    // One batch, one datagram. The kernel has done all of it and queued what it says before this returns.
+    // The batch is one datagram. The kernel has processed all of it and queued its responses before this returns.
     kernel.write_all(&batch)?;
-    let mut answer = String::new();
-    let mut message = [0; ANSWER];
+    let mut responses = String::new();
+    let mut message = [0; RESPONSE];
     loop {
         match kernel.read(&mut message) {
-            Ok(0) => return Ok(answer),
+            Ok(0) => return Ok(responses),
             Ok(length) => {
-                answer.push(' ');
-                answer.push_str(&hex(&message[..length]));
+                responses.push(' ');
+                responses.push_str(&hex(&message[..length]));
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(answer),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(responses),
             Err(error) => return Err(error),
         }
     }

@@ -1,4 +1,4 @@
-//! The system calls that std has no word for, each behind a safe function.
+//! The system calls that std does not have, each behind a safe function.
 
 #![expect(
     unsafe_code,
@@ -31,7 +31,7 @@ const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 const EAFNOSUPPORT: i32 = 97;
 
-/// What is waited for on a descriptor, and what came (`struct pollfd`).
+/// The events to wait for on a descriptor, and those that happened (`struct pollfd`).
 #[repr(C)]
 pub(crate) struct Entry {
     pub(crate) descriptor: i32,
@@ -42,7 +42,7 @@ pub(crate) struct Entry {
 pub(crate) const READABLE: i16 = 0x1;
 pub(crate) const WRITABLE: i16 = 0x4;
 
-/// Waits until something comes, at most so many milliseconds; -1: without end.
+/// Waits for an event. `timeout` is in milliseconds; -1: no timeout.
 pub(crate) fn wait(entries: &mut [Entry], timeout: i32) -> Result<()> {
     // SAFETY: the pointer and the count are those of one slice of `struct pollfd`, which the kernel writes to.
     match unsafe { poll(entries.as_mut_ptr(), entries.len() as c_ulong, timeout) } {
@@ -55,7 +55,7 @@ fn open(domain: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
     // SAFETY: socket(2) takes three numbers and touches no memory of ours.
     match unsafe { socket(domain, kind | SOCK_CLOEXEC, protocol) } {
         -1 => Err(Error::last_os_error()),
-        // SAFETY: the kernel just opened it for us, and nothing else knows it.
+        // SAFETY: the kernel has just opened it for this call, and nothing else uses it.
         descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
     }
 }
@@ -73,8 +73,8 @@ fn set<T>(socket: &impl AsRawFd, level: i32, name: i32, value: &T) -> Result<()>
 /// not wait.
 pub(crate) fn netlink(protocol: i32, bytes: usize) -> Result<File> {
     let socket = open(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, protocol)?;
-    // The kernel doubles what it is given, and refuses a message that is larger than its buffer. Force needs
-    // CAP_NET_ADMIN on the host; without it the host's `net.core.wmem_max` is the limit, and the send says so.
+    // The kernel doubles the value, and refuses a message that is larger than the buffer. SO_SNDBUFFORCE requires
+    // CAP_NET_ADMIN on the host; without it the host's `net.core.wmem_max` is the limit, and a larger send fails.
     let room = i32::try_from(bytes).unwrap_or(i32::MAX / 2);
     if set(&socket, SOL_SOCKET, SO_SNDBUFFORCE, &room).is_err() {
         set(&socket, SOL_SOCKET, SO_SNDBUF, &room)?;
@@ -82,10 +82,10 @@ pub(crate) fn netlink(protocol: i32, bytes: usize) -> Result<File> {
     Ok(File::from(socket))
 }
 
-/// Takes the place of an AF_XDP socket on each queue of a device, of which the kernel gives one. What such a socket sends
-/// passes no packet filter of the namespace, so no other process in here may have one.
+/// Binds an AF_XDP socket to each queue of a device; the kernel allows only one per queue. What such a socket sends
+/// bypasses the packet filters of the namespace, so no other process in it may have one.
 ///
-/// The sockets hold their places for as long as they are open. None where the kernel has no AF_XDP.
+/// The queues stay taken as long as the sockets are open. No sockets if the kernel has no AF_XDP.
 pub(crate) fn take_xdp(device: &str) -> Result<Vec<OwnedFd>> {
     const SOL_XDP: i32 = 283;
     const XDP_TX_RING: i32 = 3;
@@ -93,7 +93,7 @@ pub(crate) fn take_xdp(device: &str) -> Result<Vec<OwnedFd>> {
     const XDP_UMEM_FILL_RING: i32 = 5;
     const XDP_UMEM_COMPLETION_RING: i32 = 6;
     const XDP_COPY: u16 = 1 << 1;
-    /// `struct xdp_umem_reg` as it was at first.
+    /// `struct xdp_umem_reg` in its first version.
     #[repr(C)]
     struct Memory {
         address: u64,
@@ -118,7 +118,7 @@ pub(crate) fn take_xdp(device: &str) -> Result<Vec<OwnedFd>> {
     const QUEUES: u32 = 4096;
 
     let name = CString::new(device)?;
-    // SAFETY: it reads a string with a NUL at its end.
+    // SAFETY: it reads a string that ends with NUL.
     let index = match unsafe { if_nametoindex(name.as_ptr()) } {
         0 => return Err(Error::last_os_error()),
         index => index,
@@ -130,7 +130,7 @@ pub(crate) fn take_xdp(device: &str) -> Result<Vec<OwnedFd>> {
             Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => return Ok(taken),
             Err(error) => return Err(error),
         };
-        // Pinned by the kernel for the socket's life, and nothing is ever sent from it.
+        // The kernel pins it as long as the socket is open, and nothing is ever sent from it.
         let page: &'static mut Page = Box::leak(Box::new(Page([0; 65536])));
         let address = page.0.as_mut_ptr() as u64;
         set(
@@ -148,10 +148,10 @@ pub(crate) fn take_xdp(device: &str) -> Result<Vec<OwnedFd>> {
         let bound = unsafe { bind(socket.as_raw_fd(), std::ptr::from_ref(&place).cast(), 16) };
         match Error::last_os_error() {
             _ if bound == 0 => taken.push(socket),
-            // There is no such queue any more.
+            // The device has no more queues.
             error if queue > 0 && error.raw_os_error() == Some(EINVAL) => return Ok(taken),
             error if error.raw_os_error() == Some(EBUSY) => {
-                return Err(Error::other(format!("the AF_XDP place of {device} is taken already")));
+                return Err(Error::other(format!("a queue of {device} already has an AF_XDP socket")));
             }
             error => return Err(error),
         }

@@ -16,7 +16,7 @@ use super::protocol::{Fault, Protocol, Refused, Request};
 use super::service::{Built, Found, Service};
 use super::signature;
 
-/// Answers a request to one of the services, all of which speak one protocol.
+/// Performs a request to one of the services, all of which have the same protocol.
 pub(super) async fn answer<P: Protocol>(
     services: &[Service<P>],
     emulator: &Emulator,
@@ -92,7 +92,7 @@ async fn perform<P: Protocol>(
         request_id: request_id.to_owned(),
         caller: request.parts.extensions.get::<Caller>().cloned().unwrap_or_default(),
     };
-    // The last resort: a panic ends its own request and no other.
+    // The last resort: a panic fails its own request and no other.
     AssertUnwindSafe((operation.handler)(&context, &service.protocol, request))
         .catch_unwind()
         .await

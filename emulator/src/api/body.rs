@@ -13,7 +13,7 @@ use super::error::{Error, common};
 /// while it still sends sees a broken connection instead.
 const LARGEST_DRAINED: usize = 64 << 20;
 
-/// A body that has not arrived after so long is given up.
+/// How long a body may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The whole body.
@@ -34,7 +34,7 @@ pub(crate) async fn read(body: Body, most: usize) -> Result<Bytes, Error> {
 
 /// Reads what a client still sends, and drops it.
 pub(super) async fn drain(body: Body) {
-    // It is refused anyway: how its body ends makes no difference.
+    // The request is refused anyway, so an error of its body does not matter.
     let _ = tokio::time::timeout(TIMEOUT, collect(body, 0)).await;
 }
 

@@ -19,7 +19,8 @@ pub struct Emulator {
     pub prices: Prices,
 }
 
-/// Who sent a request. It comes from the connection, as an extension of each of its requests: a header can be forged.
+/// The sender of a request. It is determined from the connection and set as an extension of each of its requests, because a
+/// header can be forged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Caller {
     /// A program that reaches the address that the server listens on.
@@ -33,7 +34,7 @@ pub enum Caller {
     },
 }
 
-/// The id of a request, which is made when it arrives.
+/// The id of a request, created when it arrives.
 #[derive(Clone, Debug, Default)]
 pub struct RequestId(pub String);
 

@@ -1,4 +1,4 @@
-//! The one error of the wire: what an operation returns if it fails.
+//! The error type of the API: what an operation returns if it fails.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::model::ecs;
 use super::shape::ErrorCode;
 use crate::store;
 
-/// Why an operation failed, in the terms that the caller sees; what only the log may see is the source.
+/// Why an operation failed, as the caller sees it. The source is only logged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error of AWS's: code and message in the protocol's own shape.

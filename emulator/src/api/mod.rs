@@ -44,7 +44,7 @@ use protocol::aws_json::AwsJson;
 use protocol::query;
 use service::Table;
 
-/// AWS's operations: those of the JSON and query protocols are `POST /`, REST's have paths of their own.
+/// AWS's operations: those of the JSON and query protocols are `POST /`, those of REST have paths of their own.
 pub fn routes(emulator: Emulator) -> Router {
     Router::new()
         .route("/", post(at_the_root))

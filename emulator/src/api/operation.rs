@@ -20,7 +20,7 @@ use super::shape::{Validate, Violations};
 
 /// One operation of a service: a unit struct per operation.
 pub(super) trait Operation: Send + Sync + 'static {
-    /// As after the dot in `X-Amz-Target`, or as `Action` says it.
+    /// As after the dot in `X-Amz-Target`, or as the value of `Action`.
     const NAME: &'static str;
 
     /// Bytes of a request's body at most. ECS's largest request registers a task definition, which AWS limits to 64 KiB;
@@ -29,14 +29,14 @@ pub(super) trait Operation: Send + Sync + 'static {
 
     type Input: DeserializeOwned + Validate + Send;
 
-    /// `()` if the model has no output: the answer has an empty body.
+    /// `()` if the model has no output: the response has an empty body.
     type Output: Output;
 
-    /// The rules that stand in AWS's prose alone, in the order in which they are checked. They come before the
-    /// model's own constraints, so that a rule may give a missing member the service's own wording.
+    /// The rules that only AWS's documentation states, in the order in which they are checked. They come before the
+    /// model's own constraints, so that a rule can report a missing member in the service's own wording.
     const RULES: &'static [Rule<Self::Input>] = &[];
 
-    /// Does it. The input is valid by [`Operation::RULES`] and by the model: what the model requires is there.
+    /// Performs it. The input is valid by [`Operation::RULES`] and by the model, so all required members are present.
     fn handle(
         context: &Context,
         input: Self::Input,
@@ -64,16 +64,16 @@ impl<T: Serialize + Send> Output for T {
     }
 }
 
-/// A rule of prose.
+/// A rule of AWS's documentation.
 #[derive(Debug)]
 pub(super) struct Rule<I> {
-    /// Where AWS says so.
+    /// Where AWS documents it.
     pub(super) source: &'static str,
     /// AWS's error if the input breaks the rule.
     pub(super) broken: fn(&I) -> Option<Error>,
 }
 
-/// An operation whose types are erased: from a request to its answer.
+/// An operation whose types are erased: from a request to its response.
 pub(super) type Handler<P> =
     for<'a> fn(&'a Context, &'a P, Request) -> BoxFuture<'a, Result<Response<Body>, Error>>;
 
@@ -87,7 +87,7 @@ pub(super) fn handler<'a, P: Protocol, O: Operation>(
         drop(request);
         for rule in O::RULES {
             if let Some(error) = (rule.broken)(&input) {
-                tracing::debug!(source = rule.source, %error, "the request breaks a rule of AWS's");
+                tracing::debug!(source = rule.source, %error, "refused the request: it breaks a rule of AWS");
                 return Err(error);
             }
         }

@@ -1,4 +1,4 @@
-//! What is read from a signature without verifying it: its SigV4 credential scope.
+//! The SigV4 credential scope of a signature, which is read and not verified.
 //!
 //! `Authorization: AWS4-HMAC-SHA256 Credential=AKID/20261121/eu-west-1/ecs/aws4_request, SignedHeaders=…, Signature=…`
 

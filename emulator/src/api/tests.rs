@@ -1,4 +1,4 @@
-//! A request's path through the API, in cases that no operation of AWS's shows on purpose.
+//! A request's path through the API, in cases that no real operation of AWS can show.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) async fn whole(response: http::Response<Body>) -> (u16, HeaderMap, St
     (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// An operation with a mistake in it, and a small bound.
+/// An operation with a bug, and a small limit of the body.
 struct ListClusters;
 
 impl Operation for ListClusters {
@@ -88,7 +88,7 @@ async fn a_panic_fails_its_own_request_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_body_is_read_up_to_its_operations_bound_and_no_further() {
+async fn a_body_larger_than_its_operations_limit_is_refused() {
     let ((emulator, _data), services) = (emulator().await, services());
     let ask = async |body: Body| {
         let (status, _, body) = whole(answer(&services, &emulator, request(body)).await).await;

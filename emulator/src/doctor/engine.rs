@@ -1,4 +1,4 @@
-//! The container engine and what it can hold.
+//! The container engine and what it can enforce.
 
 use super::Check;
 use crate::runtime::Error;
@@ -32,10 +32,10 @@ pub(super) async fn checks(docker_host: Option<&str>) -> Vec<Check> {
     checks
 }
 
-/// An instance of the doctor's own, gone when it is done.
+/// A temporary instance for the checks, removed after them.
 struct Probe {
     inner: Inner,
-    /// Says to `neargate clean` that it lives.
+    /// Shows `neargate clean` that the instance is in use.
     _lock: Option<crate::store::Lock>,
     _directory: Option<tempfile::TempDir>,
 }
@@ -52,10 +52,10 @@ impl Probe {
         Ok(Self { inner, _lock: lock, _directory: directory })
     }
 
-    /// Whether the sandbox's image loads and runs, and how many open files what runs may have.
+    /// Whether the sandbox's image loads and runs, and how many open files a container may have.
     async fn sandbox(&self) -> Vec<Check> {
         const SUBJECT: &str = "sandbox";
-        let fix = "look into the engine's own log (journalctl -u docker)";
+        let fix = "read the engine's log (journalctl -u docker)";
         match self.inner.probe_sandbox().await {
             Ok(sandbox::Probe { ceiling, guarded }) => {
                 let found = format!("{} loads and runs", sandbox_image::reference());
@@ -67,20 +67,20 @@ impl Probe {
 
     async fn end(self) {
         if let Err(error) = self.inner.remove_everything().await {
-            tracing::warn!(%error, "something of the probe is left; neargate clean removes it");
+            tracing::warn!(%error, "could not remove everything that the checks created; neargate clean removes the rest");
         }
     }
 }
 
 fn unreachable(error: &Error) -> Check {
     let found = error.to_string();
-    let said = found.to_lowercase();
-    let fix = if said.contains("permission denied") {
-        "run it as root, or join the group that may use the engine: sudo usermod -aG docker $USER, and log in again"
-    } else if said.contains("no socket") || said.contains("no such file") {
-        "install and start Docker (on Debian: sudo apt install docker.io), or name another engine by --docker-host"
+    let reason = found.to_lowercase();
+    let fix = if reason.contains("permission denied") {
+        "run neargate as root, or join the group that may use the engine: sudo usermod -aG docker $USER, and log in again"
+    } else if reason.contains("no socket") || reason.contains("no such file") {
+        "install and start Docker (on Debian: sudo apt install docker.io), or choose another engine with --docker-host"
     } else {
-        "start it (sudo systemctl start docker), or name another engine by --docker-host"
+        "start it (sudo systemctl start docker), or choose another engine with --docker-host"
     };
     Check::fail("engine", found, fix)
 }
@@ -95,7 +95,7 @@ fn version(facts: &Facts, host: &str) -> Check {
         None => Check::warn(
             SUBJECT,
             found,
-            "this engine tells no version that is known: Docker 20.10 or newer is",
+            "the engine reports no version that can be read: use Docker 20.10 or newer",
         ),
     }
 }
@@ -105,13 +105,13 @@ fn limits(facts: &Facts, limits: &Limits) -> Check {
     match limits {
         Limits::PerContainer { why } => Check::warn(
             SUBJECT,
-            format!("held per container, so a task's containers may exceed its size together: {why}"),
-            "use an engine on this machine that does not run rootless; where that is so, run neargate as root",
+            format!("enforced per container, so a task's containers together may exceed its size: {why}"),
+            "use an engine on this machine that is not rootless; if it is one already, run neargate as root",
         ),
         Limits::Cgroupfs(_) | Limits::Systemd(_) => Check::ok(
             SUBJECT,
             format!(
-                "a task's cpu and memory are held by {} (cgroup v{}){}",
+                "a task's cpu and memory are enforced by {} (cgroup v{}){}",
                 limits.name(),
                 facts.cgroup_version,
                 if limits.is_helped() {
@@ -127,7 +127,7 @@ fn limits(facts: &Facts, limits: &Limits) -> Check {
 /// What the engine's kernel can't limit at all.
 fn kernel(facts: &Facts) -> Vec<Check> {
     const SUBJECT: &str = "kernel";
-    let fix = "boot it with the parameters cgroup_enable=memory swapaccount=1";
+    let fix = "boot the kernel with the parameters cgroup_enable=memory swapaccount=1";
     let missing = |what: &str| Check::warn(SUBJECT, format!("it can't limit {what}"), fix);
     [("memory", facts.limits_memory), ("swap", facts.limits_swap), ("cpu by quota", facts.limits_cpu)]
         .into_iter()
@@ -136,12 +136,12 @@ fn kernel(facts: &Facts) -> Vec<Check> {
         .collect()
 }
 
-/// What is limited on Fargate, where a task has 20 GiB or more of its own, and not here.
+/// Not limited here. On Fargate a task has its own disk of 20 GiB or more.
 fn disk() -> Check {
-    Check::ok("disk", "not limited per task: its files and its logs grow as far as the engine's disk does")
+    Check::ok("disk", "not limited per task: a task's files and logs can fill the engine's disk")
 }
 
-/// Whether it can be told for sure who ran out of memory.
+/// Whether it can be detected reliably which container ran out of memory.
 fn memory(facts: &Facts) -> Check {
     const SUBJECT: &str = "oom";
     let readable = if facts.local {
@@ -150,24 +150,27 @@ fn memory(facts: &Facts) -> Check {
         Err("the engine does not run on this machine's kernel".to_owned())
     };
     match readable {
-        Ok(()) => Check::ok(SUBJECT, "the kernel's log tells who ran out of memory"),
+        Ok(()) => Check::ok(SUBJECT, "the kernel's log shows which container ran out of memory"),
         Err(why) => Check::warn(
             SUBJECT,
-            format!("the engine's word decides who ran out of memory: the kernel's log can't be read: {why}"),
+            format!(
+                "only the engine reports which container ran out of memory, which is less reliable: the kernel's log can't be \
+                 read: {why}"
+            ),
             "run neargate as root on the engine's machine",
         ),
     }
 }
 
-/// Whether security groups hold for root in a task, and how.
+/// Whether security groups also apply to raw sockets, which root in a task may open.
 fn raw_sockets(guarded: &Result<(), String>) -> Check {
     const SUBJECT: &str = "isolation";
     match guarded {
-        Ok(()) => Check::ok(SUBJECT, "what raw sockets send is kept to a task's security groups"),
+        Ok(()) => Check::ok(SUBJECT, "a task's security groups also apply to raw sockets"),
         Err(reason) => Check::warn(
             SUBJECT,
             format!(
-                "raw sockets can't be kept to security groups, so where a VPC has more than the open default group its tasks \
+                "security groups can't be enforced on raw sockets, so if a VPC has more than the open default group its tasks \
                  have no CAP_NET_RAW: {reason}"
             ),
             "run the engine on Linux 5.16 or newer with nf_tables, not rootless",
@@ -182,7 +185,7 @@ fn open_files(ceiling: &ulimits::Ceiling) -> Check {
         Some(most) => Check::warn(
             SUBJECT,
             format!("containers get at most {most} open files instead of Fargate's 65535"),
-            "let the engine have more (LimitNOFILE= of docker.service and containerd.service), or CAP_SYS_RESOURCE",
+            "raise the engine's limit (LimitNOFILE= of docker.service and containerd.service), or give it CAP_SYS_RESOURCE",
         ),
     }
 }
@@ -191,15 +194,13 @@ async fn images(probe: &Probe) -> Check {
     const SUBJECT: &str = "images";
     match probe.inner.image_names().await {
         Ok(names) if names.is_empty() => {
-            Check::ok(SUBJECT, "none on the engine: each is pulled when it is asked for")
+            Check::ok(SUBJECT, "none on the engine: each is pulled when a task needs it")
         }
         Ok(names) => Check::ok(
             SUBJECT,
-            format!("on the engine: {}; others are pulled when asked for", names.join(", ")),
+            format!("on the engine: {}; others are pulled when a task needs them", names.join(", ")),
         ),
-        Err(error) => {
-            Check::fail(SUBJECT, error.to_string(), "look into the engine's own log (journalctl -u docker)")
-        }
+        Err(error) => Check::fail(SUBJECT, error.to_string(), "read the engine's log (journalctl -u docker)"),
     }
 }
 
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_not_to_reach_it_has_its_own_remedy() {
+    fn each_reason_for_an_unreachable_engine_has_its_own_fix() {
         let fix = |reason: &str| {
             let error = Error::Unreachable { host: "unix:///x".to_owned(), reason: reason.to_owned() };
             unreachable(&error).fix.unwrap()

@@ -1,12 +1,12 @@
-//! `neargate doctor`: what works here and how to fix what does not, a line a check.
+//! `neargate doctor`: what works here and how to fix what does not, one line per check.
 //!
 //! ```text
 //! ok    engine    Docker 20.10.24 at unix:///var/run/docker.sock
-//! warn  limits    held per container: only root may make systemd slices
+//! warn  limits    enforced per container: only root may create systemd slices
 //!                 run neargate as root …
 //! ```
 //!
-//! `fail`: tasks can't run. `warn`: they run, and something is not as on Fargate.
+//! `fail`: tasks can't run. `warn`: they run, but something differs from Fargate.
 
 mod engine;
 mod place;
@@ -20,11 +20,11 @@ pub struct Options {
     /// As for `neargate serve`.
     pub docker_host: Option<String>,
     pub listen: SocketAddr,
-    /// `None`: a private temporary one, which needs no look.
+    /// `None`: a private temporary one, which needs no check.
     pub data_dir: Option<PathBuf>,
 }
 
-/// Prints each check as it is made. `false` where one failed.
+/// Runs the checks and prints them. `false` if one failed.
 ///
 /// # Errors
 /// `out` can't be written.
@@ -33,12 +33,12 @@ pub async fn run(options: &Options, out: &mut (impl Write + Send)) -> io::Result
     let mut checks = vec![place::port(*listen)];
     checks.extend(data_dir.as_deref().map(place::data_dir));
     checks.extend(engine::checks(docker_host.as_deref()).await);
-    let mut well = true;
+    let mut passed = true;
     for check in checks {
         write!(out, "{check}")?;
-        well &= check.status != Status::Fail;
+        passed &= check.status != Status::Fail;
     }
-    Ok(well)
+    Ok(passed)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +48,14 @@ enum Status {
     Fail,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Check {
     status: Status,
-    /// In a word.
+    /// One word.
     subject: &'static str,
     found: String,
-    /// What a person can do about it.
+    /// How a user can fix it.
     fix: Option<String>,
 }
 

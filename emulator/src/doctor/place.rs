@@ -14,28 +14,30 @@ pub(super) fn port(listen: SocketAddr) -> Check {
         Err(error) if error.kind() == ErrorKind::AddrInUse => Check::fail(
             SUBJECT,
             format!("{listen} is in use"),
-            "a neargate may run already; else stop what listens there, or choose another by --listen",
+            "neargate may be running already; else stop the program that listens there, or choose another address with --listen",
         ),
         Err(error) => Check::fail(
             SUBJECT,
-            format!("{listen} can't be listened on: {error}"),
-            "choose an address of this machine and a port above 1023 by --listen",
+            format!("can't listen on {listen}: {error}"),
+            "choose an address of this machine and a port above 1023 with --listen",
         ),
     }
 }
 
 pub(super) fn data_dir(directory: &Path) -> Check {
     const SUBJECT: &str = "data dir";
-    const MEND: &str = "choose a directory of your own by --data-dir";
+    const FIX: &str = "choose a writable directory with --data-dir";
     let name = directory.display();
     if !directory.exists() {
         let above = directory.ancestors().skip(1).find(|above| above.is_dir());
         return match above.map(|above| tempfile::tempfile_in(above).map_err(|error| (above, error))) {
-            Some(Ok(_)) => Check::ok(SUBJECT, format!("{name} will be made")),
+            Some(Ok(_)) => Check::ok(SUBJECT, format!("{name} will be created")),
             Some(Err((above, error))) => {
-                Check::fail(SUBJECT, format!("{name} can't be made: {}: {error}", above.display()), MEND)
+                Check::fail(SUBJECT, format!("{name} can't be created: {}: {error}", above.display()), FIX)
             }
-            None => Check::fail(SUBJECT, format!("{name} can't be made: nothing above it exists"), MEND),
+            None => {
+                Check::fail(SUBJECT, format!("{name} can't be created: no directory above it exists"), FIX)
+            }
         };
     }
     let held = if directory.join("lock").exists() { Lock::acquire(directory).map(drop) } else { Ok(()) };
@@ -43,10 +45,10 @@ pub(super) fn data_dir(directory: &Path) -> Check {
         (Err(store::Error::Locked { pid, .. }), _) => Check::warn(
             SUBJECT,
             format!("{name} is in use by process {pid}"),
-            "it is a running neargate; a second one needs another directory by --data-dir",
+            "that process is another neargate; a second one needs its own directory: choose one with --data-dir",
         ),
-        (Err(error), _) => Check::fail(SUBJECT, format!("{name}: {error}"), MEND),
-        (Ok(()), Err(error)) => Check::fail(SUBJECT, format!("{name} can't be written: {error}"), MEND),
+        (Err(error), _) => Check::fail(SUBJECT, format!("{name}: {error}"), FIX),
+        (Ok(()), Err(error)) => Check::fail(SUBJECT, format!("{name} can't be written: {error}"), FIX),
         (Ok(()), Ok(_)) => Check::ok(SUBJECT, format!("{name} can be used")),
     }
 }
@@ -57,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_someone_listens_on_is_a_failure() {
+    fn a_port_in_use_is_a_failure() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(port(listener.local_addr().unwrap()).status, Status::Fail);
         assert_eq!(port("127.0.0.1:0".parse().unwrap()).status, Status::Ok);
     }
 
     #[test]
-    fn a_data_dir_is_looked_at_without_being_made() {
+    fn a_data_dir_is_checked_without_being_created() {
         let directory = tempfile::tempdir().unwrap();
         let absent = directory.path().join("a/b");
         assert_eq!(data_dir(&absent).status, Status::Ok);

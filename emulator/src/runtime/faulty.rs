@@ -1,8 +1,8 @@
-//! A runtime in trouble, for tests: any call can fail, hang, be slow, or act and then fail; events can be lost, doubled
-//! and late. It decorates another runtime, which does the work.
+//! A runtime with injected faults, for tests: any call can fail, hang, be slow, or act and then fail; events can be lost,
+//! doubled and late. It decorates another runtime, which does the work.
 //!
-//! What goes wrong is a function of the call and of what it is about, so that a test can fail one call of one container,
-//! and a seeded generator can fail a share of all.
+//! The fault is a function of the call and its subject, so that a test can fail one call of one container, and a seeded
+//! generator can fail a share of all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,27 +45,27 @@ pub enum Call {
     RemoveEverything,
 }
 
-/// What goes wrong with a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It fails and does nothing.
     Fail,
     /// It does nothing and does not return until [`Runtime::calm`], and then fails.
     Hang,
-    /// It acts after so long.
+    /// It acts after this time.
     Slow(Duration),
-    /// It acts, and its answer is lost: it fails.
+    /// It acts, but its response is lost: it fails.
     ActThenFail,
     /// It acts, and does not return until [`Runtime::calm`], and then fails.
     ActThenHang,
 }
 
-/// What becomes of an event.
+/// What happens to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Lost,
     Doubled,
-    /// It arrives so much later, after events that happened meanwhile.
+    /// It arrives this much later, after events that happened meanwhile.
     Late(Duration),
 }
 
@@ -95,23 +95,23 @@ impl fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// A decorator of `inner` in which nothing goes wrong yet.
+    /// A decorator of `inner`, without faults at first.
     pub fn new(inner: Arc<dyn super::Runtime>, clock: Clock) -> Self {
         Self { inner, clock, plans: Arc::default(), calm: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// From now on calls go wrong as `plan` says. It gets the call and its subject: the id or name of the container, the
-    /// id of the sandbox or task, the image, the network. It may act itself, before the call does.
+    /// From now on calls have the faults that `plan` returns. It gets the call and its subject: the id or name of the
+    /// container, the id of the sandbox or task, the image, the network. It may act itself, before the call does.
     pub fn on_call(&self, plan: impl Fn(Call, &str) -> Option<Fault> + Send + Sync + 'static) {
         self.plans.write().calls = Some(Arc::new(plan));
     }
 
-    /// From now on events fare as `plan` says.
+    /// From now on events get the fate that `plan` returns.
     pub fn on_event(&self, plan: impl Fn(&Event) -> Option<Fate> + Send + Sync + 'static) {
         self.plans.write().events = Some(Arc::new(plan));
     }
 
-    /// Nothing goes wrong any more; calls that hang fail now.
+    /// No more faults; calls that hang fail now.
     pub fn calm(&self) {
         *self.plans.write() = Plans::default();
         self.calm.send_modify(|times| *times += 1);
@@ -128,7 +128,7 @@ impl Runtime {
         subject: &str,
         act: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
-        // Before the plan is asked: a calm that comes right after it ends the wait.
+        // Subscribed before the plan is called, so that a calm right after it ends the wait.
         let mut calm = self.calm.subscribe();
         calm.borrow_and_update();
         match self.fault(call, subject) {
@@ -156,9 +156,9 @@ fn failed(call: Call, subject: &str, reason: &str) -> Error {
 }
 
 async fn hung(call: Call, subject: &str, calm: &mut watch::Receiver<u64>) -> Error {
-    // The sender lives in the runtime. Without it the wait ends, as a connection does whose engine is gone.
+    // The sender is part of the runtime. Without it the wait ends, as a connection to an engine that has ended.
     let _ = calm.changed().await;
-    failed(call, subject, "the engine did not answer")
+    failed(call, subject, "the engine did not respond")
 }
 
 #[async_trait]
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_are_lost_doubled_and_overtaken() {
+    async fn events_are_lost_doubled_and_late() {
         let inner = simulated::Runtime::new(Clock::system());
         let runtime = Runtime::new(Arc::new(inner.clone()), Clock::system());
         let mut events = runtime.events();

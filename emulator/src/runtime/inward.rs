@@ -1,5 +1,5 @@
-//! What a task reaches of the emulator from inside its own namespace, and how its connections come out: with the sandbox
-//! that they are from, which no header and no address can claim.
+//! The addresses of the emulator that a task reaches inside its own namespace. Each connection arrives with the sandbox
+//! that it is from, so a task cannot forge its identity with a header or an address.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
-/// What a task connects to.
+/// The destination of a task's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inward {
     /// The task metadata endpoint and the credentials (Amazon ECS developer guide, "Task metadata endpoint").
@@ -21,7 +21,7 @@ pub enum Inward {
 }
 
 impl Inward {
-    /// A new one comes last: where the sandboxes that are there listen goes by this order.
+    /// Add new ones at the end: the ports on which existing sandboxes listen depend on this order.
     pub const ALL: [Self; 3] = [Self::Metadata, Self::Endpoint, Self::Dns];
 
     /// Its address, the same in every task.
@@ -35,28 +35,28 @@ impl Inward {
     }
 }
 
-/// A connection that a task has made.
+/// A connection that a task has opened.
 #[derive(Debug)]
 pub struct Call {
     pub sandbox_id: String,
     pub to: Inward,
-    /// Closed when it is dropped. Reads nothing more when the task, its sandbox or the way to it is gone.
+    /// Closed when it is dropped. It ends when the task, its sandbox or the connection to the sandbox has ended.
     pub stream: DuplexStream,
 }
 
-/// The reader of calls: one at a time.
+/// The receiver of calls: one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Calls(Mutex<Option<mpsc::UnboundedSender<Call>>>);
 
 impl Calls {
-    /// The calls from now on. The stream of an earlier reader ends.
+    /// The calls from now on. The stream of an earlier receiver ends.
     pub(super) fn listen(&self) -> BoxStream<'static, Call> {
         let (sender, calls) = mpsc::unbounded_channel();
         *self.0.lock() = Some(sender);
         stream::unfold(calls, |mut calls| async move { Some((calls.recv().await?, calls)) }).boxed()
     }
 
-    /// Hands a call over; gives it back if nothing waits for it.
+    /// Sends a call to the receiver. Returns it as the error if there is no receiver.
     pub(super) fn pass(&self, call: Call) -> Result<(), Call> {
         match &*self.0.lock() {
             Some(sender) => sender.send(call).map_err(|unsent| unsent.0),
@@ -74,7 +74,7 @@ mod tests {
     use crate::runtime::{Runtime as _, simulated};
 
     #[tokio::test]
-    async fn the_last_who_asked_for_calls_has_them_and_without_any_a_call_is_closed() {
+    async fn the_last_receiver_gets_the_calls_and_without_a_receiver_a_call_is_closed() {
         let runtime = simulated::Runtime::new(Clock::system());
         let mut text = String::new();
         assert_eq!(runtime.call("s1", Inward::Dns).read_to_string(&mut text).await.unwrap(), 0);

@@ -1,17 +1,17 @@
-//! A kind cluster: what a VPC around it needs to know. Plain values; `docker::kind` reads them.
+//! A kind cluster: the values from which a VPC around it is derived. `docker::kind` reads them.
 
 use std::net::Ipv4Addr;
 
 use super::Cidr;
 
-/// A kind cluster that runs.
+/// A running kind cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// The engine's network that the nodes are on, its block and its gateway: the host.
     pub network: String,
     pub cidr: Cidr,
     pub gateway: Ipv4Addr,
-    /// Control planes first, each kind in the order of their names: at least one.
+    /// At least one: control planes first, then workers, both sorted by name.
     pub nodes: Vec<Ipv4Addr>,
     pub networking: Networking,
 }

@@ -1,30 +1,30 @@
-//! How far a container's output was read, so that another reader goes on with the very next frame.
+//! How far a container's output was read, so that another reader continues with exactly the next frame.
 //!
 //! The engine's log cannot be addressed by position: it can only be read from a time on, inclusive, and it is not in the
 //! order of its timestamps. But its own order is the same on every read. So the cursor is a whole second (`floor`) from
-//! which to read again, and how many frames from there on were read: exactly the first ones.
+//! which to read again, and the number of frames from there on that were read: exactly the first ones.
 //!
-//! The floor trails the newest frame, because a frame may be written after one with a later timestamp. A frame below the
-//! floor means that the engine's clock went back: until it has caught up, the whole log is read again and all that was
-//! ever read is skipped. Nothing is lost then, and nothing comes twice.
+//! The floor is behind the newest frame, because a frame may be written after one with a later timestamp. A frame below the
+//! floor means that the engine's clock went back. Until the clock has caught up, the whole log is read again, and all frames
+//! that were read before are skipped. So no frame is lost, and none is delivered twice.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Seconds by which the floor trails: how late a frame may be written after it was stamped. The engine stamps a line, then
-/// waits for the lock of the log: both outputs of a container write to it, and a busy machine stalls either for seconds.
+/// Seconds by which the floor is behind: how late a frame may be written after it got its timestamp. The engine stamps a line,
+/// then waits for the lock of the log: both outputs of a container write to it, and a busy machine delays either for seconds.
 const LAG: i64 = 10;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// A position in the log of one container. Part of what is stored of a task: see the golden test.
+/// A position in the log of one container. It is stored with the task: see the golden test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     floor: i64,
-    /// Second → frames stamped within it that were read; none below the floor.
+    /// Second → frames with a timestamp in it that were read; none below the floor.
     stored: BTreeMap<i64, u64>,
-    /// All frames that were read; not known of a cursor that an earlier release stored.
+    /// All frames that were read; `None` in a cursor that an earlier release stored.
     #[serde(default)]
     total: Option<u64>,
     /// The last frames were below the floor.
@@ -39,8 +39,8 @@ impl Default for Cursor {
 }
 
 impl Cursor {
-    /// From which second to read, and how many frames from there on to skip. `now` is the second that the engine's clock
-    /// shows.
+    /// The second from which to read, and the number of frames to skip from there on. `now` is the second on the engine's
+    /// clock.
     pub fn resume(&self, now: i64) -> (i64, u64) {
         let clock_went_back =
             self.behind || self.stored.last_key_value().is_some_and(|(newest, _)| *newest > now);
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// The frames that a reader gets who goes on by `cursor`.
+    /// The frames that a reader gets that continues from `cursor`.
     fn again(log: &[i64], cursor: &Cursor, now: i64) -> Vec<i64> {
         let (since, skip) = cursor.resume(now);
         let skip = usize::try_from(skip).expect("fits");
@@ -84,8 +84,8 @@ mod tests {
     }
 
     proptest! {
-        /// A log in file order, its stamps out of order by less than the lag, the clock set now and then; read up to some
-        /// place, then again by the cursor.
+        /// A log in file order, its timestamps out of order by less than the lag, the clock sometimes set; read up to some
+        /// position, then again from the cursor.
         #[test]
         fn reading_again_gives_exactly_what_was_not_read(
             steps in prop::collection::vec((0..3_000_000_000i64, -8_000_000_000..8_000_000_000i64), 1..200),
@@ -101,7 +101,7 @@ mod tests {
             let stop = stop.index(log.len() + 1);
             let mut cursor = Cursor::default();
             log[..stop].iter().for_each(|timestamp| cursor.advance(*timestamp));
-            // The earliest time that it can be when the next frame is read.
+            // The earliest possible time at which the next frame is read.
             let now = log[stop..].iter().min().map_or(i64::MAX, |stamp| stamp.div_euclid(NANOSECONDS));
             prop_assert_eq!(&again(&log, &cursor, now)[..], &log[stop..]);
         }

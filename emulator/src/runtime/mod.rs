@@ -1,8 +1,7 @@
-//! Where containers run: one trait, [`Runtime`], whole on this page.
+//! What runs the containers: one trait, [`Runtime`], defined completely in this file.
 //!
 //! An implementation knows containers, networks and cgroups. It knows no ECS state, makes no decision about a
-//! task and keeps nothing that a restart would lose: what must outlive the process is read back by
-//! [`Runtime::inventory`].
+//! task and keeps no state that must survive a restart: [`Runtime::inventory`] reads such state back.
 //!
 //! ```text
 //! create_sandbox ─▶ (claimed by a task, set_filter) ─▶ prepare_task ─▶ resolve_image ─▶ create_container ─▶ start_container
@@ -36,46 +35,46 @@ pub use self::network::{
 pub use self::session::{Exec, Input, Session, Size, Usage};
 use crate::clock::{Clock, Elapsed, Timestamp};
 
-/// Runs sandboxes and containers of one Neargate instance. Every call may be repeated: what is there already is
-/// not an error, and neither is removing what is gone.
+/// Runs sandboxes and containers of one Neargate instance. Every call may be repeated: it is not an error if an
+/// object to create exists already, or if an object to remove does not exist.
 #[async_trait]
 pub trait Runtime: Send + Sync + Debug + 'static {
-    /// What runs here. Fails with [`Error::Unreachable`] where no engine answers.
+    /// The engine and its version. Fails with [`Error::Unreachable`] if no engine responds.
     async fn info(&self) -> Result<Info, Error>;
 
-    /// Makes the network of a VPC, or finds the one that an earlier process of this instance made, or the one that
-    /// somebody lends.
+    /// Creates the network of a VPC, or finds the one that an earlier process of this instance created, or a borrowed
+    /// one.
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error>;
 
-    /// Makes and starts an idle sandbox: a network namespace with the address, routes, filter, resolver and hostname of
-    /// its spec. Fails with [`Error::NetworkFull`] where the engine has no address left to assign.
+    /// Creates and starts an idle sandbox: a network namespace with the address, routes, filter, resolver and hostname of
+    /// its spec. Fails with [`Error::NetworkFull`] if the engine has no address left to assign.
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error>;
 
-    /// Puts `filter` in place of the sandbox's, at once and whole; connections that are open stay so. One call at a
-    /// time for a sandbox.
+    /// Replaces the sandbox's filter with `filter`, atomically; open connections stay open. At most one call at a time
+    /// per sandbox.
     async fn set_filter(&self, sandbox_id: &str, filter: &Arc<Filter>) -> Result<(), Error>;
 
-    /// Connections that tasks make to the addresses of [`Inward`], each with its sandbox, from now on. One stream at a
-    /// time: a later one takes over. A connection that no stream takes is closed at once.
+    /// Connections that tasks open to the addresses of [`Inward`], each with its sandbox, from now on. One stream at a
+    /// time: a new one ends the earlier one. A connection that no stream receives is closed at once.
     fn calls(&self) -> BoxStream<'static, Call>;
 
     /// Removes a sandbox and so its address from the network.
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error>;
 
-    /// Whether the sandbox runs now; one that is gone does not.
+    /// Whether the sandbox runs now; `false` if it does not exist.
     async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error>;
 
-    /// Makes what the containers of a task share: the cgroup with the task's limits, the volumes.
+    /// Creates what the containers of a task share: the cgroup with the task's limits, the volumes.
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error>;
 
-    /// Removes the task's containers, also those that no task records, then what [`Runtime::prepare_task`] made. What
-    /// can't be removed does not keep the rest; the first error is returned.
+    /// Removes the task's containers, also those that are not recorded in the task, then what [`Runtime::prepare_task`]
+    /// created. If one can't be removed, the rest still is; the first error is returned.
     async fn release_task(&self, task_id: &str) -> Result<(), Error>;
 
     /// Finds the image on the engine, else pulls it.
     async fn resolve_image(&self, image: &str) -> Result<Image, Error>;
 
-    /// Creates a container joined to the task's sandbox, or finds the one that an earlier call made. Returns its id.
+    /// Creates a container joined to the task's sandbox, or finds the one that an earlier call created. Returns its id.
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error>;
 
     /// Starts a created container. [`Event::Started`] follows from the engine's own event.
@@ -87,7 +86,7 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// Removes a container, running or not, with its log.
     async fn remove_container(&self, container_id: &str) -> Result<(), Error>;
 
-    /// The state of one container now; `None` where it is gone.
+    /// The state of one container now; `None` if it does not exist.
     async fn inspect_container(&self, container_id: &str) -> Result<Option<Observed>, Error>;
 
     /// Everything of this instance that the runtime holds, for adoption after a restart.
@@ -99,27 +98,27 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// What a running container uses now.
     async fn stats(&self, container_id: &str) -> Result<Usage, Error>;
 
-    /// What happens to this instance's containers and sandboxes from now on. The stream does not end while the runtime lives:
-    /// it reconnects, and then says [`Event::Resync`], for events may have been missed.
+    /// Events of this instance's containers and sandboxes from now on. The stream does not end as long as the runtime exists:
+    /// it reconnects, and then sends [`Event::Resync`], because events may have been missed.
     fn events(&self) -> BoxStream<'static, Event>;
 
     /// The container's output in the order in which the engine keeps it, from the frame after `after` on. It ends when
     /// the container has stopped and its output is read. The order of frames is the same on every call.
-    /// [`Error::Unreadable`] is about the log itself, every other error about the way to it.
+    /// [`Error::Unreadable`] is an error of the log itself, every other error one of the access to it.
     fn logs(&self, container_id: &str, after: &logs::Cursor) -> BoxStream<'static, Result<Frame, Error>>;
 
     /// Ends everything that this instance holds on the runtime: containers, sandboxes, volumes, cgroups, networks.
     async fn remove_everything(&self) -> Result<(), Error>;
 }
 
-/// What the runtime is, for `doctor`, `health` and the log.
+/// A description of the runtime, for `doctor`, `health` and the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Info {
     /// Engine and version, such as `Docker 20.10.24`.
     pub name: String,
     /// In ECS's spelling: `X86_64` or `ARM64`.
     pub cpu_architecture: String,
-    /// How a task's limits are held: `cgroupfs`, `systemd` or `per container`.
+    /// How a task's limits are enforced: `cgroupfs`, `systemd` or `per container`.
     pub limits: String,
 }
 
@@ -132,9 +131,9 @@ pub struct TaskSpec {
     pub cpu: u32,
     /// MiB.
     pub memory: u32,
-    /// Names of the bind-mount volumes, empty at the start, gone with the task.
+    /// Names of the bind-mount volumes, empty at the start, removed with the task.
     pub volumes: Vec<String>,
-    /// All its containers: some runtimes make a task with all that will ever run in it.
+    /// All its containers: some runtimes have to know them when they create the task.
     pub containers: Vec<ContainerSpec>,
 }
 
@@ -149,13 +148,13 @@ pub struct ContainerSpec {
     /// The containers of the task share one PID namespace (`pidMode: task`): the name of the one that holds it,
     /// `None` in that one itself.
     pub share_pid_with: Option<String>,
-    /// The task's limits, which a container without its own also gets, so that a JVM or a Go program sizes
-    /// itself by them. In [`TaskSpec`]'s units.
+    /// The task's limits, which are also set on a container without its own, so that a JVM or a Go program adapts its
+    /// size to them. In [`TaskSpec`]'s units.
     pub task_cpu: u32,
     pub task_memory: u32,
 }
 
-/// What runs in a container, and with which means. What ECS leaves to the image is `None` or empty.
+/// What runs in a container, and its settings. What ECS leaves to the image is `None` or empty.
 ///
 /// The JSON of it is part of every stored task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -181,7 +180,7 @@ pub struct Process {
     pub mounts: Vec<Mount>,
     /// Names of containers of the same task whose volumes are mounted too, and whether read-only.
     pub volumes_from: Vec<(String, bool)>,
-    /// CPU units reserved for the container: its share of the task when the task is busy. 0 where unset.
+    /// CPU units reserved for the container: its share of the task when the task is busy. 0 if unset.
     pub cpu: u32,
     /// MiB; the container's own hard limit.
     pub memory: Option<u32>,
@@ -217,11 +216,11 @@ pub struct Mount {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// `sha256:…`, of the manifest where the engine knows it, else of the image.
+    /// `sha256:…`, of the manifest if the engine knows it, else of the image.
     pub digest: String,
 }
 
-/// Something that happened to a container or a sandbox.
+/// An event of a container or a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Started {
@@ -236,19 +235,20 @@ pub enum Event {
         container_id: String,
         exit: Exit,
     },
-    /// A sandbox runs no more, or is gone.
+    /// A sandbox has stopped or was removed.
     SandboxExited {
         sandbox_id: String,
     },
-    /// Events may have been missed: look at the containers and sandboxes again.
+    /// Events may have been missed: read the state of the containers and sandboxes again.
     Resync,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// 128 + the signal where one ended it.
+    /// 128 + the signal, if one ended it.
     pub code: i64,
-    /// The kernel killed it for memory: exit 137 and an OOM count of its own, never the engine's mark alone.
+    /// The kernel killed it because it ran out of memory: exit 137 and an OOM count of its own, never only the engine's
+    /// mark.
     pub oom_killed: bool,
     pub at: Timestamp,
 }
@@ -278,7 +278,7 @@ pub struct ObservedSandbox {
     pub running: bool,
 }
 
-/// What the runtime holds of one instance.
+/// All objects of one instance in the runtime.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     pub containers: Vec<Observed>,
@@ -289,7 +289,7 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Whether the sandbox is among them and runs.
+    /// Whether the sandbox exists and runs.
     pub fn runs_sandbox(&self, sandbox_id: &str) -> bool {
         self.sandboxes.iter().any(|sandbox| sandbox.sandbox_id == sandbox_id && sandbox.running)
     }
@@ -310,11 +310,11 @@ pub enum Stream {
     Stderr,
 }
 
-/// Why the runtime could not do it.
+/// Why a call of the runtime failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No engine answers: start it, or say where it is by `--docker-host`.
-    #[error("no container engine answers at {host}: {reason}")]
+    /// No engine responds: start it, or choose another one with `--docker-host`.
+    #[error("no container engine responds at {host}: {reason}")]
     Unreachable { host: String, reason: String },
     /// The image is not on the engine, and the pull failed for good (not found, access denied).
     #[error("{reason}")]
@@ -324,18 +324,18 @@ pub enum Error {
     ImageUnreachable { image: String, reason: String },
     #[error("no free IPv4 block for the VPC's network among {tried}: {reason}")]
     NoFreeNetwork { tried: String, reason: String },
-    #[error("the network {network} is not there: make it first, as `kind create cluster` makes kind's")]
+    #[error("the network {network} does not exist: create it first (`kind create cluster` creates kind's)")]
     NoSuchNetwork { network: String },
     /// The engine assigns the addresses of this network, and has none left.
     #[error("the network {network} has no free address")]
     NetworkFull { network: String },
-    /// A volume of a task could not be made.
+    /// A volume of a task could not be created.
     #[error("{reason}")]
     Volume { name: String, reason: String },
-    /// The engine has the container and cannot give its output: the file is damaged or was removed.
+    /// The engine has the container but cannot return its output: the file is damaged or was removed.
     #[error("{reason}")]
     Unreadable { container_id: String, reason: String },
-    /// The engine was asked and did not answer in time. It may still do it.
+    /// The engine received the request and did not respond in time. It may still perform it.
     #[error("{attempted}: {reason}")]
     NoAnswer { attempted: String, reason: String },
     /// The engine refused or failed; `reason` is its own message.
@@ -343,8 +343,8 @@ pub enum Error {
     Failed { attempted: String, reason: String },
 }
 
-/// What a call returns, unless `bound` passes first: then the error says that `attempted` was not answered, and the call is
-/// dropped.
+/// Returns the result of a call. If it takes longer than `bound`, the call is dropped, and the error is that `attempted` got
+/// no response in time.
 ///
 /// # Errors
 /// The call's own, or [`Error::Failed`].
@@ -359,12 +359,12 @@ pub(crate) async fn within<T>(
 }
 
 impl Error {
-    /// Whether the same call may succeed a moment later: the engine is away, or did not answer.
+    /// Whether the same call may succeed a little later: the engine is unreachable, or did not respond.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NoAnswer { .. })
     }
 
-    /// The engine's own words, without what was attempted.
+    /// The engine's own message, without what was attempted.
     pub fn reason(&self) -> String {
         match self {
             Self::NoAnswer { reason, .. } | Self::Failed { reason, .. } => reason.clone(),

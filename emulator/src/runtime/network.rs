@@ -1,4 +1,4 @@
-//! Networks, sandboxes on them, and what a sandbox lets through.
+//! Networks, the sandboxes on them, and the packet filter of a sandbox.
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -50,17 +50,17 @@ impl std::str::FromStr for Cidr {
     }
 }
 
-/// A network to make or to find.
+/// A network to create or to find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkSpec {
     /// This instance's own, for the VPC of this id: with the first of `candidates` that no other network of the host
-    /// overlaps. One that this instance made with another block before is replaced, unless something is on it.
+    /// overlaps. If this instance created it with another block before, it is replaced, unless it is in use.
     Own { vpc_id: String, candidates: Vec<Cidr> },
-    /// Somebody else's, never made, labelled nor removed. The engine assigns its addresses.
+    /// A network of another owner. It is never created, labelled or removed. The engine assigns its addresses.
     Borrowed { name: String },
 }
 
-/// A network as it is.
+/// An existing network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// On the engine.
@@ -68,7 +68,7 @@ pub struct Network {
     pub cidr: Cidr,
 }
 
-/// A route to what lies beyond the network.
+/// A route to a destination outside the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     pub destination: Cidr,
@@ -76,14 +76,14 @@ pub struct Route {
     pub via: Ipv4Addr,
 }
 
-/// What `/etc/resolv.conf` says; what is empty is left to the engine.
+/// The content of `/etc/resolv.conf`. For an empty part the engine's default applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolver {
     pub name_servers: Vec<Ipv4Addr>,
     pub search_domains: Vec<String>,
 }
 
-/// A sandbox to make.
+/// A sandbox to create.
 #[derive(Clone, Debug)]
 pub struct SandboxSpec {
     /// Neargate's id of the sandbox, a UUID; on the engine it becomes part of the name and a label.
@@ -98,23 +98,24 @@ pub struct SandboxSpec {
     pub filter: Arc<Filter>,
 }
 
-/// A sandbox as it came to be.
+/// A sandbox as it was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sandbox {
     pub sandbox_id: String,
     pub address: Ipv4Addr,
-    /// As the engine wired it in: `02:42:ac:1f:00:04`.
+    /// As the engine assigned it: `02:42:ac:1f:00:04`.
     pub mac_address: String,
 }
 
-/// What a sandbox lets through beside loopback and the answers to what was let through; all else is dropped.
+/// The packets that a sandbox allows, in addition to loopback and to responses on allowed connections. All others are
+/// dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     pub ingress: Vec<Allow>,
     pub egress: Vec<Allow>,
     /// The runtime's own resolver may query its upstream name servers.
     pub resolver: bool,
-    /// It must hold for raw sockets as well: a task that the runtime cannot keep to it so gets none.
+    /// It must also apply to raw sockets. If the runtime cannot enforce that, the task gets no raw sockets.
     pub strict: bool,
 }
 
@@ -123,7 +124,7 @@ pub struct Allow {
     pub protocol: Protocol,
     /// First and last destination port of TCP and UDP; `None` for all of them.
     pub ports: Option<(u16, u16)>,
-    /// In order and apart, with a gap between any two.
+    /// Sorted, with a gap between any two.
     pub peers: Vec<Block>,
 }
 
@@ -140,14 +141,14 @@ pub enum Protocol {
 }
 
 impl Filter {
-    /// Everything.
+    /// Allows everything.
     pub fn open() -> Self {
         let all = Allow { protocol: Protocol::All, ports: None, peers: vec![Cidr::ANY.block()] };
         Self { ingress: vec![all.clone()], egress: vec![all], resolver: true, strict: false }
     }
 }
 
-/// The same addresses in order, overlapping and neighbouring blocks made one.
+/// The same addresses, sorted; overlapping and neighbouring blocks are merged.
 pub fn merged(mut blocks: Vec<Block>) -> Vec<Block> {
     blocks.sort_by_key(|block| *block.start());
     let mut merged: Vec<Block> = Vec::with_capacity(blocks.len());
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_overlap_where_one_holds_the_other() {
+    fn blocks_overlap_if_one_contains_the_other() {
         for (a, b, expected) in [
             ("172.31.0.0/16", "172.31.0.0/16", true),
             ("172.31.0.0/16", "172.31.255.255/32", true),

@@ -1,4 +1,4 @@
-//! A second look into a running container: one more process with its input and output, and what the container uses.
+//! Access to a running container: an additional process with its input and output, and the container's resource usage.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -11,17 +11,17 @@ use crate::clock::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub struct Exec {
     pub command: Vec<String>,
-    /// With a terminal both outputs are one, [`Stream::Stdout`].
+    /// With a terminal both outputs are combined in [`Stream::Stdout`].
     pub terminal: bool,
 }
 
-/// A process that runs beside the container's own. It is not ended by dropping this: its input ends then, as when a terminal
-/// is closed.
+/// A process that runs beside the container's own. Dropping this does not end the process: it only closes its input, as when a
+/// terminal is closed.
 pub struct Session {
-    /// What the process writes, in pieces of any size; it ends when the process has.
+    /// The output of the process, in pieces of any size; it ends when the process has ended.
     pub output: BoxStream<'static, Result<(Stream, Bytes), Error>>,
     pub input: Box<dyn Input>,
-    /// The exit code of the process; to be waited for after the end of `output`.
+    /// The exit code of the process; wait for it after the end of `output`.
     pub exit_code: BoxFuture<'static, Result<i64, Error>>,
 }
 
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// What goes to a process.
+/// The input of a process.
 #[async_trait::async_trait]
 pub trait Input: Send {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
@@ -47,15 +47,15 @@ pub struct Size {
     pub rows: u16,
 }
 
-/// What a container uses. Counters begin with its start.
+/// The resource usage of a container. Counters begin with its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub at: Timestamp,
     /// Nanoseconds of CPU time, of all processors together.
     pub cpu_nanoseconds: u64,
-    /// Bytes now, without what the kernel would give back at once.
+    /// Bytes now, without what the kernel can reclaim at once.
     pub memory: u64,
-    /// Bytes that it may use.
+    /// Bytes at most.
     pub memory_limit: u64,
     pub processes: u64,
     /// Bytes read from and written to block devices.

@@ -1,6 +1,6 @@
 //! A runtime without containers: scripted exits and logs, for tests and for tens of thousands of tasks.
 //!
-//! A container's script stands in its environment, so that any ECS client can write one:
+//! A container's script is in its environment, so that any ECS client can write one:
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -9,10 +9,10 @@
 //! | `SIMULATED_LINES` | lines it writes at its start, `line 1` to `line N` |
 //! | `SIMULATED_OOM` | any value: its exit is an OOM kill |
 //! | `SIMULATED_IGNORE_SIGTERM` | any value: a stop ends it only by SIGKILL |
-//! | `SIMULATED_HEALTHY` | `true` or `false`: what its health check says |
+//! | `SIMULATED_HEALTHY` | `true` or `false`: the result of its health check |
 //!
-//! An image whose name begins with `missing` is not there. A process that is run beside a container's own writes its own
-//! command as a line, then what it reads, and ends with 0 when its input does.
+//! An image whose name begins with `missing` does not exist. A process that is run beside a container's own writes its own
+//! command as a line, then its input, and ends with 0 when its input ends.
 
 mod made;
 mod script;
@@ -47,11 +47,11 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Events that a slow reader may lag behind before it is told to look again. Their places are made at once: fewer for the
-/// many short-lived runtimes of tests.
+/// The number of events that a slow reader may lag behind before it gets [`Event::Resync`]. The memory for all of them is
+/// allocated at once: fewer for the many short-lived runtimes of tests.
 const EVENTS: usize = if cfg!(test) { 4096 } else { 65_536 };
 
-/// Bytes of a call under way.
+/// The buffer of a call, in bytes.
 const CALL: usize = 64 * 1024;
 
 /// Exit codes of a stop: 128 and the signal.
@@ -80,7 +80,7 @@ impl Runtime {
         }))
     }
 
-    /// Ends a running container, as if its process had.
+    /// Ends a running container, as if its process had exited.
     pub fn exit(&self, container_id: &str, code: i64, oom_killed: bool) {
         let now = self.0.clock.now();
         let exit = {
@@ -93,15 +93,15 @@ impl Runtime {
             world.made.change(container_id, |made| made.exit_code = Some(exit.code));
             exit
         };
-        self.tell(Event::Exited { container_id: container_id.to_owned(), exit });
+        self.emit(Event::Exited { container_id: container_id.to_owned(), exit });
     }
 
-    /// Makes a network that is not the engines' own, on which the runtime assigns the addresses.
+    /// Creates a network that does not belong to an engine of Neargate, on which the runtime assigns the addresses.
     pub fn lend(&self, name: &str, cidr: Cidr) {
         self.0.world.lock().lent.insert(name.to_owned(), cidr);
     }
 
-    /// A sandbox as it was told to be, with the filter that it has now.
+    /// The spec of a sandbox, with its current filter.
     pub fn sandbox(&self, sandbox_id: &str) -> Option<SandboxSpec> {
         self.0.world.lock().sandboxes.get(sandbox_id).map(|sandbox| sandbox.spec.clone())
     }
@@ -115,11 +115,11 @@ impl Runtime {
             };
             sandbox.running = false;
         }
-        self.tell(Event::SandboxExited { sandbox_id: sandbox_id.to_owned() });
+        self.emit(Event::SandboxExited { sandbox_id: sandbox_id.to_owned() });
     }
 
-    /// Ends everything that runs, as a restart of the engine without live-restore does: containers exit with 137, no event
-    /// says so, and readers of events have to look again.
+    /// Ends everything that runs, as a restart of the engine without live-restore does: containers exit with 137, without an
+    /// event, and readers of events get [`Event::Resync`].
     pub fn lose_everything_running(&self) {
         let now = self.0.clock.now();
         {
@@ -133,29 +133,29 @@ impl Runtime {
                 }
             }
         }
-        self.tell(Event::Resync);
+        self.emit(Event::Resync);
     }
 
-    /// Connects as a program in the sandbox's task does. The other end is closed where nothing takes calls.
+    /// Connects as a program in the sandbox's task does. The other end is closed if nothing receives calls.
     pub fn call(&self, sandbox_id: &str, to: Inward) -> DuplexStream {
         let (task, stream) = tokio::io::duplex(CALL);
-        // Given back where nothing waits for it, and so closed.
+        // Returned if nothing waits for it, and so closed.
         drop(self.0.calls.pass(Call { sandbox_id: sandbox_id.to_owned(), to, stream }));
         task
     }
 
-    /// Every container that was made since [`Runtime::record_made`], in order.
+    /// Every container that was created since [`Runtime::record_made`], in order.
     pub fn made(&self) -> Vec<Made> {
         self.0.world.lock().made.list()
     }
 
-    /// Records from now on what is made, and forgets what was recorded.
+    /// Starts a new record of the containers that are created.
     pub fn record_made(&self) {
         self.0.world.lock().made.begin();
     }
 
-    fn tell(&self, event: Event) {
-        // Nobody listens between two engines; the next one looks for itself.
+    fn emit(&self, event: Event) {
+        // Between two engines there is no receiver; the next engine reads the state itself.
         let _ = self.0.events.send(event);
     }
 
@@ -166,10 +166,10 @@ impl Runtime {
         (1..=lines).map(frame).collect()
     }
 
-    /// Lets the script run: its health, then its exit.
+    /// Runs the script: its health, then its exit.
     fn play(&self, container_id: &str, script: &Script) {
         if let Some(healthy) = script.healthy {
-            self.tell(Event::Health { container_id: container_id.to_owned(), healthy });
+            self.emit(Event::Health { container_id: container_id.to_owned(), healthy });
         }
         if let Some(code) = script.exit_code {
             let (runtime, container_id, script) = (self.clone(), container_id.to_owned(), script.clone());
@@ -217,7 +217,7 @@ impl super::Runtime for Runtime {
             (None, Some(cidr)) => {
                 let used: HashSet<Ipv4Addr> =
                     world.sandboxes.values().filter_map(|sandbox| sandbox.spec.address).collect();
-                // Beyond the network's own address and its gateway, and before the broadcast's.
+                // After the network's own address and its gateway, and before the broadcast address.
                 let (first, last) = (u32::from(cidr.base) + 2, u32::from(*cidr.block().end()));
                 let free = (first..last).map(Ipv4Addr::from).find(|address| !used.contains(address));
                 free.ok_or_else(|| Error::NetworkFull { network: spec.network.clone() })?
@@ -298,7 +298,7 @@ impl super::Runtime for Runtime {
             stopped: watch::Sender::new(true),
         };
         let mut world = self.0.world.lock();
-        // As on Docker, where a container's name carries its task's and its own.
+        // As on Docker, where a container's name contains its task's id and its own name.
         let mut others = world.containers.iter();
         let made_before = others
             .find(|(_, other)| other.task_id == spec.task_id && other.name == spec.name)
@@ -337,7 +337,7 @@ impl super::Runtime for Runtime {
                 return Err(failed("cannot join network of a non running container"));
             }
             let script = container.script.clone();
-            // Later than it has ended before, as on an engine, where a start takes a while.
+            // Later than its last end, as on an engine, where a start takes some time.
             let again = matches!(container.state, State::Exited { exit, .. } if exit.at == now);
             let since = if again { now.next() } else { now };
             container.state = State::Running { since, healthy: script.healthy };
@@ -349,7 +349,7 @@ impl super::Runtime for Runtime {
             });
             (script, since)
         };
-        self.tell(Event::Started { container_id: container_id.to_owned(), at: since });
+        self.emit(Event::Started { container_id: container_id.to_owned(), at: since });
         self.play(container_id, &script);
         Ok(())
     }
@@ -437,7 +437,7 @@ impl super::Runtime for Runtime {
             .skip(skip);
         let end = stream::once(async move {
             let mut stopped = stopped;
-            // A container that is removed drops its sender: that is an end as well.
+            // A removed container drops its sender, which also ends the log.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         });
         stream::iter(frames.map(Ok)).chain(end.filter_map(|()| std::future::ready(None))).boxed()
@@ -458,20 +458,20 @@ impl Inner {
         match world.containers.get(container_id).map(|container| &container.state) {
             Some(State::Running { .. }) => Ok(()),
             _ => Err(Error::Failed {
-                attempted: format!("look into the container {container_id}"),
+                attempted: format!("access the container {container_id}"),
                 reason: "it does not run".to_owned(),
             }),
         }
     }
 }
 
-/// Input that comes back as output.
+/// Input that is returned as output.
 struct Echo(mpsc::UnboundedSender<Bytes>);
 
 #[async_trait]
 impl Input for Echo {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        // An error means that nobody reads the output any more.
+        // An error means that the output is no longer read.
         let _ = self.0.send(Bytes::copy_from_slice(bytes));
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! One connection: who is at its other end, and when it is closed.
+//! One connection: its caller, and when it is closed.
 //!
-//! A peer that connects and sends nothing, or only the preface of HTTP/2, would hold a place and an open file without end.
-//! So would one that does not take its answer. A request that waits for the server has no limit here: only one whose answer
+//! A client that connects and sends nothing, or only the preface of HTTP/2, would occupy a place and an open file for ever. So
+//! would one that does not read its response. A request that waits for the server has no time limit here; one whose response
 //! waits for the client has.
 
 use std::convert::Infallible;
@@ -25,22 +25,22 @@ use tower::ServiceExt as _;
 use crate::api::Caller;
 use crate::clock::Clock;
 
-/// A connection without a first request is closed after so long.
+/// A connection without a first request is closed after this time.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
 
-/// A connection on which nothing runs any more is closed after so long, and so is one whose client takes nothing of any
-/// of its answers. AWS's clients open another one by themselves.
+/// A connection without a running request is closed after this time, and so is one whose client reads none of its
+/// responses. AWS's clients then open a new one.
 const IDLE: Duration = Duration::from_secs(300);
 
-/// A request whose headers have not arrived after so long ends its connection.
+/// A connection is closed if the headers of a request have not arrived after this time.
 const HEADERS: Duration = Duration::from_secs(30);
 
-/// What the connections of a server have in common. Cheap to clone.
+/// The shared parts of a server's connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connections {
     pub router: Router,
     pub clock: Clock,
-    /// When the server ends, each connection finishes the requests that it has.
+    /// When the server ends, each connection finishes its running requests.
     pub ending: CancellationToken,
 }
 
@@ -70,19 +70,19 @@ impl Connections {
                 connection.await
             }
             () = activity.idle() => {
-                tracing::debug!("closed a connection that was idle, or whose answers were not taken");
+                tracing::debug!("closed a connection that was idle, or whose client did not read the responses");
                 Ok(())
             }
         };
         if let Err(error) = served {
-            tracing::debug!(error, "a connection broke");
+            tracing::debug!(error, "a connection ended with an error");
         }
     }
 }
 
-/// What happens on a connection. Cheap to clone.
+/// The activity on a connection. Cheap to clone.
 ///
-/// A request changes it several times, so a change wakes nothing: who waits for the end looks when it can have come.
+/// A request changes it several times, so a change wakes no task: [`Activity::idle`] checks when the limit may have passed.
 #[derive(Clone, Debug)]
 struct Activity {
     clock: Clock,
@@ -92,7 +92,7 @@ struct Activity {
 #[derive(Clone, Copy, Debug)]
 struct State {
     running: usize,
-    /// Of those that run, the ones that wait for the client alone: it takes nothing of their answers.
+    /// The running requests that only wait for the client to read their responses.
     offered: usize,
     has_begun: bool,
     /// When the last of these changed ([`Clock::monotonic`]).
@@ -119,7 +119,7 @@ impl Activity {
         }
     }
 
-    /// The connection is not idle for too long before this has passed; `None`: it is.
+    /// The time until the connection can have been idle for too long; `None` if it has been.
     fn left(&self) -> Option<Duration> {
         let State { running, offered, has_begun, since } = *self.now.lock();
         let limit = if has_begun { IDLE } else { FIRST_REQUEST };
@@ -131,11 +131,11 @@ impl Activity {
     }
 }
 
-/// A request that runs, until the last byte of its answer.
+/// A running request, until the last byte of its response.
 #[derive(Debug)]
 struct Running {
     activity: Activity,
-    /// Whether its answer waits for the client.
+    /// Whether its response waits for the client.
     is_offered: bool,
 }
 
@@ -148,7 +148,7 @@ impl Running {
         Self { activity: activity.clone(), is_offered: false }
     }
 
-    /// Something of the answer is there for the client to take, or no longer. With each piece the limit starts again.
+    /// A part of the response is ready for the client, or no longer. With each part the time limit starts again.
     fn offer(&mut self, is_offered: bool) {
         if !is_offered && !self.is_offered {
             return;
@@ -169,7 +169,7 @@ impl Drop for Running {
     }
 }
 
-/// An answer's body, during which its request still runs.
+/// A response's body. Its request counts as running until the body ends.
 struct Counted {
     body: Body,
     running: Running,
@@ -184,7 +184,7 @@ impl hyper::body::Body for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        // It is polled again only where there is room for more, and in the end it is the client that makes room.
+        // It is polled again only if there is room for more, which the client makes by reading.
         self.running.offer(polled.is_ready());
         polled
     }
@@ -209,10 +209,10 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
-    /// How long anything here may take.
+    /// The timeout of each wait in the tests.
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// Bytes of each piece of an endless answer.
+    /// Bytes of each piece of an endless response.
     const PIECE: usize = 64 << 10;
 
     fn connect(clock: &Clock, caller: Caller) -> DuplexStream {
@@ -248,12 +248,12 @@ mod tests {
 
     async fn ask(client: &mut DuplexStream) -> String {
         client.write_all(b"GET /who HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        let mut answer = vec![0; 4096];
-        let length = tokio::time::timeout(DEADLINE, client.read(&mut answer)).await.unwrap().unwrap();
-        String::from_utf8_lossy(&answer[..length]).into_owned()
+        let mut response = vec![0; 4096];
+        let length = tokio::time::timeout(DEADLINE, client.read(&mut response)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&response[..length]).into_owned()
     }
 
-    /// Moves the clock until the connection is closed; how often it was moved.
+    /// Moves the clock until the connection is closed; returns the number of moves.
     async fn moves_until_closed(clock: &Clock, client: &mut DuplexStream) -> u32 {
         let closed = async {
             let mut moves = 0;
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_without_a_first_request_is_closed_whatever_it_has_sent() {
+    async fn a_connection_without_a_complete_first_request_is_closed() {
         for begun in ["", "GET /who HTTP/1.1\r\nHost:", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
             let clock = Clock::manual(Timestamp(0));
             let mut client = connect(&clock, Caller::Host);
@@ -293,25 +293,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_whose_answer_is_not_taken_is_closed() {
+    async fn a_connection_whose_response_is_not_read_is_closed() {
         let clock = Clock::manual(Timestamp(0));
         let (mut client, served) = serve(&clock, Caller::Host);
         client.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         for _ in 0..5 {
-            // Each time the client takes more than is kept for it.
+            // Each time the client reads more than the server buffers.
             let mut taken = vec![0; 16 * PIECE];
             tokio::time::timeout(DEADLINE, client.read_exact(&mut taken)).await.unwrap().unwrap();
             settle().await;
             clock.advance(IDLE - Duration::from_secs(1));
             settle().await;
-            assert!(!served.is_finished(), "it was taken from in time");
+            assert!(!served.is_finished(), "the client read in time");
         }
         clock.advance(Duration::from_secs(1));
         tokio::time::timeout(DEADLINE, served).await.expect("it stays open").unwrap();
     }
 
     #[tokio::test]
-    async fn a_request_that_waits_for_the_server_takes_as_long_as_it_takes() {
+    async fn a_request_that_waits_for_the_server_has_no_time_limit() {
         for path in ["silent", "never"] {
             let clock = Clock::manual(Timestamp(0));
             let (mut client, served) = serve(&clock, Caller::Host);
@@ -327,13 +327,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_request_of_a_connection_carries_its_caller() {
+    async fn every_request_of_a_connection_has_its_caller() {
         let clock = Clock::manual(Timestamp(0));
         let task = Caller::Task { arn: "arn:aws:ecs:us-east-1:000000000000:task/a/b".into(), role: None };
         let mut client = connect(&clock, task);
         for _ in 0..2 {
-            let answer = ask(&mut client).await;
-            assert!(answer.contains("Task {") && answer.contains(":task/a/b"), "{answer}");
+            let response = ask(&mut client).await;
+            assert!(response.contains("Task {") && response.contains(":task/a/b"), "{response}");
         }
     }
 }

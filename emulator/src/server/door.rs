@@ -1,4 +1,4 @@
-//! What every request passes: the guard, and an id that its answer carries.
+//! Applied to every request: the guard, and an id in its response.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::api::{self, Caller, Emulator, Error, RequestId, common};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// Everything that the server serves: AWS's operations and Neargate's own paths.
+/// All routes of the server: AWS's operations and Neargate's own paths.
 pub fn router(emulator: Emulator, guard: Guard) -> Router {
     Router::new()
         .merge(api::routes(emulator.clone()))
@@ -44,7 +44,10 @@ async fn at_the_door(State(guard): State<Arc<Guard>>, mut request: Request, next
 fn admit(guard: &Guard, request: &Request) -> Result<(), String> {
     let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
     if caller != Caller::Host && request.uri().path().starts_with(admin::PREFIX) {
-        return Err(format!("{}… is for the machine that neargate runs on, not for tasks", admin::PREFIX));
+        return Err(format!(
+            "{}… may only be called from the machine on which neargate runs, not from tasks",
+            admin::PREFIX
+        ));
     }
     guard.check(&caller, request.uri(), request.headers()).map_err(|refused| refused.to_string())
 }

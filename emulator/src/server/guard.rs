@@ -1,10 +1,10 @@
-//! Who may call: programs on this machine and the tasks, and no web page.
+//! Allows requests from programs on this machine and from tasks, and refuses those that a web page causes.
 //!
-//! A page in a browser can send requests to loopback: of its own origin by rebinding its name to 127.0.0.1 (then
-//! `Host` is foreign), or across origins (then `Origin` is, or `Sec-Fetch-Site` says so, which also an `<img>` sends).
+//! A page in a browser can send requests to loopback: to its own origin by rebinding its name to 127.0.0.1 (then `Host`
+//! is foreign), or to another origin (then `Origin` or `Sec-Fetch-Site` is foreign; an `<img>` also sends the latter).
 //! An emulator that starts containers refuses them all.
 //!
-//! A task's calls come through its sandbox, where AWS's own host names lead to the emulator.
+//! A task's requests come through its sandbox, in which AWS's own host names resolve to the emulator.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,24 +14,24 @@ use http::uri::{Authority, Uri};
 
 use crate::api::Caller;
 
-/// What a browser says of the page that caused a request: `cross-site`, `same-site`, `same-origin`, `none`.
+/// A browser's header about the page that caused a request: `cross-site`, `same-site`, `same-origin`, `none`.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The domains of AWS's endpoints, below which each has a name of its own (AWS general reference, "Service endpoints").
+/// The domains of AWS's endpoints; each endpoint has a name below one of them (AWS general reference, "Service endpoints").
 const AWS_DOMAINS: [&str; 3] = ["amazonaws.com", "amazonaws.com.cn", "api.aws"];
 
 /// The names under which this server may be called.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
-    /// Beside loopback: the address that it listens on and what the user allowed, in lower case.
+    /// In addition to loopback: the address that it listens on and the hosts that the user allowed, in lower case.
     hosts: Vec<String>,
 }
 
-/// Why a request was refused, for a person to read.
+/// Why a request was refused, as a message for users.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error(
-        "the Host header names '{0}', which is not this server: it answers to localhost, to the address that it listens on, and to each --allow-host"
+        "the Host header names '{0}', which is not this server: allowed are localhost, the address that it listens on, and each --allow-host"
     )]
     Host(String),
     #[error("requests from the web origin '{0}' are refused")]
@@ -41,15 +41,15 @@ pub(super) enum Refused {
 }
 
 impl Guard {
-    /// `listen` is the address that the server is bound to; on an unspecified one (0.0.0.0) any IP address will
-    /// do as `Host`, because the machine's own are not known, but still no foreign name.
+    /// `listen` is the address that the server is bound to. If it is unspecified (0.0.0.0), any IP address is accepted as
+    /// `Host`, because the machine's own addresses are not known, but still no foreign name.
     pub fn new(listen: Option<SocketAddr>, allowed: &[String]) -> Self {
         let mut hosts: Vec<String> = allowed.iter().map(|host| host.to_ascii_lowercase()).collect();
         hosts.extend(listen.map(|listen| listen.ip().to_string()));
         Self { hosts }
     }
 
-    /// `target` is the request's, which names the host in HTTP/2 and in absolute form.
+    /// `target` is the request's target, which contains the host in HTTP/2 and in absolute form.
     pub(super) fn check(&self, caller: &Caller, target: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
         let host = match target.authority() {
             Some(authority) => Some(authority.as_str()),
@@ -66,7 +66,7 @@ impl Guard {
         for origin in headers.get_all(ORIGIN) {
             let origin = origin.to_str().unwrap_or("?");
             let authority = origin.split_once("://").map(|(_, authority)| authority);
-            // Another port of this machine is another origin: some other program's page.
+            // Another port of this machine is another origin: a page of another program.
             let own = authority.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host));
             if !own {
                 return Err(Refused::Origin(origin.to_owned()));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn awss_own_host_names_are_for_tasks_alone() {
+    fn only_tasks_may_use_awss_own_host_names() {
         let guard = Guard::new(None, &[]);
         let task = Caller::Task { arn: "arn".into(), role: None };
         let check = |caller: &Caller, host: &'static str| {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_a_page_of_another_origin_caused_is_refused() {
+    fn a_request_caused_by_a_page_of_another_origin_is_refused() {
         let guard = Guard::new(None, &[]);
         for (site, expected) in [
             ("none", Ok(())),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_the_listening_address_and_allowed_names_are_hosts_and_no_other() {
+    fn only_loopback_the_listening_address_and_allowed_names_are_hosts() {
         let guard = Guard::new(Some(([192, 0, 2, 7], 4566).into()), &["Neargate.Test".to_owned()]);
         for host in [
             "localhost",

@@ -1,7 +1,7 @@
-//! The server: wires store, runtime, engine and router together, listens, and ends in order.
+//! The server: connects store, runtime, engine and router, listens, and shuts down in order.
 //!
 //! ```text
-//! bind ─▶ open the data directory ─▶ reach the container engine ─▶ start the engine ─▶ "listening" ─▶ serve
+//! bind ─▶ open the data directory ─▶ connect to the container engine ─▶ start the engine ─▶ "listening" ─▶ serve
 //! SIGTERM ─▶ accept no more ─▶ requests finish, with a deadline ─▶ Engine::shutdown
 //! ```
 
@@ -38,14 +38,14 @@ use crate::runtime::docker::kind;
 use crate::runtime::{self, Runtime};
 use crate::store::{self, Store};
 
-/// The container engine has so long to respond at the start.
-const REACH: Duration = Duration::from_secs(20);
+/// How long the container engine may take to respond at the start.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Requests that run when the server is told to end have so long to finish.
-const FINISH: Duration = Duration::from_secs(10);
+/// How long running requests may take to finish at a shutdown.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After an accept that failed (too many open files), before the next.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// The pause after an accept that failed (too many open files).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that listens.
 #[derive(Debug)]
@@ -54,18 +54,18 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     engine: Engine,
-    /// Connections at once.
+    /// The largest number of concurrent connections.
     places: usize,
     /// Removed with the server, if the data directory is a temporary one.
     _temporary: Option<TempDir>,
 }
 
 impl Server {
-    /// Does everything that must be done before the first request, and no more: what an earlier process left is
-    /// adopted, and the sandbox pool filled, behind the scenes.
+    /// Does only what is necessary before the first request. The tasks of an earlier process are adopted and the sandbox
+    /// pool is filled in the background.
     ///
     /// # Errors
-    /// The port or the data directory is taken, or no container engine answers; each says what to do.
+    /// The port or the data directory is in use, or no container engine responds; each message contains what to do.
     pub async fn start(options: Serve) -> anyhow::Result<Self> {
         let Serve {
             listen,
@@ -88,7 +88,7 @@ impl Server {
         let open_files = open_files::raise();
         let prices = prices.as_deref().map_or_else(|| Ok(Prices::builtin()), read_prices)?;
         let listener = bind(listen).await?;
-        let address = listener.local_addr().context("asking for the address that it listens on")?;
+        let address = listener.local_addr().context("reading the address that it listens on")?;
 
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "every program that can reach this address can start containers here");
@@ -127,15 +127,15 @@ impl Server {
         Ok(Self { listener, address, router, engine, places, _temporary: temporary })
     }
 
-    /// The address that it listens on; the port is the real one even if 0 was asked for.
+    /// The address that it listens on, with the real port, also if it was started with port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `end` returns, then ends in order.
+    /// Serves until `end` returns, then shuts down in order.
     ///
     /// # Errors
-    /// What the engine could not remove.
+    /// The objects that the engine could not remove.
     pub async fn run(self, end: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { listener, address: _, router, engine, places, _temporary } = self;
         let ending = CancellationToken::new();
@@ -155,33 +155,36 @@ impl Server {
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        engine.clock().sleep(ACCEPT_AGAIN).await;
+                        tracing::warn!(%error, "could not accept a connection; retrying in {ACCEPT_PAUSE:?}");
+                        engine.clock().sleep(ACCEPT_PAUSE).await;
                     }
                 },
             }
         }
         drop(listener);
-        tracing::info!("ending: no more requests are accepted");
+        tracing::info!("shutting down: no more requests are accepted");
         ending.cancel();
         connections.close();
-        if tokio::time::timeout(FINISH, connections.wait()).await.is_err() {
-            tracing::warn!(open = connections.len(), "requests did not finish in time");
+        if tokio::time::timeout(FINISH_TIMEOUT, connections.wait()).await.is_err() {
+            tracing::warn!(
+                open = connections.len(),
+                "shutting down without waiting longer for the running requests"
+            );
         }
         engine.shutdown().await.context("ending the engine")
     }
 }
 
-/// The next connection, once there is a place for it.
+/// Waits for a free place, then for the next connection.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // A small answer must not wait for the client's acknowledgement.
+    // A small response must not wait for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+        tracing::debug!(%error, "could not set TCP_NODELAY on a connection; small responses may be delayed");
     }
     Ok((stream, place))
 }
@@ -190,7 +193,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => "another program has that port; choose another by --listen",
-            io::ErrorKind::PermissionDenied => "ports below 1024 are for root; choose another by --listen",
+            io::ErrorKind::PermissionDenied => "ports below 1024 require root; choose another by --listen",
             io::ErrorKind::AddrNotAvailable => "this machine has no such address; choose another by --listen",
             _ => return anyhow::Error::new(error).context(format!("cannot listen on {address}")),
         };
@@ -200,7 +203,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 fn temporary() -> anyhow::Result<TempDir> {
     let prefix = format!("neargate-{}-", std::process::id());
-    tempfile::Builder::new().prefix(&prefix).tempdir().context("cannot make a temporary data directory")
+    tempfile::Builder::new().prefix(&prefix).tempdir().context("cannot create a temporary data directory")
 }
 
 fn read_prices(file: &Path) -> anyhow::Result<Prices> {
@@ -220,7 +223,7 @@ async fn open(data_dir: &Path, adopt: bool) -> anyhow::Result<Store> {
 
 async fn around_kind(name: &str, strict: bool, docker_host: Option<&str>) -> anyhow::Result<vpc::Choice> {
     let cluster = kind::find(docker_host, name).await?;
-    tracing::info!(network = cluster.network, block = %cluster.cidr, "the VPC is that of the kind cluster {name}");
+    tracing::info!(network = cluster.network, block = %cluster.cidr, "using the VPC of the kind cluster {name}");
     Ok(vpc::Choice::Given(Box::new(Vpc::around_kind(&cluster, strict))))
 }
 
@@ -239,13 +242,15 @@ async fn reach(
                 instance_id: store.instance_id().to_owned(),
                 data_dir,
             };
-            let connected = clock.timeout(REACH, runtime::docker::Runtime::connect(options)).await;
+            let connected = clock.timeout(CONNECT_TIMEOUT, runtime::docker::Runtime::connect(options)).await;
             let docker = connected
                 .with_context(|| {
-                    format!("the container engine does not respond within {} s", REACH.as_secs())
+                    format!("the container engine did not respond within {} s", CONNECT_TIMEOUT.as_secs())
                 })
                 .and_then(|connected| connected.map_err(anyhow::Error::new))
-                .map_err(|error| anyhow::anyhow!("{error:#}; `neargate doctor` says how to fix it"))?;
+                .map_err(|error| {
+                    anyhow::anyhow!("{error:#}; run `neargate doctor` to find out how to fix it")
+                })?;
             Ok(Arc::new(docker))
         }
     }

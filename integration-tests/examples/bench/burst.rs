@@ -1,8 +1,8 @@
 //! Twenty tasks at once: RunTask until all are RUNNING, and StopTask until all are STOPPED, beside the same twenty
 //! containers by the engine's own API, eight in parallel, on its bridge with the same limits.
 //!
-//! A round has a fresh server: burst, stop, and the burst again. The engine has its turn before each, so that both see the
-//! same machine.
+//! A round has a fresh server: burst, stop, and the burst again. The engine is measured before each, so that both have the
+//! same conditions.
 
 use std::time::{Duration, Instant};
 
@@ -23,13 +23,13 @@ const TASKS: usize = 20;
 const AT_ONCE: usize = 8;
 const ROUNDS: usize = 3;
 
-/// RunTask takes ten at most.
+/// RunTask accepts at most ten.
 const PER_CALL: u32 = 10;
 
-/// A phase ends within this, or the measurement fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A phase ends within this time, or the measurement fails.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The pool is filled if no sandbox has come or gone for this time.
+/// The pool counts as filled if no sandbox has been created or removed for this time.
 const QUIET: Duration = Duration::from_secs(4);
 
 /// The seconds of a phase, ours and the engine's, round by round.
@@ -73,7 +73,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
             let tasks = tasks(&mut connection).await?;
             reach(&mut connection, &tasks, "RUNNING").await?;
             burst.ours.push(begin.elapsed().as_secs_f64());
-            // The refill behind the burst is no part of a stop.
+            // The refill after the burst is not part of a stop.
             pool_is_filled(&emulator).await?;
             let begin = Instant::now();
             for task in &tasks {
@@ -97,7 +97,7 @@ async fn tasks(connection: &mut Connection) -> anyhow::Result<Vec<String>> {
     let mut arns = Vec::new();
     while arns.len() < TASKS {
         let ran = connection.ecs("RunTask", &run_task::run_task(PER_CALL)).await?;
-        let tasks = ran["tasks"].as_array().context("RunTask answered no tasks")?;
+        let tasks = ran["tasks"].as_array().context("RunTask returned no tasks")?;
         ensure!(!tasks.is_empty(), "RunTask: {ran}");
         arns.extend(tasks.iter().filter_map(|task| task["taskArn"].as_str().map(str::to_owned)));
     }
@@ -108,7 +108,7 @@ async fn reach(connection: &mut Connection, tasks: &[String], status: &str) -> a
     let begin = Instant::now();
     loop {
         let described = connection.ecs("DescribeTasks", &json!({"tasks": tasks})).await?;
-        let described = described["tasks"].as_array().context("DescribeTasks answered no tasks")?;
+        let described = described["tasks"].as_array().context("DescribeTasks returned no tasks")?;
         let reached = described.iter().filter(|task| task["lastStatus"] == status).count();
         if reached == tasks.len() {
             return Ok(());
@@ -118,12 +118,12 @@ async fn reach(connection: &mut Connection, tasks: &[String], status: &str) -> a
         {
             bail!("a task stopped: {task}");
         }
-        ensure!(begin.elapsed() < PATIENCE, "{reached} of {} are {status}", tasks.len());
+        ensure!(begin.elapsed() < TIMEOUT, "{reached} of {} are {status}", tasks.len());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// The same by the engine's API; returns the containers' ids.
+/// The same with the engine's API; returns the containers' ids.
 async fn containers(engine: &Docker) -> anyhow::Result<Vec<String>> {
     let started = stream::iter(0..TASKS).map(|_| run_task::create_and_start(engine));
     started.buffer_unordered(AT_ONCE).try_collect().await
@@ -133,8 +133,8 @@ async fn end(engine: &Docker, containers: Vec<String>) -> anyhow::Result<()> {
     let ended = stream::iter(containers).map(Ok::<_, anyhow::Error>);
     ended
         .try_for_each_concurrent(AT_ONCE, async |id| {
-            let patience = StopContainerOptionsBuilder::default().t(30).build();
-            engine.stop_container(&id, Some(patience)).await.context("stopping a container")?;
+            let timeout = StopContainerOptionsBuilder::default().t(30).build();
+            engine.stop_container(&id, Some(timeout)).await.context("stopping a container")?;
             let force = RemoveContainerOptionsBuilder::default().force(true).build();
             engine.remove_container(&id, Some(force)).await.context("removing a container")
         })
@@ -154,7 +154,11 @@ async fn pool_is_filled(emulator: &Emulator) -> anyhow::Result<()> {
         if since.elapsed() >= QUIET {
             return Ok(());
         }
-        ensure!(begin.elapsed() < PATIENCE, "containers come and go for {} s", PATIENCE.as_secs());
+        ensure!(
+            begin.elapsed() < TIMEOUT,
+            "the number of containers still changes after {} s",
+            TIMEOUT.as_secs()
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -19,7 +19,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     scale::fill(&endpoint, TASKS).await?;
     let listed =
         http::Connection::open(&endpoint).await?.ecs("ListTasks", &json!({"maxResults": 100})).await?;
-    let tasks = listed["taskArns"].as_array().context("ListTasks answered no list")?;
+    let tasks = listed["taskArns"].as_array().context("ListTasks returned no list")?;
     let bodies: Vec<Bytes> = tasks.iter().map(|task| json!({"tasks": [task]}).to_string().into()).collect();
     let target = "AmazonEC2ContainerServiceV20141113.DescribeTasks";
     let body = move |user: usize, call: u64| {

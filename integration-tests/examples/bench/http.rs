@@ -1,4 +1,5 @@
-//! A client that costs as little as it can, on the same cores as what it measures: one HTTP/1.1 connection a user.
+//! A client that uses as little CPU as possible, because it shares the cores with what it measures: one HTTP/1.1 connection
+//! per user.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,11 @@ use tokio::net::TcpStream;
 
 use super::report;
 
-/// A region in a credential scope; the signature itself is not looked at.
+/// A region in a credential scope; the signature itself is not verified.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=bench/20260101/us-east-1/ecs/aws4_request, \
                              SignedHeaders=host, Signature=0";
 
-/// The headers of a call, beside the host's.
+/// The headers of a call, except the host's.
 pub(crate) fn headers(target: &str) -> [(&'static str, &str); 3] {
     [
         ("content-type", "application/x-amz-json-1.1"),
@@ -50,9 +51,9 @@ impl Connection {
             headers(target).into_iter().fold(request, |request, (name, value)| request.header(name, value));
         let request = request.body(Full::new(body)).context("making a request")?;
         self.send.ready().await.context("the connection ended")?;
-        let answer = self.send.send_request(request).await.with_context(|| format!("calling {target}"))?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.context("reading an answer")?.to_bytes();
+        let response = self.send.send_request(request).await.with_context(|| format!("calling {target}"))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.context("reading a response")?.to_bytes();
         ensure!(status.is_success(), "{target}: {status}: {}", String::from_utf8_lossy(&body));
         Ok(body)
     }
@@ -61,16 +62,16 @@ impl Connection {
     pub(crate) async fn ecs(&mut self, operation: &str, input: &Value) -> anyhow::Result<Value> {
         let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
         let output = self.call(&target, input.to_string().into()).await?;
-        serde_json::from_slice(&output).with_context(|| format!("reading the answer of {operation}"))
+        serde_json::from_slice(&output).with_context(|| format!("reading the response of {operation}"))
     }
 
-    /// A CloudWatch Logs operation; its answer is not read.
+    /// A CloudWatch Logs operation; its response is not parsed.
     pub(crate) async fn logs(&mut self, operation: &str, body: Bytes) -> anyhow::Result<Bytes> {
         self.call(&format!("Logs_20140328.{operation}"), body).await
     }
 }
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) calls: f64,
@@ -80,8 +81,8 @@ pub(crate) struct Load {
     pub(crate) p99: f64,
 }
 
-/// Calls `target` on every connection, again and again for `time`, with the body that `body` makes of the connection's
-/// number and the call's.
+/// Calls `target` repeatedly on every connection for `time`. `body` returns a call's body from the number of the connection
+/// and the number of the call.
 pub(crate) async fn load<F>(
     endpoint: &str,
     connections: usize,

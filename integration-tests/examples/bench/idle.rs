@@ -1,4 +1,4 @@
-//! What an emulator costs while ten tasks run and nobody asks.
+//! The CPU time of an emulator while ten tasks run and no request arrives.
 
 use std::time::{Duration, Instant};
 

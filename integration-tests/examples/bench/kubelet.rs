@@ -21,13 +21,13 @@ const RUNS: usize = 10;
 pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     ensure!(
         Choice::of_environment() == Choice::Kind,
-        "it needs a kubelet beside ours: NEARGATE_CLUSTER=kind"
+        "it requires a kubelet as the reference: NEARGATE_CLUSTER=kind"
     );
     let shared = Shared::start(Work::new("bench-kubelet")?).await?;
     let nodes: Api<Node> = Api::all(shared.cluster.client.clone());
     let others =
         nodes.list(&ListParams::default().labels("type!=virtual-kubelet")).await.context("listing nodes")?;
-    let theirs = others.items.first().context("no node of kind's")?.name_any();
+    let theirs = others.items.first().context("no node of the kind cluster")?.name_any();
     let ours = shared.stack.node();
     let pods: Api<Pod> = Api::namespaced(shared.cluster.client.clone(), "default");
     let (mut on_ours, mut on_theirs) = (Vec::new(), Vec::new());
@@ -49,7 +49,8 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     }])
 }
 
-/// Creates a pod for that node; answers the milliseconds until it is Ready, and sees it gone.
+/// Creates a pod for that node, waits until it is Ready, deletes it, and waits until it is deleted. Returns the
+/// milliseconds from its creation until it was Ready.
 async fn to_ready(pods: &Api<Pod>, node: &str, name: &str) -> anyhow::Result<f64> {
     let mut value = pod(node, name, &["sleep", "3600"]);
     value["spec"]["terminationGracePeriodSeconds"] = 2.into();

@@ -35,14 +35,14 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     emulator.terminate().await?;
     Ok(vec![
         Row {
-            what: format!("PutLogEvents, {BATCH} × 100 B a call"),
+            what: format!("PutLogEvents, {BATCH} × 100 B per call"),
             measured: format!("{batches:.0} events/s"),
             reference: "2 connections, one stream each".to_owned(),
             budget: "≥ 200,000/s".to_owned(),
             within: batches >= 200_000.0,
         },
         Row {
-            what: "PutLogEvents, one event a call".to_owned(),
+            what: "PutLogEvents, one event per call".to_owned(),
             measured: format!("{ones:.0}/s"),
             reference: "16 connections".to_owned(),
             budget: "≥ 5,000/s".to_owned(),
@@ -53,7 +53,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
             measured: format!("{many:.1} ms"),
             reference: format!("{few:.1} ms out of {FEW}"),
             budget: "≤ 30 ms, no slower than out of few".to_owned(),
-            // Two medians of the same work differ by this much on a machine that others share.
+            // Two medians of the same work differ by this much on a shared machine.
             within: many <= 30.0 && many <= few * 1.2,
         },
     ])
@@ -114,7 +114,7 @@ async fn stream(connection: &mut Connection, name: &str) -> anyhow::Result<()> {
     connection.logs("CreateLogStream", input.to_string().into()).await.map(drop)
 }
 
-/// The body of PutLogEvents, written out: the generator must not cost more than what it measures.
+/// The body of PutLogEvents, written as text: the generator must not use more CPU than what it measures.
 fn put<'m>(stream: &str, events: impl Iterator<Item = (i64, &'m str)>) -> Bytes {
     let mut body = format!(r#"{{"logGroupName":"{GROUP}","logStreamName":"{stream}","logEvents":["#);
     for (place, (timestamp, message)) in events.enumerate() {

@@ -1,8 +1,8 @@
 //! Measures every budget of the design, each beside its reference in the same run.
 //!
 //! `make bench` builds everything in release mode and runs this; `--only WORD` measures the rows whose name has that
-//! word. Nothing here is a test: a machine that others share is slow at times, so a row over its budget is marked and the
-//! exit code stays 0.
+//! word. This is not a test: a shared machine is slow at times, so a row over its budget is marked and the exit code
+//! stays 0.
 
 mod burst;
 mod describe;
@@ -31,7 +31,7 @@ struct Arguments {
     #[arg(long)]
     only: Option<String>,
 
-    /// Serve answers of so many bytes: the reference of the rows of requests, in a process of its own.
+    /// Serve responses of this many bytes: the reference for the rows of requests, in a process of its own.
     #[arg(long, hide = true)]
     plain_server: Option<usize>,
 }
@@ -77,5 +77,5 @@ async fn main() -> anyhow::Result<()> {
         report.add("kubelet", kubelet::measure().await);
     }
     report.end();
-    work.close().context("tidying up")
+    work.close().context("removing the files of the run")
 }

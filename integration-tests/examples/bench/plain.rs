@@ -1,4 +1,4 @@
-//! A server that does nothing but HTTP, as a process of its own: what a request costs at the least.
+//! A server that only speaks HTTP, as a process of its own: the least that a request can cost.
 
 use std::convert::Infallible;
 
@@ -13,13 +13,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// The argument by which this program is that server; the bytes of each answer follow it.
+/// The argument that starts this program as that server. The number of bytes per response follows it.
 pub(crate) const ARGUMENT: &str = "--plain-server";
 
-/// Prints its address, and answers `bytes` bytes to each request until it is killed.
+/// Prints its address, and responds to each request with `bytes` bytes until it is killed.
 pub(crate) async fn serve(bytes: usize) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("listening on loopback")?;
-    println!("http://{}", listener.local_addr().context("asking for its address")?);
+    println!("http://{}", listener.local_addr().context("reading its address")?);
     let body = Bytes::from(vec![b' '; bytes]);
     loop {
         let (stream, _) = listener.accept().await.context("accepting a connection")?;

@@ -56,7 +56,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     }])
 }
 
-/// Creates a pod that is bound already; answers the milliseconds until its phase is Running.
+/// Creates a pod that is already bound; returns the milliseconds until its phase is Running.
 async fn to_running(pods: &Api<Pod>, name: &str) -> anyhow::Result<f64> {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": name},

@@ -1,17 +1,17 @@
-//! The table that a person reads.
+//! The printed table of results.
 
 /// One measured budget.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) measured: String,
-    /// What it was measured beside, in the same run.
+    /// The value that it is compared with, from the same run.
     pub(crate) reference: String,
     pub(crate) budget: String,
     pub(crate) within: bool,
 }
 
-/// Prints rows as they come, and counts those over their budget.
+/// Prints rows as they are measured, and counts those over their budget.
 #[derive(Debug)]
 pub(crate) struct Report {
     rows: usize,
@@ -53,7 +53,7 @@ pub(crate) fn median(samples: &mut [f64]) -> f64 {
     percentile(samples, 0.5)
 }
 
-/// The sample below which that part of all lies.
+/// The sample below which `part` of all samples are.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

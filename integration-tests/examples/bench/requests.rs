@@ -1,4 +1,4 @@
-//! What a request costs the emulator, beside a plain hyper server under the same load that answers as many bytes.
+//! The emulator's CPU time per request, beside a plain hyper server under the same load with responses of the same size.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,7 +36,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     let pid = emulator.pid().context("the emulator does not run")?;
     scale::fill(&endpoint, STORED).await?;
     let listed = http::Connection::open(&endpoint).await?.ecs("ListTasks", &json!({})).await?;
-    let tasks = listed["taskArns"].as_array().context("ListTasks answered no list")?;
+    let tasks = listed["taskArns"].as_array().context("ListTasks returned no list")?;
     let described: Vec<&Value> = tasks.iter().take(DESCRIBED).collect();
     let cases = [
         Case { operation: "ListTasks", input: json!({}), cpu: 22.0, per_second: 48_000.0 },
@@ -67,10 +67,10 @@ async fn row(work: &Work, endpoint: &str, pid: u32, case: Case) -> anyhow::Resul
     let mut command = process::command(this, Orphaned::Killed);
     command.args([plain::ARGUMENT, &bytes.to_string()]);
     let mut server = Process::spawn("the plain server", command, log.clone())?;
-    let plain = wait::until("the plain server says where it listens", wait::seconds(30), async || {
+    let plain = wait::until("the plain server prints its address", wait::seconds(30), async || {
         server.alive().map_err(|error| chain(&error))?;
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        said.lines().find(|line| line.starts_with("http://")).map(str::to_owned).ok_or(said)
+        let output = std::fs::read_to_string(&log).unwrap_or_default();
+        output.lines().find(|line| line.starts_with("http://")).map(str::to_owned).ok_or(output)
     })
     .await?;
     let reference = cost(work, &plain, server.id(), operation, &input).await?;
@@ -89,7 +89,7 @@ async fn row(work: &Work, endpoint: &str, pid: u32, case: Case) -> anyhow::Resul
     })
 }
 
-/// What a load came to.
+/// The result of a load.
 struct Cost {
     /// Microseconds of the server's CPU time per response.
     cpu: f64,
@@ -118,7 +118,8 @@ async fn cost(
     Ok(Cost { cpu, per_second, generator })
 }
 
-/// Responses, all and per second, by wrk, which leaves most of the cores to the server; `None`: it is not installed.
+/// Responses, in total and per second, measured by wrk, which leaves most of the CPU to the server; `None` if wrk is not
+/// installed.
 fn wrk(work: &Work, endpoint: &str, operation: &str, input: &Value) -> anyhow::Result<Option<(f64, f64)>> {
     let script = script(work.path(), operation, input)?;
     let output = Command::new("wrk")
@@ -132,18 +133,18 @@ fn wrk(work: &Work, endpoint: &str, operation: &str, input: &Value) -> anyhow::R
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         output => output.context("running wrk")?,
     };
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success() && !said.contains("Non-2xx"), "{operation} by wrk: {said}");
-    let line = |holds: &str| said.lines().map(str::trim).find(|line| line.contains(holds));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && !printed.contains("Non-2xx"), "{operation} by wrk: {printed}");
+    let line = |part: &str| printed.lines().map(str::trim).find(|line| line.contains(part));
     let calls = line(" requests in ").and_then(|line| line.split(' ').next()?.parse().ok());
     let per_second = line("Requests/sec:").and_then(|line| line.split(':').nth(1)?.trim().parse().ok());
     match calls.zip(per_second) {
         Some(figures) => Ok(Some(figures)),
-        None => bail!("wrk says nothing of requests: {said}"),
+        None => bail!("wrk reported no number of requests: {printed}"),
     }
 }
 
-/// The file by which wrk makes the request.
+/// The script from which wrk builds the request.
 fn script(folder: &Path, operation: &str, input: &Value) -> anyhow::Result<PathBuf> {
     let path = folder.join(format!("{operation}.lua"));
     let headers =

@@ -1,5 +1,5 @@
-//! RunTask → RUNNING beside create + start of the same image by the engine's own API, on its bridge network with the same
-//! limits: in turn, so that both see the same machine.
+//! RunTask → RUNNING beside create + start of the same image with the engine's own API, on its bridge network with the same
+//! limits: in turn, so that both have the same conditions.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ async fn against_the_engine(work: &Work, arguments: &[&str]) -> anyhow::Result<(
     let docker = Docker::connect_with_defaults().context("connecting to the engine")?;
     let (mut ours, mut engine) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        // The pool refills behind a task start.
+        // The pool refills after a task's start.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let (task, millis) = to_running(&emulator.endpoint()).await?;
         ours.push(millis);
@@ -87,12 +87,12 @@ pub(crate) fn run_task(count: u32) -> Value {
     })
 }
 
-/// Runs a task; answers its ARN and the milliseconds until DescribeTasks says RUNNING.
+/// Runs a task; returns its ARN and the milliseconds until DescribeTasks returns it as RUNNING.
 pub(crate) async fn to_running(endpoint: &str) -> anyhow::Result<(String, f64)> {
     let mut connection = Connection::open(endpoint).await?;
     let begin = Instant::now();
     let ran = connection.ecs("RunTask", &run_task(1)).await?;
-    let arn = ran["tasks"][0]["taskArn"].as_str().context("RunTask answered no task")?.to_owned();
+    let arn = ran["tasks"][0]["taskArn"].as_str().context("RunTask returned no task")?.to_owned();
     loop {
         let described = connection.ecs("DescribeTasks", &json!({"tasks": [arn]})).await?;
         match described["tasks"][0]["lastStatus"].as_str() {
@@ -108,7 +108,7 @@ async fn stop(endpoint: &str, task: &str) -> anyhow::Result<()> {
     Connection::open(endpoint).await?.ecs("StopTask", &json!({"task": task})).await.map(drop)
 }
 
-/// The same container by the engine's API, on its bridge; returns its id.
+/// The same container with the engine's API, on its bridge; returns its id.
 pub(crate) async fn create_and_start(docker: &Docker) -> anyhow::Result<String> {
     let body = ContainerCreateBody {
         image: Some(IMAGE.to_owned()),

@@ -42,7 +42,7 @@ pub(crate) async fn simulated(work: &Work, name: &str) -> anyhow::Result<Emulato
     Emulator::start(work, name, Options { arguments, ..Options::default() }).await
 }
 
-/// Runs `tasks` tasks and waits until all run; answers how many a second that was.
+/// Runs `tasks` tasks and waits until all run; returns the number of tasks per second.
 pub(crate) async fn fill(endpoint: &str, tasks: usize) -> anyhow::Result<f64> {
     run_task::register(endpoint).await?;
     let begin = Instant::now();

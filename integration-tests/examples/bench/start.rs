@@ -1,4 +1,4 @@
-//! Start → first answer, and the memory of an emulator that has nothing to do.
+//! Start → first response, and the memory of an idle emulator.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::{http::Connection, idle};
 const RUNS: usize = 5;
 
 pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
-    // Free now, and nobody else on this machine asks for ports between here and the first start.
+    // Free now; it is assumed that no other program takes it before the first start.
     let free = TcpListener::bind("127.0.0.1:0").context("finding a free port")?;
     let listen = free.local_addr().context("reading a port")?.to_string();
     drop(free);
@@ -22,10 +22,10 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     let mut samples = Vec::new();
     let mut memory = 0.0;
     for run in 0..RUNS {
-        let (process, millis) = to_first_answer(work, &listen, &data).await?;
+        let (process, millis) = to_first_response(work, &listen, &data).await?;
         samples.push(millis);
         if run + 1 == RUNS {
-            // The pool is filled behind the scenes; a moment later nothing is under way.
+            // The pool is filled in the background; after this time the emulator is idle.
             tokio::time::sleep(Duration::from_secs(5)).await;
             memory = idle::memory(process.id())?;
         }
@@ -34,7 +34,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     let millis = report::median(&mut samples);
     Ok(vec![
         Row {
-            what: "start → first answer".to_owned(),
+            what: "start → first response".to_owned(),
             measured: format!("{millis:.0} ms"),
             reference: format!("median of {RUNS}"),
             budget: "≤ 100 ms".to_owned(),
@@ -50,20 +50,20 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-async fn to_first_answer(work: &Work, listen: &str, data: &Path) -> anyhow::Result<(Process, f64)> {
+async fn to_first_response(work: &Work, listen: &str, data: &Path) -> anyhow::Result<(Process, f64)> {
     let mut command = process::command(process::binary("neargate")?, Orphaned::Terminated);
     command.args(["serve", "--ephemeral", "--listen", listen, "--data-dir"]).arg(data);
     let begin = Instant::now();
     let process = Process::spawn("start", command, work.log("start")?)?;
     let endpoint = format!("http://{listen}");
-    while let Err(error) = first_answer(&endpoint).await {
-        ensure!(begin.elapsed() < Duration::from_secs(30), "no answer: {error:#}");
+    while let Err(error) = first_response(&endpoint).await {
+        ensure!(begin.elapsed() < Duration::from_secs(30), "no response: {error:#}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok((process, begin.elapsed().as_secs_f64() * 1000.0))
 }
 
-async fn first_answer(endpoint: &str) -> anyhow::Result<()> {
+async fn first_response(endpoint: &str) -> anyhow::Result<()> {
     let mut connection = Connection::open(endpoint).await?;
     connection.ecs("ListClusters", &serde_json::json!({})).await.map(drop)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use harness::aws::{LOG_GROUP, describe};
 use harness::wait;
 
-use crate::world::{Fleet, World, containers_of, engine_answers, systemctl};
+use crate::world::{Fleet, World, containers_of, engine_responds, systemctl};
 
 const TASKS: i32 = 20;
 
@@ -18,11 +18,11 @@ async fn live_restore(on: bool) -> anyhow::Result<()> {
     engine_with(&format!("{{\"live-restore\": {on}}}\n")).await
 }
 
-/// Starts the daemon again with these settings, and no others.
+/// Restarts the daemon with only these settings.
 pub(crate) async fn engine_with(settings: &str) -> anyhow::Result<()> {
     std::fs::write(SETTINGS, settings).context("writing daemon.json")?;
     systemctl(&["restart", "docker"]).await?;
-    engine_answers().await
+    engine_responds().await
 }
 
 pub(crate) async fn usual_engine() -> anyhow::Result<()> {
@@ -32,7 +32,7 @@ pub(crate) async fn usual_engine() -> anyhow::Result<()> {
 async fn die_and_return() -> anyhow::Result<()> {
     systemctl(&["kill", "--signal=KILL", "docker"]).await?;
     systemctl(&["start", "docker"]).await?;
-    engine_answers().await
+    engine_responds().await
 }
 
 pub(crate) async fn a_daemon_that_dies_ends_twenty_tasks_and_the_next_ones_run(
@@ -49,7 +49,7 @@ pub(crate) async fn a_daemon_that_dies_ends_twenty_tasks_and_the_next_ones_run(
             describe(&task)
         );
     }
-    // The idle sandboxes died, too: none of these tasks may get one of them.
+    // The idle sandboxes also died: none of these tasks may get one of them.
     fleet.runs_again().await?;
     fleet.close().await
 }
@@ -62,7 +62,7 @@ pub(crate) async fn a_daemon_with_live_restore_that_dies_costs_none_of_twenty_ta
     let before = containers_of(&arns[0]).await?;
     let lines = fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await?.len();
     die_and_return().await?;
-    wait::until("its log continues", crate::world::PATIENCE, async || {
+    wait::until("its log continues", crate::world::TIMEOUT, async || {
         let now =
             fleet.aws.lines(LOG_GROUP, "main", &arns[0]).await.map_err(|error| harness::chain(&error))?;
         if now.len() > lines + 5 { Ok(()) } else { Err(format!("{} lines, {lines} before", now.len())) }
@@ -100,7 +100,7 @@ pub(crate) async fn a_daemon_that_hangs_for_a_minute_holds_up_no_stop_and_ends_n
     .await;
     systemctl(&["kill", "--signal=CONT", "docker"]).await?;
     hung?;
-    engine_answers().await?;
+    engine_responds().await?;
     fleet.reach(stopped, "STOPPED").await?;
     fleet.reach(running, "RUNNING").await?;
     fleet.runs_again_beside(running).await?;

@@ -21,7 +21,7 @@ pub(crate) async fn twenty_kills_leave_no_container_sandbox_volume_cgroup_or_add
         if kill % 4 == 3 {
             fleet.stop(&arns[arns.len() - 3..]).await?;
         }
-        // The moment of the kill, not a wait for a state.
+        // Not a wait for a state: this is the time of the kill.
         tokio::time::sleep(Duration::from_millis(u64::from(kill) * 250)).await;
         fleet.emulator.kill()?;
         fleet.emulator.resume().await?;

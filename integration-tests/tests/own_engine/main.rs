@@ -1,7 +1,7 @@
 //! The emulator while its container engine is killed, hangs, runs out of disk and loses containers: on an engine that only these
 //! tests use, as in the VM of `make test-vm`. Never run them on an engine with other containers.
 //!
-//! One test at a time, each with its own emulator: they share the engine and damage it.
+//! One test at a time, each with its own emulator, because they share the engine and damage it.
 
 mod daemon;
 mod disk;

@@ -10,7 +10,7 @@ use harness::emulator::Options;
 use harness::{aws, chain, docker, wait};
 
 use crate::daemon::{engine_with, usual_engine};
-use crate::world::{Fleet, PATIENCE, World};
+use crate::world::{Fleet, TIMEOUT, World};
 
 pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
     world: &Arc<World>,
@@ -21,29 +21,29 @@ pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
         let options = Options { ephemeral: false, as_member: true, ..Options::default() };
         let mut fleet = Fleet::start_with(world, driver, options).await?;
         let instance = fleet.emulator.instance().to_owned();
-        holds_the_sum(&fleet).await?;
+        containers_share_the_limit(&fleet).await?;
         let helper = helper_of(&instance).await?;
 
-        // The engine ends a helper with the process that used it, and the next one makes its own.
+        // The engine ends a helper with the process that used it, and the next process starts its own.
         fleet.emulator.kill()?;
-        is_gone(&helper).await?;
+        wait_until_removed(&helper).await?;
         fleet.emulator.resume().await?;
         has_its_limits(&fleet).await?;
         let helper = helper_of(&instance).await?;
-        // Whatever becomes of that one, the next task has its limit.
+        // If that helper is removed, the next task still gets its limit.
         docker::docker(&["rm", "--force", &helper]).await?;
         has_its_limits(&fleet).await?;
 
         let helper = helper_of(&instance).await?;
-        fleet.emulator.terminate_within(PATIENCE).await?;
-        is_gone(&helper).await?;
-        // Its cgroups too, which took a helper.
+        fleet.emulator.terminate_within(TIMEOUT).await?;
+        wait_until_removed(&helper).await?;
+        // Also removes the cgroups, which requires a helper.
         fleet.close().await?;
         let left = docker::cgroups_of(&instance);
         ensure!(left.is_empty(), "neargate clean left {left:?}");
-        wait::until("systemd has stopped the slice of all instances", PATIENCE, async || {
+        wait::until("systemd has stopped the slice of all instances", TIMEOUT, async || {
             let slice = PathBuf::from("/sys/fs/cgroup/neargate.slice");
-            if slice.exists() { Err("it is there".to_owned()) } else { Ok(()) }
+            if slice.exists() { Err("it still exists".to_owned()) } else { Ok(()) }
         })
         .await?;
     }
@@ -51,7 +51,7 @@ pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
 }
 
 /// Two containers of a task share its memory and its vCPU.
-async fn holds_the_sum(fleet: &Fleet) -> anyhow::Result<()> {
+async fn containers_share_the_limit(fleet: &Fleet) -> anyhow::Result<()> {
     let aws = &fleet.aws;
     let eaters = [("one", "220"), ("two", "400")].map(|(name, size)| container(name, &["eat", size]).build());
     let eaters = aws.run(&aws.register("eaters", eaters).await?).await?;
@@ -64,21 +64,21 @@ async fn holds_the_sum(fleet: &Fleet) -> anyhow::Result<()> {
     fleet.reach(&burners, "RUNNING").await?;
     let cgroup = cgroup_of(fleet.emulator.instance(), aws::id(&burners[0]))?;
     let before = CpuTime::of(&cgroup)?;
-    let after = wait::until("fifty periods of the quota have passed", PATIENCE, async || {
+    let after = wait::until("fifty periods of the quota have passed", TIMEOUT, async || {
         let now = CpuTime::of(&cgroup).map_err(|error| chain(&error))?;
         if now.periods >= before.periods + 50 { Ok(now) } else { Err(format!("{now:?} after {before:?}")) }
     })
     .await?;
     let share = (after.used - before.used) * 100 / ((after.periods - before.periods) * PERIOD);
-    // The margin is for the ends of the time that was looked at.
+    // The margin is for the incomplete periods at both ends of the measured time.
     ensure!((25..60).contains(&share), "0.5 vCPU gave {share} % of a core: {after:?} after {before:?}");
     fleet.ends(&burners).await
 }
 
-/// Microseconds of a period of the quota.
+/// The period of the quota, in microseconds.
 const PERIOD: u64 = 100_000;
 
-/// What a cgroup's `cpu.stat` says.
+/// The values of a cgroup's `cpu.stat`.
 #[derive(Debug)]
 struct CpuTime {
     /// Microseconds.
@@ -97,7 +97,7 @@ impl CpuTime {
     }
 }
 
-/// A task's cgroup has the values of its size.
+/// Checks that a task's cgroup has the limits of the task's size.
 async fn has_its_limits(fleet: &Fleet) -> anyhow::Result<()> {
     let definition =
         fleet.aws.register_sized("sized", 512, 1024, [container("main", &["sleep", "600"]).build()]);
@@ -137,12 +137,12 @@ async fn helper_of(instance: &str) -> anyhow::Result<String> {
     Ok(names[0].to_owned())
 }
 
-async fn is_gone(helper: &str) -> anyhow::Result<()> {
-    wait::until("the helper is gone", PATIENCE, async || {
+async fn wait_until_removed(helper: &str) -> anyhow::Result<()> {
+    wait::until("the helper is removed", TIMEOUT, async || {
         let name = format!("name={helper}");
         let listed = docker::docker(&["ps", "--all", "--quiet", "--filter", &name]).await;
         let listed = listed.map_err(|error| chain(&error))?;
-        if listed.is_empty() { Ok(()) } else { Err("it is there".to_owned()) }
+        if listed.is_empty() { Ok(()) } else { Err("it still exists".to_owned()) }
     })
     .await
 }

@@ -14,8 +14,8 @@ pub(crate) async fn a_prune_of_everything_beside_running_tasks_costs_none_of_the
     let (stopped, running) = arns.split_at(3);
     // Containers that have exited are pruned before or after the emulator has seen their exit.
     let prune = docker::docker(&["system", "prune", "--all", "--volumes", "--force"]);
-    let (pruned, answered) = tokio::join!(prune, fleet.stop(stopped));
-    answered?;
+    let (pruned, accepted) = tokio::join!(prune, fleet.stop(stopped));
+    accepted?;
     pruned?;
     for task in fleet.reach(stopped, "STOPPED").await? {
         let reason = task.stopped_reason();

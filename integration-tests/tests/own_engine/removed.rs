@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use harness::aws::describe;
 use harness::{chain, docker, wait};
 
-use crate::world::{Fleet, PATIENCE, World, containers_of, idle_sandboxes};
+use crate::world::{Fleet, TIMEOUT, World, containers_of, idle_sandboxes};
 
 pub(crate) async fn a_task_whose_container_is_removed_stops_and_reports_so(
     world: &Arc<World>,
@@ -48,7 +48,7 @@ pub(crate) async fn an_idle_sandbox_that_is_removed_costs_no_task(world: &Arc<Wo
     let fleet = Fleet::start(world, "idle").await?;
     let instance = fleet.emulator.instance().to_owned();
     fleet.runs_again().await?;
-    let idle = wait::until("a sandbox is idle", PATIENCE, async || {
+    let idle = wait::until("a sandbox is idle", TIMEOUT, async || {
         let idle = idle_sandboxes(&instance).await.map_err(|error| chain(&error))?;
         if idle.is_empty() { Err("none".to_owned()) } else { Ok(idle) }
     })
@@ -56,7 +56,7 @@ pub(crate) async fn an_idle_sandbox_that_is_removed_costs_no_task(world: &Arc<Wo
     for name in &idle {
         docker::docker(&["rm", "--force", name]).await?;
     }
-    // At once: some of these claim a sandbox that is gone.
+    // At once, so that some of these tasks claim a sandbox that no longer exists.
     fleet.runs_again().await?;
     fleet.close().await
 }

@@ -1,4 +1,4 @@
-//! The engine that is damaged, and what each test requires of the emulator afterwards.
+//! The engine that the tests damage, and what each test requires of the emulator afterwards.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use harness::{aws, chain, docker, wait};
 use tokio::process::Command;
 
 /// The deadline of all waits for the engine. Long: the VM has no hardware acceleration.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A StopTask is recorded and answered within a second, whatever the engine does. The rest is for the VM and the client.
-const STOP_ANSWERED: Duration = Duration::from_secs(10);
+/// StopTask returns within a second, in any state of the engine. The rest is for the slow VM and the client.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) struct World {
     pub(crate) work: Work,
@@ -103,7 +103,7 @@ impl Fleet {
         let mut tasks = Vec::new();
         for arn in arns {
             let what = format!("{} is {status}", aws::id(arn));
-            let task = wait::until(&what, PATIENCE, async || {
+            let task = wait::until(&what, TIMEOUT, async || {
                 let task = self.task(arn).await.map_err(|error| chain(&error))?;
                 if task.last_status() == Some(status) { Ok(task) } else { Err(describe(&task)) }
             })
@@ -114,12 +114,12 @@ impl Fleet {
         Ok(tasks)
     }
 
-    /// StopTask of each, which is answered at once.
+    /// StopTask of each, which has to return at once.
     pub(crate) async fn stop(&self, arns: &[String]) -> anyhow::Result<()> {
         for arn in arns {
             let stop = self.aws.ecs.stop_task().task(arn).reason("the test").send();
-            let stopped = tokio::time::timeout(STOP_ANSWERED, stop).await;
-            let stopped = stopped.with_context(|| format!("StopTask of {arn} is not answered"))?;
+            let stopped = tokio::time::timeout(STOP_TIMEOUT, stop).await;
+            let stopped = stopped.with_context(|| format!("StopTask of {arn} did not return"))?;
             let stopped = stopped.context("StopTask")?;
             let desired = stopped.task().and_then(Task::desired_status);
             ensure!(desired == Some("STOPPED"), "StopTask returns the task as {desired:?}");
@@ -153,14 +153,14 @@ impl Fleet {
     /// Only the network and running idle sandboxes are on the machine.
     pub(crate) async fn leaves_idle_sandboxes_alone(&self) -> anyhow::Result<()> {
         let instance = self.emulator.instance().to_owned();
-        wait::until("nothing is left but the network and idle sandboxes", PATIENCE, async || {
+        wait::until("nothing is left but the network and idle sandboxes", TIMEOUT, async || {
             let mut left = docker::held_by(&instance).await.map_err(|error| chain(&error))?;
             left.retain(|held| !held.starts_with("network "));
             let running = running(&instance).await.map_err(|error| chain(&error))?;
             left.retain(|held| !held.strip_prefix("container ").is_some_and(|name| running.contains(name)));
             let tasks = labelled(&instance, "neargate.task").await.map_err(|error| chain(&error))?;
             left.extend(tasks.into_iter().map(|name| format!("task container {name}")));
-            // The folder of the instance itself stays, empty.
+            // The folder of the instance itself stays, but it is empty.
             let groups = docker::cgroups_of(&instance);
             left.extend(
                 groups.iter().filter(|group| holds_a_task(group)).map(|group| group.display().to_string()),
@@ -174,7 +174,7 @@ impl Fleet {
     /// Ends the emulator, and removes what it left.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
         if self.emulator.pid().is_some() {
-            self.emulator.terminate_within(PATIENCE).await?;
+            self.emulator.terminate_within(TIMEOUT).await?;
         }
         self.emulator.clean()?;
         let held = docker::held_by(self.emulator.instance()).await?;
@@ -220,14 +220,14 @@ pub(crate) async fn containers_of(task: &str) -> anyhow::Result<Vec<String>> {
 /// `systemctl ARGS…`.
 pub(crate) async fn systemctl(args: &[&str]) -> anyhow::Result<()> {
     let output = Command::new("systemctl").args(args).output().await.context("running systemctl")?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "systemctl {}: {}", args.join(" "), said.trim());
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "systemctl {}: {}", args.join(" "), errors.trim());
     Ok(())
 }
 
 /// Waits until the engine responds.
-pub(crate) async fn engine_answers() -> anyhow::Result<()> {
-    wait::until("the engine responds", PATIENCE, async || {
+pub(crate) async fn engine_responds() -> anyhow::Result<()> {
+    wait::until("the engine responds", TIMEOUT, async || {
         docker::docker(&["version"]).await.map(drop).map_err(|error| chain(&error))
     })
     .await

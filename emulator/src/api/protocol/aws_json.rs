@@ -20,7 +20,7 @@ const JSON_1_1: HeaderValue = HeaderValue::from_static("application/x-amz-json-1
 /// A service of this protocol.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::api) struct AwsJson {
-    /// What stands before the dot in `X-Amz-Target`.
+    /// The part before the dot in `X-Amz-Target`.
     pub(in crate::api) target_prefix: &'static str,
 }
 
@@ -91,8 +91,8 @@ mod tests {
     use crate::api::model::{ecs, logs};
 
     #[test]
-    fn what_does_not_fit_is_told_as_aws_tells_it() {
-        let told = |body: &str| match decode::<ecs::RunTaskRequest>(body.as_bytes()) {
+    fn a_value_of_the_wrong_type_is_reported_in_the_wording_of_aws() {
+        let error = |body: &str| match decode::<ecs::RunTaskRequest>(body.as_bytes()) {
             Err(Error::Answer { code: common::SERIALIZATION, message, .. }) => message,
             other => panic!("{body}: {other:?}"),
         };
@@ -112,7 +112,7 @@ mod tests {
             ("{", "Unexpected character or end of input in the request body: it is not JSON."),
             ("\u{7f}", "Unexpected character or end of input in the request body: it is not JSON."),
         ] {
-            assert_eq!(told(body), message, "{body}");
+            assert_eq!(error(body), message, "{body}");
         }
         let timestamp = decode::<logs::PutLogEventsRequest>(br#"{"logEvents": [{"timestamp": "now"}]}"#);
         assert!(
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_bad_utf_8_nor_deep_nesting_is_more_than_a_serialization_error() {
+    fn bad_utf_8_and_deep_nesting_are_only_serialization_errors() {
         let deep = format!("{}{}", r#"{"cluster":"#.repeat(100_000), "1");
         for body in [&b"{\"cluster\": \"\xff\"}"[..], deep.as_bytes()] {
             let decoded = decode::<ecs::RunTaskRequest>(body);

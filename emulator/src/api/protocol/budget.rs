@@ -1,5 +1,5 @@
-//! A request is not decoded into many times its size. `{}` is two bytes of JSON and becomes a structure of a kilobyte, so a
-//! body of such elements would take hundreds of times its size in memory before any rule counts them.
+//! Limits the memory of a decoded request to a multiple of its size. `{}` is two bytes of JSON and becomes a structure of a
+//! kilobyte, so a body of such elements would take hundreds of times its size in memory before any rule counts them.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::de::{
 /// environment variable 2.
 const RATIO: usize = 8;
 
-/// Bytes that they may take anyhow, so that a short request is never refused.
+/// Bytes that they may always take, so that a short request is never refused.
 const FREE: usize = 256 << 10;
 
 /// Reads a value of a request of `length` bytes.
@@ -24,7 +24,7 @@ pub(super) fn decode<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(Bounded { inner: deserializer, left: &left })
 }
 
-/// Passes everything on, and charges each list element to what is left.
+/// Forwards all calls, and subtracts the size of each list element from the bytes that are left.
 struct Bounded<'b, I> {
     inner: I,
     left: &'b Cell<usize>,
@@ -36,7 +36,7 @@ impl<'b, I> Bounded<'b, I> {
     }
 }
 
-/// A visitor of a structure: unlike serde's own it does not take a list of the members.
+/// A visitor of a structure: unlike serde's own it does not accept a list of the members.
 struct Structure<V>(V);
 
 macro_rules! forward {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_nothings_is_refused_before_it_takes_many_times_its_size() {
+    fn a_list_of_empty_structures_is_refused_before_it_takes_many_times_its_size() {
         let list = |element: &str, count: usize| vec![element; count].join(",");
         // 3 bytes on the wire, more than 500 in memory.
         let containers = format!(r#"{{"containerDefinitions": [{}]}}"#, list("{}", 80_000));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_takes_is_never_too_many() {
+    fn a_request_within_awss_limits_is_never_refused() {
         let variable = r#"{"name":"A","value":"b"}"#;
         let container = format!(r#"{{"environment":[{}]}}"#, vec![variable; 250].join(","));
         let containers = format!(r#"{{"containerDefinitions":[{}]}}"#, [container.as_str(); 10].join(","));

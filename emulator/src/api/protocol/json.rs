@@ -1,4 +1,4 @@
-//! What the two JSON protocols have in common: the wording for a body that is not the input's, and how an error looks.
+//! What the two JSON protocols have in common: the wording for a body that does not fit the input, and the form of an error.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -22,7 +22,7 @@ pub(super) fn unknown(operation: &str) -> Error {
     Error::new(common::UNKNOWN_OPERATION, format!("The operation {operation} is not known."))
 }
 
-/// Reads a request's body by `read`, which is given its length. An empty one is an empty object, as AWS takes it.
+/// Reads a request's body by `read`, which gets its length. An empty body is an empty object, as in AWS.
 pub(super) fn decode<'b, T>(
     body: &'b [u8],
     read: impl FnOnce(&mut Deserializer<SliceRead<'b>>, usize) -> serde_json::Result<T>,
@@ -34,12 +34,12 @@ pub(super) fn decode<'b, T>(
     value.and_then(|value| reader.end().map(|()| value)).map_err(|error| malformed(&error))
 }
 
-/// The error for JSON that is none, or not the input's.
+/// The error for a body that is not JSON, or does not fit the input.
 fn malformed(error: &serde_json::Error) -> Error {
     Error::new(common::SERIALIZATION, misfit(error))
 }
 
-/// In the words of AWS's service framework, as callers have reported them: "STRING_VALUE can not be converted to
+/// In the wording of AWS's service framework, as users have quoted it: "STRING_VALUE can not be converted to
 /// an Integer", "Start of list found where not expected", "Expected list or null".
 fn misfit(error: &serde_json::Error) -> String {
     if !error.is_data() {

@@ -1,4 +1,4 @@
-//! AWS's protocols: how a request names its operation, how values are written, how an error looks.
+//! AWS's protocols: how a request names its operation, and the format of values and errors.
 //!
 //! ```text
 //! request ─▶ locate (service, operation) ─▶ decode ─▶ Operation ─▶ encode
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One trait, one file per implementation. A protocol knows nothing of which operations are built: `service.rs` does,
-//! and `answer.rs` leads a request through the steps above.
+//! and `answer.rs` performs the steps above.
 
 pub(super) mod aws_json;
 mod budget;
@@ -35,22 +35,22 @@ pub(super) struct Request {
     pub(super) body: Bytes,
 }
 
-/// How one service is called. A value says how a request names the service and how its responses are marked.
+/// How one service is called. A value holds what identifies the service in a request and in its responses.
 pub(super) trait Protocol: Debug + Send + Sync + 'static {
-    /// Bytes of a body that names the operation. `None`: the request's head names it, so that each operation has a bound of
-    /// its own.
+    /// The largest body, in bytes, if the body names the operation. `None`: the request's head names it, so each operation
+    /// has its own limit.
     const NAMED_IN_BODY: Option<usize>;
 
     /// The code for an operation that Neargate does not implement.
     const NOT_BUILT: ErrorCode;
 
-    /// The codes for an invalid request and for a failure of ours, before a service is known that has codes of its own.
+    /// The codes for an invalid request and for a failure of ours, as long as the service is not known.
     const CODES: [ErrorCode; 2];
 
-    /// What a client reads of a failure of ours.
+    /// The message that a client gets for a failure of ours.
     const FAILURE: &'static str;
 
-    /// The service and the operation that a request names, of all the services that speak this protocol.
+    /// The service and the operation that a request names, of all the services of this protocol.
     fn locate<'s>(
         services: impl Iterator<Item = Named<'s, Self>>,
         request: &Request,
@@ -72,7 +72,7 @@ pub(super) trait Protocol: Debug + Send + Sync + 'static {
         output: &T,
     ) -> Result<Response<Body>, Error>;
 
-    /// Writes an error. `service` is the one that was asked, if that is known.
+    /// Writes an error. `service` is the one that the request is for, if that is known.
     fn refuse(service: Option<&Self>, request_id: &str, fault: &Fault<'_>) -> Response<Body>
     where
         Self: Sized;
@@ -94,7 +94,7 @@ pub(super) struct Located {
     pub(super) operation: String,
 }
 
-/// A request that names no operation, and the service that it is for, if that is known.
+/// The error for a request that names no operation, and the service that it is for, if that is known.
 #[derive(Debug)]
 pub(super) struct Refused<'s, P> {
     pub(super) service: Option<Named<'s, P>>,

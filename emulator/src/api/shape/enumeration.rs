@@ -8,7 +8,7 @@ pub trait Enumeration: Clone + Debug + Display + PartialEq + From<String> {
     /// The known values, in the model's order.
     const VALUES: &'static [&'static str];
 
-    /// The value as it stands on the wire.
+    /// The value as on the wire.
     fn as_str(&self) -> &str;
 
     /// Whether the model knows the value.
@@ -17,7 +17,7 @@ pub trait Enumeration: Clone + Debug + Display + PartialEq + From<String> {
     }
 }
 
-/// Defines enumerations: `enumeration! { LaunchType { Fargate = "FARGATE" } }` makes `LaunchType::Fargate` and
+/// Defines enumerations: `enumeration! { LaunchType { Fargate = "FARGATE" } }` defines `LaunchType::Fargate` and
 /// `LaunchType::Other(String)`.
 macro_rules! enumeration {
     ($($(#[$doc:meta])* $name:ident { $($variant:ident = $value:literal,)+ })+) => { $(

@@ -2,8 +2,8 @@
 
 /// An error's name as a client reads it, and its HTTP status.
 ///
-/// The codes of a service's model are generated (`model::ecs::error::CLUSTER_NOT_FOUND`). Those that AWS names in its
-/// prose alone stand in one list per service, and those that all services share in `api::error::common`.
+/// The codes of a service's model are generated (`model::ecs::error::CLUSTER_NOT_FOUND`). Those that only AWS's
+/// documentation names are in one list per service, and those that all services share in `api::error::common`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorCode {
     name: &'static str,

@@ -1,4 +1,4 @@
-//! What the generated wire types are made of: open enumerations, timestamps, blobs, error codes and the
+//! The parts of the generated wire types: open enumerations, timestamps, blobs, error codes and the
 //! constraints of the service models with AWS's wording for each.
 
 mod enumeration;

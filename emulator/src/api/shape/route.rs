@@ -1,6 +1,6 @@
-//! Where an operation of a REST protocol stands: generated from the model's `http` and `location`.
+//! The HTTP binding of an operation of a REST protocol: generated from the model's `http` and `location`.
 
-/// An operation's place in HTTP.
+/// An operation's HTTP binding.
 #[derive(Debug)]
 pub struct Route {
     /// The operation's name.
@@ -8,15 +8,15 @@ pub struct Route {
     pub method: &'static str,
     /// A template: `/clusters/{name}/fargate-profiles`. A label is one segment.
     pub uri: &'static str,
-    /// Of an answer that is no error.
+    /// Of a response without an error.
     pub status: u16,
-    /// The members of the input that do not stand in the body.
+    /// The members of the input that are not in the body.
     pub input: &'static [Member],
-    /// The members of the output that do not stand in the body.
+    /// The members of the output that are not in the body.
     pub output: &'static [Member],
 }
 
-/// A member that stands outside of the body.
+/// A member that is not in the body.
 #[derive(Debug)]
 pub struct Member {
     /// As serde knows it.
@@ -24,7 +24,7 @@ pub struct Member {
     pub location: Location,
 }
 
-/// Where a member stands, and by which name.
+/// Where a member is, and by which name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A label of the URI's template.

@@ -12,19 +12,19 @@ use super::{Enumeration, Pattern};
 
 /// A structure that a request can carry.
 pub trait Validate {
-    /// Tells every constraint of the model that the value breaks.
+    /// Reports every constraint of the model that the value breaks.
     fn validate(&self, _found: &mut Violations) {}
 }
 
 /// So many are reported at most: a batch of 10,000 events may break 10,000 constraints.
 const MOST: usize = 10;
 
-/// What a request breaks, and where.
+/// The constraints that a request breaks, and where.
 #[derive(Debug, Default)]
 pub struct Violations {
     at: Vec<Segment>,
-    told: Vec<String>,
-    /// Within a list or a map of scalars only the constraints are collected; the list tells them.
+    messages: Vec<String>,
+    /// Within a list or a map of scalars only the constraints are collected; the list reports them.
     constraints: Option<Vec<String>>,
 }
 
@@ -36,16 +36,16 @@ enum Segment {
 }
 
 impl Violations {
-    /// What `request` breaks, in AWS's words; `None` where it is fine.
+    /// The constraints that `request` breaks, in AWS's wording; `None` if it is valid.
     pub fn of(request: &impl Validate) -> Option<String> {
         let mut found = Self::default();
         request.validate(&mut found);
-        let count = found.told.len();
+        let count = found.messages.len();
         let errors = if count == 1 { "error" } else { "errors" };
-        (count > 0).then(|| format!("{count} validation {errors} detected: {}", found.told.join("; ")))
+        (count > 0).then(|| format!("{count} validation {errors} detected: {}", found.messages.join("; ")))
     }
 
-    /// A member that must be there and has constraints of its own.
+    /// A required member that has constraints of its own.
     pub fn required<T: Borrow<B>, B: ?Sized>(
         &mut self,
         name: &'static str,
@@ -56,16 +56,16 @@ impl Violations {
         self.optional(name, value, check);
     }
 
-    /// A member that must be there.
+    /// A required member.
     pub fn present<T>(&mut self, name: &'static str, value: &Option<T>) {
         if value.is_none() {
             self.at.push(Segment::Member(name));
-            self.tell(Some("null"), "Member must not be null");
+            self.report(Some("null"), "Member must not be null");
             self.at.pop();
         }
     }
 
-    /// A member that has constraints where it is there.
+    /// An optional member that has constraints.
     pub fn optional<T: Borrow<B>, B: ?Sized>(
         &mut self,
         name: &'static str,
@@ -82,7 +82,7 @@ impl Violations {
     /// The structures of a list.
     pub fn each<T>(&mut self, list: &[T], check: fn(&T, &mut Self)) {
         for (at, element) in list.iter().enumerate() {
-            if self.told.len() >= MOST {
+            if self.messages.len() >= MOST {
                 return;
             }
             self.at.push(Segment::Element(at + 1));
@@ -91,13 +91,13 @@ impl Violations {
         }
     }
 
-    /// The scalars of a list: told of the list as a whole.
+    /// The scalars of a list: reported for the list as a whole.
     pub fn members<T: Borrow<B> + Display, B: ?Sized>(&mut self, list: &[T], check: fn(&B, &mut Self)) {
         let broken = self.collect(list.iter().map(Borrow::borrow), check);
         if !broken.is_empty() {
             let shown = list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let constraint = format!("Member must satisfy constraint: [{}]", broken.join(", "));
-            self.tell(Some(&format!("'[{shown}]'")), &constraint);
+            self.report(Some(&format!("'[{shown}]'")), &constraint);
         }
     }
 
@@ -105,7 +105,7 @@ impl Violations {
     pub fn keys<V>(&mut self, map: &BTreeMap<String, V>, check: fn(&str, &mut Self)) {
         let broken = self.collect(map.keys().map(String::as_str), check);
         if !broken.is_empty() {
-            self.tell(None, &format!("Map keys must satisfy constraint: [{}]", broken.join(", ")));
+            self.report(None, &format!("Map keys must satisfy constraint: [{}]", broken.join(", ")));
         }
     }
 
@@ -113,7 +113,7 @@ impl Violations {
     pub fn values<V: Borrow<B>, B: ?Sized>(&mut self, map: &BTreeMap<String, V>, check: fn(&B, &mut Self)) {
         let broken = self.collect(map.values().map(Borrow::borrow), check);
         if !broken.is_empty() {
-            self.tell(None, &format!("Map value must satisfy constraint: [{}]", broken.join(", ")));
+            self.report(None, &format!("Map value must satisfy constraint: [{}]", broken.join(", ")));
         }
     }
 
@@ -139,7 +139,7 @@ impl Violations {
     pub fn pattern(&mut self, value: &str, pattern: &Pattern) {
         if !pattern.matches(value) {
             let constraint = format!("Member must satisfy regular expression pattern: {}", pattern.shown());
-            self.tell(Some(&format!("'{value}'")), &constraint);
+            self.report(Some(&format!("'{value}'")), &constraint);
         }
     }
 
@@ -147,7 +147,7 @@ impl Violations {
     pub fn value_set<E: Enumeration>(value: &E, found: &mut Self) {
         if !value.is_known() {
             let constraint = format!("Member must satisfy enum value set: [{}]", E::VALUES.join(", "));
-            found.tell(Some(&format!("'{value}'")), &constraint);
+            found.report(Some(&format!("'{value}'")), &constraint);
         }
     }
 
@@ -160,10 +160,13 @@ impl Violations {
         what: &str,
     ) {
         if let Some(min) = min.filter(|min| value < *min) {
-            self.tell(shown().as_deref(), &format!("Member must have {what} greater than or equal to {min}"));
+            self.report(
+                shown().as_deref(),
+                &format!("Member must have {what} greater than or equal to {min}"),
+            );
         }
         if let Some(max) = max.filter(|max| value > *max) {
-            self.tell(shown().as_deref(), &format!("Member must have {what} less than or equal to {max}"));
+            self.report(shown().as_deref(), &format!("Member must have {what} less than or equal to {max}"));
         }
     }
 
@@ -183,14 +186,14 @@ impl Violations {
         std::mem::replace(&mut self.constraints, outer).unwrap_or_default()
     }
 
-    fn tell(&mut self, value: Option<&str>, constraint: &str) {
+    fn report(&mut self, value: Option<&str>, constraint: &str) {
         if let Some(constraints) = &mut self.constraints {
             if constraints.len() < MOST && !constraints.iter().any(|known| known == constraint) {
                 constraints.push(constraint.to_owned());
             }
             return;
         }
-        if self.told.len() >= MOST {
+        if self.messages.len() >= MOST {
             return;
         }
         let mut text = String::from("Value ");
@@ -209,7 +212,7 @@ impl Violations {
         }
         text.push_str("' failed to satisfy constraint: ");
         text.push_str(constraint);
-        self.told.push(text);
+        self.messages.push(text);
     }
 }
 
@@ -220,39 +223,40 @@ mod tests {
     use super::*;
     use crate::api::model::{ecs, logs};
 
-    fn told<T: Validate + serde::de::DeserializeOwned>(request: serde_json::Value) -> Option<String> {
+    fn violations<T: Validate + serde::de::DeserializeOwned>(request: serde_json::Value) -> Option<String> {
         Violations::of(&serde_json::from_value::<T>(request).unwrap())
     }
 
     #[test]
-    fn each_kind_of_constraint_is_told_as_aws_tells_it() {
+    fn each_kind_of_constraint_is_reported_in_the_wording_of_aws() {
         let null = "1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null";
-        assert_eq!(told::<logs::CreateLogGroupRequest>(json!({})).as_deref(), Some(null));
+        assert_eq!(violations::<logs::CreateLogGroupRequest>(json!({})).as_deref(), Some(null));
 
-        let name = told::<logs::CreateLogGroupRequest>(json!({"logGroupName": ""}));
+        let name = violations::<logs::CreateLogGroupRequest>(json!({"logGroupName": ""}));
         let both = r"2 validation errors detected: Value '' at 'logGroupName' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+";
         assert_eq!(name.as_deref(), Some(both));
 
-        let limit = told::<logs::DescribeLogGroupsRequest>(json!({"limit": 51}));
+        let limit = violations::<logs::DescribeLogGroupsRequest>(json!({"limit": 51}));
         let most = "1 validation error detected: Value '51' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 50";
         assert_eq!(limit.as_deref(), Some(most));
 
-        let tags = told::<logs::CreateLogGroupRequest>(json!({"logGroupName": "g", "tags": {"a*": "1"}}));
+        let tags =
+            violations::<logs::CreateLogGroupRequest>(json!({"logGroupName": "g", "tags": {"a*": "1"}}));
         let keys = r"1 validation error detected: Value at 'tags' failed to satisfy constraint: Map keys must satisfy constraint: [Member must satisfy regular expression pattern: ^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$]";
         assert_eq!(tags.as_deref(), Some(keys));
 
-        let fields = told::<ecs::DescribeClustersRequest>(json!({"include": ["TAGS", "MOON"]}));
+        let fields = violations::<ecs::DescribeClustersRequest>(json!({"include": ["TAGS", "MOON"]}));
         let set = "1 validation error detected: Value '[TAGS, MOON]' at 'include' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [ATTACHMENTS, CONFIGURATIONS, SETTINGS, STATISTICS, TAGS]]";
         assert_eq!(fields.as_deref(), Some(set));
     }
 
     #[test]
-    fn elements_are_counted_from_one_and_at_most_ten_are_told() {
+    fn elements_are_counted_from_one_and_at_most_ten_are_reported() {
         let events: Vec<_> = (0..100).map(|_| json!({"timestamp": -1, "message": "m"})).collect();
         let batch = json!({"logGroupName": "g", "logStreamName": "s", "logEvents": events});
-        let told = told::<logs::PutLogEventsRequest>(batch).unwrap();
+        let message = violations::<logs::PutLogEventsRequest>(batch).unwrap();
         let first = "10 validation errors detected: Value '-1' at 'logEvents.1.member.timestamp' failed to satisfy constraint: Member must have value greater than or equal to 0; Value '-1' at 'logEvents.2.member.timestamp'";
-        assert!(told.starts_with(first), "{told}");
+        assert!(message.starts_with(first), "{message}");
     }
 
     #[test]
@@ -264,22 +268,22 @@ mod tests {
         let broken = found.collect(keys.iter().map(String::as_str), |key: &str, found| {
             found.length(key, None, Some(128));
             if key == "*" {
-                found.tell(None, "a letter");
+                found.report(None, "a letter");
             }
         });
         assert_eq!(broken, ["a letter", "Member must have length less than or equal to 128"]);
-        // Constraints that differ for each value end at the most that is reported.
+        // Constraints that differ for each value are collected up to the limit.
         let numbers: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
-        let broken =
-            found.collect(numbers.iter().map(String::as_str), |number: &str, found| found.tell(None, number));
+        let broken = found
+            .collect(numbers.iter().map(String::as_str), |number: &str, found| found.report(None, number));
         assert_eq!(broken.len(), MOST);
     }
 
     #[test]
-    fn what_is_fine_is_told_nothing() {
-        assert_eq!(told::<logs::CreateLogGroupRequest>(json!({"logGroupName": "/a/b.c-d_e#1"})), None);
+    fn a_valid_request_has_no_violations() {
+        assert_eq!(violations::<logs::CreateLogGroupRequest>(json!({"logGroupName": "/a/b.c-d_e#1"})), None);
         assert_eq!(
-            told::<ecs::RunTaskRequest>(json!({"taskDefinition": "t", "launchType": "FARGATE"})),
+            violations::<ecs::RunTaskRequest>(json!({"taskDefinition": "t", "launchType": "FARGATE"})),
             None
         );
     }

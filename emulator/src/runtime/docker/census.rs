@@ -1,4 +1,4 @@
-//! Every instance that has something on the engine, by the labels of its objects. For `neargate clean`.
+//! Every instance that has objects on the engine, by the labels of the objects. For `neargate clean`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use super::limits::cgroup_instances;
 use super::names::{DATA_DIR, HOST, INSTANCE, Instance, is_id, this_host};
 use crate::runtime::Error;
 
-/// An instance and the names of what it has, such as `container neargate-1a2b3c4d-…`.
+/// An instance and the names of its objects, such as `container neargate-1a2b3c4d-…`.
 #[derive(Debug)]
 pub(crate) struct Resident {
     pub(crate) instance: Instance,
     pub(crate) holdings: Vec<String>,
 }
 
-/// In the order of their ids. Of an instance of which only cgroups are left, the data directory is not known: it is empty.
+/// All instances, sorted by id. If only cgroups are left of an instance, its data directory is not known, and so empty.
 pub(crate) async fn take(docker: &Docker, host: &str) -> Result<Vec<Resident>, Error> {
     let mut residents = BTreeMap::new();
     let ours = || HashMap::from([("label".to_owned(), vec![INSTANCE.to_owned()])]);
@@ -58,7 +58,11 @@ pub(crate) async fn take(docker: &Docker, host: &str) -> Result<Vec<Resident>, E
 fn count(residents: &mut BTreeMap<String, Resident>, labels: &HashMap<String, String>, holding: String) {
     let Some(id) = labels.get(INSTANCE) else { return };
     if !is_id(id) {
-        tracing::warn!(holding, id, "ignored an object whose label is no instance id");
+        tracing::warn!(
+            holding,
+            id,
+            "ignored an object of the engine with a malformed label neargate.instance"
+        );
         return;
     }
     let resident = residents.entry(id.clone()).or_insert_with(|| Resident {

@@ -1,4 +1,4 @@
-//! The way to the engine, and what its refusals become.
+//! The connection to the engine, and the translation of its errors.
 
 use bollard::errors::Error as DockerError;
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -7,8 +7,8 @@ use crate::runtime::Error;
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// Seconds that the engine may take to begin an answer. Creating and starting wait for disks and image layers on a
-/// busy machine; what takes longer by its nature (a stop, a pull) sets its own.
+/// Seconds until the engine has to begin its response. Creating and starting wait for disks and image layers on a
+/// busy machine; requests that always take longer (a stop, a pull) set their own timeout.
 const TIMEOUT: u64 = 120;
 
 /// `docker_host`, else `DOCKER_HOST`, else Docker's own socket.
@@ -36,8 +36,8 @@ pub(crate) async fn connect(host: &str) -> Result<Docker, Error> {
     docker.map_err(unreachable)?.negotiate_version().await.map_err(unreachable)
 }
 
-/// Turns a refusal into [`Error::Failed`] of what was `attempted`, a request without an answer into
-/// [`Error::NoAnswer`], and an engine that is not there into [`Error::Unreachable`].
+/// Turns an error response into [`Error::Failed`] with what was `attempted`, a request without a response into
+/// [`Error::NoAnswer`], and a failed connection into [`Error::Unreachable`].
 pub(crate) fn failed(host: &str, attempted: impl Into<String>) -> impl FnOnce(DockerError) -> Error {
     move |error| {
         let reason = reason(&error);
@@ -48,7 +48,7 @@ pub(crate) fn failed(host: &str, attempted: impl Into<String>) -> impl FnOnce(Do
         };
         if unreachable {
             Error::Unreachable { host: host.to_owned(), reason }
-        } else if is_without_answer(&error) {
+        } else if is_without_response(&error) {
             Error::NoAnswer { attempted: attempted.into(), reason }
         } else {
             Error::Failed { attempted: attempted.into(), reason }
@@ -56,8 +56,8 @@ pub(crate) fn failed(host: &str, attempted: impl Into<String>) -> impl FnOnce(Do
     }
 }
 
-/// The engine was asked and went away, or did not answer in time: what was asked for may be done or not.
-fn is_without_answer(error: &DockerError) -> bool {
+/// The connection was lost after the request, or the engine did not respond in time: it may have performed the request or not.
+fn is_without_response(error: &DockerError) -> bool {
     matches!(
         error,
         DockerError::RequestTimeoutError
@@ -66,12 +66,12 @@ fn is_without_answer(error: &DockerError) -> bool {
     )
 }
 
-/// The engine's own message, else the whole chain of what went wrong on the way.
+/// The engine's own message, else the error with all its sources.
 pub(crate) fn reason(error: &DockerError) -> String {
     match error {
         DockerError::DockerResponseServerError { message, .. } => message.trim().to_owned(),
         DockerError::DockerStreamError { error } => error.trim().to_owned(),
-        DockerError::RequestTimeoutError => "the engine did not answer in time".to_owned(),
+        DockerError::RequestTimeoutError => "the engine did not respond in time".to_owned(),
         DockerError::SocketNotFoundError(path) => format!("there is no socket {path}"),
         other => {
             let mut text = other.to_string();
@@ -96,8 +96,8 @@ pub(crate) fn status(error: &DockerError) -> Option<u16> {
     }
 }
 
-/// `None` where the engine refused with one of `statuses`: 404 where gone is what was wanted, 409 where it is there
-/// already, 304 where nothing was to do.
+/// `None` if the engine responded with one of `statuses`: 404 if the object to remove does not exist, 409 if the object to
+/// create exists already, 304 if nothing had to be changed.
 pub(crate) fn unless<T>(result: Result<T, DockerError>, statuses: &[u16]) -> Result<Option<T>, DockerError> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,4 +1,4 @@
-//! What a container of a task is to the engine. Pure: [`body`] is the whole translation.
+//! Translates a container of a task into the engine's request. Pure: [`body`] is the whole translation.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,16 @@ use crate::runtime::{ContainerSpec, HealthCheck, Mount};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// CPU units of a container that reserves none (amazon-ecs-agent's least).
+/// CPU units of a container that reserves none (amazon-ecs-agent's minimum).
 const LEAST_CPU: u32 = 2;
 
-/// CPU shares of a unit below the task's cgroup, where shares have meaning among siblings alone: as many as keep 16,384
-/// units within [`MOST_SHARES`]. With one for one a container that reserves nothing has so few that on a busy machine its
-/// start takes a quarter longer.
+/// CPU shares per unit below the task's cgroup, where shares only count among siblings: the largest number with which 16,384
+/// units are within [`MOST_SHARES`]. With one share per unit a container that reserves nothing has so few that its start on
+/// a busy machine takes a quarter longer.
 const SHARES: i64 = 16;
 
-/// The kernel's most (`MAX_SHARES`), which runc holds a container to. Of the containers of one task one alone can reserve
-/// more than half of its 32,768 units, so that no two are cut to it.
+/// The kernel's maximum (`MAX_SHARES`), to which runc caps a container. At most one container of a task can reserve more than
+/// half of its 32,768 units, so at most one is capped.
 const MOST_SHARES: i64 = 262_144;
 
 pub(super) fn body(
@@ -65,7 +65,7 @@ fn host_config(spec: &ContainerSpec, instance: &Instance, limits: &Limits, ceili
         pid_mode: spec.share_pid_with.as_deref().map(|holder| format!("container:{}", sibling(holder))),
         cpu_shares: Some(shares(spec, cgroup_parent.is_some())),
         cgroup_parent,
-        // The task's, so that a JVM or a Go program counts the processors that it has.
+        // The task's, so that a JVM or a Go program detects its number of processors.
         cpu_period: Some(CPU_PERIOD),
         cpu_quota: Some(cpu_quota(spec.task_cpu)),
         memory: Some(memory),
@@ -73,9 +73,9 @@ fn host_config(spec: &ContainerSpec, instance: &Instance, limits: &Limits, ceili
         memory_reservation: process.memory_reservation.map(bytes),
         pids_limit: Some(processes(spec.task_cpu)),
         ulimits: Some(ceiling.apply(&process.ulimits)),
-        // The net.* ones are of the sandbox's namespace, and so every container's of the task, as on Fargate.
+        // Those of net.* belong to the sandbox's namespace, and so apply to all containers of the task, as on Fargate.
         sysctls: (!process.sysctls.is_empty()).then(|| process.sysctls.clone().into_iter().collect()),
-        // On top of the engine's default set, which is Fargate's as well.
+        // In addition to the engine's default set, which is the same on Fargate.
         cap_add: Some(process.add_capabilities.clone()),
         cap_drop: Some(process.drop_capabilities.clone()),
         readonly_rootfs: Some(process.readonly_root_filesystem),
@@ -98,7 +98,7 @@ fn host_config(spec: &ContainerSpec, instance: &Instance, limits: &Limits, ceili
     }
 }
 
-/// Among the containers of its task; where the task has no cgroup, among all of the engine's.
+/// CPU shares among the containers of the task; if the task has no cgroup, among all containers of the engine.
 fn shares(spec: &ContainerSpec, among_siblings: bool) -> i64 {
     match (among_siblings, spec.process.cpu) {
         (true, cpu) => (i64::from(cpu.max(LEAST_CPU)) * SHARES).min(MOST_SHARES),
@@ -107,11 +107,11 @@ fn shares(spec: &ContainerSpec, among_siblings: bool) -> i64 {
     }
 }
 
-/// One file that grows: rotation would throw lines away that nobody has read. The engine adds its own defaults for
-/// options that are absent, and takes no word for "unlimited": so each is said, with a size that no disk has.
+/// One growing file: rotation would delete lines that have not been read. The engine adds its own defaults for missing
+/// options, and accepts no value for "unlimited". So all are set, with a size that no disk has.
 ///
-/// What is committed is not given back while the container is there: Docker 20.10 skips 165 lines after a hole of 1 MB in
-/// the file, and reads nothing more at all after one of 39 MB ("invalid character '\x00'").
+/// The space of lines that are already stored is not freed while the container exists: Docker 20.10 skips 165 lines after a
+/// hole of 1 MB in the file, and stops reading after one of 39 MB ("invalid character '\x00'").
 fn whole_log() -> HostConfigLogConfig {
     let options = [("max-size", "1000p"), ("max-file", "1"), ("compress", "false"), ("mode", "blocking")];
     HostConfigLogConfig {
@@ -120,7 +120,7 @@ fn whole_log() -> HostConfigLogConfig {
     }
 }
 
-/// The image's own HEALTHCHECK never counts (ECS API, `HealthCheck`).
+/// The image's own HEALTHCHECK is always ignored (ECS API, `HealthCheck`).
 fn health(check: Option<&HealthCheck>) -> HealthConfig {
     let Some(check) = check else {
         return HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() };
@@ -142,7 +142,7 @@ fn docker_mount(mount: &Mount, instance: &Instance, task_id: &str) -> DockerMoun
         source: Some(instance.volume(task_id, &mount.volume)),
         target: Some(mount.path.clone()),
         read_only: Some(mount.read_only),
-        // `docker volume prune` may remove a volume that nothing has mounted yet. The engine makes it again at the start, and
+        // `docker volume prune` may remove a volume that was never mounted. The engine creates it again at the start, and
         // without its labels the task's release would not find it.
         volume_options: Some(MountVolumeOptions {
             labels: Some(instance.labels(&[(TASK, task_id)])),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_containers_own_limits_stand() {
+    fn a_containers_own_limits_are_kept() {
         let host = host(&with(|process| {
             process.cpu = 128;
             process.memory = Some(64);

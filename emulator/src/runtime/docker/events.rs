@@ -1,13 +1,13 @@
-//! The engine's events of this instance's containers: one long answer, nothing asked while nothing happens.
+//! The engine's events of this instance's containers: one streamed response, no polling.
 //!
 //! ```text
-//! engine's time ─▶ Resync ─▶ events since then ─▶ … ─▶ the connection ends ─▶ the engine answers again ─▶ Resync ─▶ …
+//! engine's time ─▶ Resync ─▶ events since then ─▶ … ─▶ the connection ends ─▶ the engine responds again ─▶ Resync ─▶ …
 //! ```
 //!
-//! The first Resync means: what you look at from now on, and what these events say, leave no gap.
+//! The first Resync means: the state that is read from now on, and these events, leave no gap.
 //!
-//! Whether an exit was for memory may need a look at the container and the kernel's log. That is done beside the stream:
-//! one container that the engine is slow to show holds up nobody else's events.
+//! To find out whether an exit was for memory, the container and the kernel's log may have to be read. That is done beside
+//! the stream, so that one slow inspection does not delay the events of other containers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,20 +27,20 @@ use super::oom;
 use crate::clock::Timestamp;
 use crate::runtime::{Event, Exit};
 
-/// Between attempts to reach an engine that went away: short at first, as it is when it restarts.
+/// Pauses between attempts to reconnect to the engine: short at first, because a restart is short.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// The events of `inner`'s instance; ends never.
+/// The events of `inner`'s instance; never ends.
 pub(super) fn watch(inner: Arc<Inner>) -> BoxStream<'static, Event> {
     let watcher = Watcher {
         inner,
         source: None,
         last: None,
         ready: VecDeque::new(),
-        looks: FuturesUnordered::new(),
+        checks: FuturesUnordered::new(),
         pause: FIRST_PAUSE,
     };
     stream::unfold(watcher, |mut watcher| async { Some((watcher.next().await, watcher)) }).boxed()
@@ -49,11 +49,11 @@ pub(super) fn watch(inner: Arc<Inner>) -> BoxStream<'static, Event> {
 struct Watcher {
     inner: Arc<Inner>,
     source: Option<BoxStream<'static, Result<EventMessage, DockerError>>>,
-    /// Nanoseconds since the epoch of the latest event: a new connection goes on from there.
+    /// The time of the latest event, in nanoseconds since the epoch: a new connection continues from there.
     last: Option<i64>,
     ready: VecDeque<Event>,
-    /// Exits of which it is found out whether they were for memory.
-    looks: FuturesUnordered<BoxFuture<'static, Event>>,
+    /// Exits for which it is being found out whether they were for memory.
+    checks: FuturesUnordered<BoxFuture<'static, Event>>,
     pause: Duration,
 }
 
@@ -69,20 +69,20 @@ impl Watcher {
             };
             let message = tokio::select! {
                 message = source.next() => message,
-                Some(exited) = self.looks.next() => return exited,
+                Some(exited) = self.checks.next() => return exited,
             };
             match message {
-                Some(Ok(message)) => self.take(&message),
+                Some(Ok(message)) => self.handle(&message),
                 Some(Err(error)) => self.lost(&reason(&error)).await,
-                None => self.lost("the engine ended it").await,
+                None => self.lost("the engine closed it").await,
             }
         }
     }
 
-    /// Waits until the engine tells its time, and asks for the events from then on.
+    /// Waits until the engine reports its time, and requests the events from then on.
     async fn connect(&mut self) {
         let since = match self.last {
-            // An engine that restarted has forgotten its events; one that did not, still has them.
+            // The engine still has the events of the gap, unless it was restarted.
             Some(last) => self.inner.docker.ping().await.map(|_| last),
             None => self.inner.engine_time().await,
         };
@@ -103,7 +103,7 @@ impl Watcher {
 
     async fn lost(&mut self, why: &str) {
         if self.source.take().is_some() {
-            tracing::warn!(reason = why, "the engine's event stream was lost");
+            tracing::warn!(reason = why, "the engine's event stream was lost; reconnecting");
         }
         self.inner.clock.sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -117,11 +117,11 @@ impl Watcher {
         filters
     }
 
-    fn take(&mut self, message: &EventMessage) {
+    fn handle(&mut self, message: &EventMessage) {
         self.pause = FIRST_PAUSE;
         let at = message.time_nano.unwrap_or_default();
-        // Events of different containers do not come in the order of their times, so none is left aside for its time. On
-        // a new connection the last one comes again, for `since` includes its own moment: told twice is not lost.
+        // Events of different containers arrive out of order, so none may be skipped by its timestamp. After a reconnect
+        // the last one is delivered twice, because `since` is inclusive; its handlers tolerate that.
         self.last = self.last.max(Some(at));
         let Some(happened) = Happened::of(message) else { return };
         let at = Timestamp(at / 1_000_000);
@@ -140,11 +140,11 @@ impl Watcher {
             }
             What::Exited(code) if self.inner.may_be_out_of_memory(&container_id, code) => {
                 let inner = Arc::clone(&self.inner);
-                let look = async move {
+                let check = async move {
                     let oom_killed = inner.oom_killed_now(&container_id, code).await;
                     Event::Exited { container_id, exit: Exit { code, oom_killed, at } }
                 };
-                self.looks.push(look.boxed());
+                self.checks.push(check.boxed());
                 return;
             }
             What::Exited(code) => Event::Exited { container_id, exit: Exit { code, oom_killed: false, at } },
@@ -156,19 +156,19 @@ impl Watcher {
 impl Inner {
     /// Nanoseconds since the epoch on the engine's clock.
     async fn engine_time(&self) -> Result<i64, DockerError> {
-        let said = self.docker.info().await?.system_time.unwrap_or_default();
-        let nanoseconds = said.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_nanosecond);
-        // An engine that tells no time is asked for everything it remembers: told twice is not lost.
+        let time = self.docker.info().await?.system_time.unwrap_or_default();
+        let nanoseconds = time.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_nanosecond);
+        // If the engine reports no time, all events that it has are requested; handlers tolerate duplicates.
         Ok(nanoseconds.ok().and_then(|nanoseconds| i64::try_from(nanoseconds).ok()).unwrap_or_default())
     }
 
-    /// Only a SIGKILL that nobody asked for can be the kernel's.
+    /// Only a SIGKILL that was not requested can be the kernel's.
     fn may_be_out_of_memory(&self, container_id: &str, code: i64) -> bool {
         let killed = self.traces.lock().get(container_id).is_some_and(|trace| trace.killed);
         code == oom::SIGKILLED && !killed
     }
 
-    /// [`Inner::oom_killed`] of a container that ended this moment.
+    /// [`Inner::oom_killed`] of a container that has just ended.
     async fn oom_killed_now(&self, container_id: &str, code: i64) -> bool {
         let inspected = self.docker.inspect_container(container_id, None).await.ok();
         let marked = inspected.and_then(|container| container.state?.oom_killed).unwrap_or_default();
@@ -176,7 +176,7 @@ impl Inner {
     }
 }
 
-/// An event of a container that the runtime looks at.
+/// An event of a container that the runtime handles.
 #[derive(Debug, PartialEq, Eq)]
 struct Happened {
     container_id: String,
@@ -191,12 +191,12 @@ enum What {
     Killed,
     Exited(i64),
     Removed,
-    /// It is not a task's container but the sandbox of this id.
+    /// The container is not a task's, but the sandbox with this id.
     SandboxExited(String),
 }
 
 impl Happened {
-    /// `None` for other signals, health checks that have not decided, and all of a sandbox but its end.
+    /// `None` for other signals, health checks without a result, and all events of a sandbox except its end.
     fn of(message: &EventMessage) -> Option<Self> {
         let actor = message.actor.as_ref()?;
         let attributes = actor.attributes.as_ref()?;
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_sandbox_only_its_end_is_news() {
+    fn of_a_sandboxs_events_only_its_end_counts() {
         let sandbox = |action, id| happened(action, &[(SANDBOX, id), ("exitCode", "137"), ("signal", "9")]);
         let id = "0123456789abcdef0123456789abcdef";
         assert_eq!(sandbox("die", id), Some(What::SandboxExited(id.to_owned())));

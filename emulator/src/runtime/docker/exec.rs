@@ -1,4 +1,4 @@
-//! One more process in a container, and what the container uses.
+//! An additional process in a container, and the container's resource usage.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::client::failed;
 use super::state::time;
 use crate::runtime::{Error, Exec, Input, Session, Size, Stream, Usage};
 
-/// The engine reports the end of the output a moment before it knows the exit code.
+/// The engine reports the end of the output shortly before it knows the exit code.
 const EXIT_PAUSE: Duration = Duration::from_millis(20);
 const EXIT_TRIES: u32 = 250;
 
@@ -50,9 +50,9 @@ impl Inner {
                 (Stream::Stdout, message)
             }
         };
-        let broke_off = move |error| failed(&host, attempted.clone())(error);
+        let interrupted = move |error| failed(&host, attempted.clone())(error);
         Ok(Session {
-            output: output.map_ok(piece).map_err(broke_off).boxed(),
+            output: output.map_ok(piece).map_err(interrupted).boxed(),
             input: Box::new(Attached { inner: Arc::clone(self), exec_id: exec_id.clone(), writer: input }),
             exit_code: Arc::clone(self).exit_code(exec_id).boxed(),
         })
@@ -68,18 +68,19 @@ impl Inner {
             }
             self.clock.sleep(EXIT_PAUSE).await;
         }
-        Err(Error::NoAnswer { attempted: attempted(), reason: "it still runs".to_owned() })
+        Err(Error::NoAnswer { attempted: attempted(), reason: "the process still runs".to_owned() })
     }
 
     pub(super) async fn stats(&self, container_id: &str) -> Result<Usage, Error> {
-        let attempted = || format!("read what the container {container_id} uses");
+        let attempted = || format!("read the resource usage of the container {container_id}");
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut stats = Box::pin(self.docker.stats(container_id, Some(options)));
         match stats.try_next().await.map_err(failed(&self.host, attempted()))? {
             Some(stats) => Ok(usage(&stats)),
-            None => {
-                Err(Error::Failed { attempted: attempted(), reason: "the engine said nothing".to_owned() })
-            }
+            None => Err(Error::Failed {
+                attempted: attempted(),
+                reason: "the engine returned no values".to_owned(),
+            }),
         }
     }
 }
@@ -106,7 +107,7 @@ impl Input for Attached {
         let options = ResizeExecOptions { w: i32::from(size.columns), h: i32::from(size.rows) };
         let attempted = format!("resize the terminal of the process {}", self.exec_id);
         let Err(refused) = self.inner.docker.resize_exec(&self.exec_id, options).await else { return Ok(()) };
-        // The terminal of a process that has ended needs no size.
+        // The error does not matter if the process has ended.
         let process = self.inner.docker.inspect_exec(&self.exec_id).await;
         if process.is_ok_and(|process| process.running == Some(false)) {
             return Ok(());
@@ -136,8 +137,8 @@ fn usage(stats: &ContainerStatsResponse) -> Usage {
     }
 }
 
-/// Without the page cache that is not in use, as `docker stats` counts (docker/cli `calculateMemUsageUnixNoCache`): its name
-/// on cgroup v1, then on v2.
+/// Memory without the inactive page cache, as in `docker stats` (docker/cli `calculateMemUsageUnixNoCache`). The first name is
+/// that of cgroup v1, the second that of v2.
 fn in_use(memory: &ContainerMemoryStats) -> u64 {
     let stats = memory.stats.as_ref();
     let cache = ["total_inactive_file", "inactive_file"].iter().find_map(|name| stats?.get(*name).copied());

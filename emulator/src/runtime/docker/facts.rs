@@ -1,25 +1,25 @@
-//! What the engine is: read once, at the connect.
+//! Properties of the engine, read once when it is connected.
 
 use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum};
 
 use super::names::this_host;
 
-/// What the runtime's decisions rest on.
+/// The properties on which the runtime's decisions depend.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     /// Such as `20.10.24+dfsg1`.
     pub(crate) version: String,
-    /// As `uname -m` says it: `x86_64`, `aarch64`.
+    /// As `uname -m` prints it: `x86_64`, `aarch64`.
     pub(crate) architecture: String,
     pub(crate) cgroup_driver: Driver,
     /// 1 or 2.
     pub(crate) cgroup_version: u8,
     pub(crate) rootless: bool,
-    /// The kernel can limit memory and swap, and cpu by quota; some ship with a part of it switched off.
+    /// Whether the kernel can limit memory and swap, and cpu by quota. Some distributions disable a part of it.
     pub(crate) limits_memory: bool,
     pub(crate) limits_swap: bool,
     pub(crate) limits_cpu: bool,
-    /// The engine's kernel is this process's, and so are its `/proc`, its routes and its cgroups.
+    /// The engine runs on this process's kernel, and so has the same `/proc`, routes and cgroups.
     pub(crate) local: bool,
 }
 
@@ -55,7 +55,7 @@ impl Facts {
         }
     }
 
-    /// In ECS's spelling: `X86_64`, `ARM64`; another one as the engine spells it.
+    /// In ECS's spelling: `X86_64`, `ARM64`; any other in the engine's spelling.
     pub(crate) fn cpu_architecture(&self) -> String {
         match self.architecture.as_str() {
             "x86_64" | "amd64" => "X86_64".to_owned(),
@@ -64,7 +64,7 @@ impl Facts {
         }
     }
 
-    /// Whether the sandbox program that is built in can run there; else the reason in a sentence.
+    /// Whether the engine can run the embedded sandbox program; else the reason as a sentence.
     pub(crate) fn runs_this_build(&self) -> Result<(), String> {
         let engine = match self.architecture.as_str() {
             "amd64" => "x86_64",

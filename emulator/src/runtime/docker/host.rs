@@ -1,10 +1,10 @@
-//! Which IPv4 blocks this host uses already: its routes and its interfaces' addresses.
+//! The IPv4 blocks that this host uses already: its routes and its interfaces' addresses.
 
 use std::net::Ipv4Addr;
 
 use crate::runtime::Cidr;
 
-/// The blocks of the main routing table and the local addresses; empty where `/proc` does not tell.
+/// The blocks of the main routing table and the local addresses; empty if `/proc` does not have them.
 pub(crate) fn blocks() -> Vec<Cidr> {
     let mut blocks = routes(&std::fs::read_to_string("/proc/net/route").unwrap_or_default());
     blocks.extend(addresses(&std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default()));
@@ -12,7 +12,7 @@ pub(crate) fn blocks() -> Vec<Cidr> {
 }
 
 /// `/proc/net/route`: the second column is the destination and the eighth the mask, in hexadecimal, in the byte
-/// order of the machine. The default route covers everything and says nothing.
+/// order of the machine. The default route covers all addresses, and so is ignored.
 fn routes(text: &str) -> Vec<Cidr> {
     let number = |text: &str| {
         u32::from_str_radix(text, 16).ok().map(|number| u32::from_be_bytes(number.to_ne_bytes()))
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_the_local_leaves_but_loopback() {
+    fn addresses_are_the_local_leaves_except_loopback() {
         let text = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.8.0.6\n        /32 host LOCAL\n     |-- 127.0.0.1\n        \
                     /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n";
         assert_eq!(addresses(text), [cidr("10.8.0.6/32")]);

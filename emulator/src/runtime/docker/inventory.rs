@@ -1,4 +1,4 @@
-//! What of this instance is on the engine, and the end of all of it.
+//! The objects of this instance on the engine, and their removal.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::limits::{self, Engine};
 use super::names::{CONTAINER, HELPER, SANDBOX, TASK, is_id};
 use crate::runtime::{Error, Inventory, Observed, ObservedSandbox, State, within};
 
-/// Requests at once: the engine works on each with a thread of its own.
+/// Concurrent requests: the engine uses one thread for each.
 const AT_ONCE: usize = 8;
 
-/// How long one container may take to be looked at.
-const LOOK: Duration = Duration::from_secs(20);
+/// How long the inspection of one container may take.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Inner {
     pub(super) async fn inventory(&self) -> Result<Inventory, Error> {
         let listed = self.list_containers().await?;
         let of_tasks: Vec<Observed> = listed.iter().filter_map(of_task).collect();
-        let inspections = of_tasks.into_iter().map(|listed| self.look_at(listed));
+        let inspections = of_tasks.into_iter().map(|listed| self.inspect_listed(listed));
         let containers: Vec<_> = stream::iter(inspections).buffer_unordered(AT_ONCE).try_collect().await?;
 
         let mut tasks: BTreeSet<String> = self.task_cgroups().await?.into_iter().collect();
@@ -31,7 +31,7 @@ impl Inner {
         tasks.retain(|task_id| {
             let valid = is_id(task_id);
             if !valid {
-                tracing::warn!(task_id, "ignored a volume or cgroup whose label is no task id");
+                tracing::warn!(task_id, "ignored a volume or cgroup with a malformed task id");
             }
             valid
         });
@@ -42,17 +42,17 @@ impl Inner {
         })
     }
 
-    /// One container that the engine cannot show, or not in time, does not cost all the others: it is reported as created,
-    /// which is no news of it.
-    async fn look_at(&self, listed: Observed) -> Result<Option<Observed>, Error> {
+    /// If the engine cannot inspect one container, or not in time, the others are still reported. That container is reported
+    /// as created, which causes no action.
+    async fn inspect_listed(&self, listed: Observed) -> Result<Option<Observed>, Error> {
         let id = &listed.container_id;
         let attempted = || format!("inspect the container {id}");
-        match within(&self.clock, LOOK, attempted, self.inspect_container(id)).await {
+        match within(&self.clock, INSPECT_TIMEOUT, attempted, self.inspect_container(id)).await {
             Err(error) if !matches!(error, Error::Unreachable { .. }) => {
-                tracing::warn!(container = id, %error, "could not look at a container; its state is not known");
+                tracing::warn!(container = id, %error, "could not inspect a container; its state is not known");
                 Ok(Some(listed))
             }
-            looked => looked,
+            inspected => inspected,
         }
     }
 
@@ -60,13 +60,13 @@ impl Inner {
         self.remove_all().await.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Removes all that can be removed of this instance: what cannot is no reason to leave the rest. Returns why the rest
-    /// could not be removed.
+    /// Removes as many objects of this instance as possible: an error does not stop the removal of the others. Returns the
+    /// errors.
     pub(crate) async fn remove_all(&self) -> Vec<Error> {
         let mut failures = Vec::new();
         let is_helper = |container: &ContainerSummary| label(container, HELPER).is_some();
         let of_task = |container: &ContainerSummary| label(container, CONTAINER).is_some();
-        // The containers before the sandboxes that they joined.
+        // The containers of tasks before the sandboxes that they joined.
         failures.extend(self.remove_containers(of_task).await);
         failures.extend(self.remove_containers(|container| !is_helper(container)).await);
         failures.extend(self.remove_volumes(&[]).await);
@@ -79,13 +79,13 @@ impl Inner {
             Err(error) => failures.push(error),
         }
         failures.extend(self.remove_cgroups().await.err());
-        // By it cgroups may have been removed.
+        // Last, because the removal of cgroups may use it.
         failures.extend(self.remove_containers(is_helper).await);
         failures.extend(self.remove_networks().await);
         failures
     }
 
-    /// Removes the containers that are `chosen`, and returns why others could not be removed.
+    /// Removes the containers that are `chosen`, and returns the errors.
     async fn remove_containers(&self, chosen: impl Fn(&ContainerSummary) -> bool) -> Vec<Error> {
         let listed = match self.list_containers().await {
             Ok(listed) => listed,
@@ -97,7 +97,7 @@ impl Inner {
         removed.into_iter().filter_map(Result::err).collect()
     }
 
-    /// Removes what is above the cgroups of tasks, and what another driver has left.
+    /// Removes the cgroups above those of the tasks, and the cgroups that another driver has left.
     async fn remove_cgroups(&self) -> Result<(), Error> {
         let Self { docker, host, instance, facts, .. } = self;
         let engine = Engine { docker: docker.clone(), host: host.clone(), instance: instance.clone() };
@@ -151,11 +151,15 @@ fn of_task(container: &ContainerSummary) -> Option<Observed> {
     })
 }
 
-/// A sandbox; `None` for a container that joined one, and for one whose label is no id.
+/// A sandbox; `None` for a container that joined one, and if the label is not an id.
 fn sandbox(container: &ContainerSummary) -> Option<ObservedSandbox> {
     let sandbox_id = label(container, SANDBOX).filter(|_| label(container, CONTAINER).is_none())?;
     if !is_id(sandbox_id) {
-        tracing::warn!(container = ?container.names, sandbox_id, "ignored a container whose label is no sandbox id");
+        tracing::warn!(
+            container = ?container.names,
+            sandbox_id,
+            "ignored a container with a malformed label neargate.sandbox"
+        );
         return None;
     }
     // A paused one still holds the network namespace.
@@ -171,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sandbox_is_told_by_labels_that_hold_ids() {
+    fn a_sandbox_is_recognized_by_a_label_that_is_an_id() {
         let id = "0123456789abcdef0123456789abcdef";
         let of = |labels: &[(&str, &str)], state| {
             let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -181,12 +185,12 @@ mod tests {
                 ..ContainerSummary::default()
             })
         };
-        let seen = |running| Some(ObservedSandbox { sandbox_id: id.to_owned(), running });
+        let observed = |running| Some(ObservedSandbox { sandbox_id: id.to_owned(), running });
         for state in [ContainerSummaryStateEnum::RUNNING, ContainerSummaryStateEnum::PAUSED] {
-            assert_eq!(of(&[(SANDBOX, id)], state), seen(true), "{state:?}");
+            assert_eq!(of(&[(SANDBOX, id)], state), observed(true), "{state:?}");
         }
         for state in [ContainerSummaryStateEnum::CREATED, ContainerSummaryStateEnum::EXITED] {
-            assert_eq!(of(&[(SANDBOX, id)], state), seen(false), "{state:?}");
+            assert_eq!(of(&[(SANDBOX, id)], state), observed(false), "{state:?}");
         }
         assert_eq!(of(&[(SANDBOX, id), (CONTAINER, "web")], ContainerSummaryStateEnum::RUNNING), None);
         assert_eq!(of(&[(SANDBOX, "../../x")], ContainerSummaryStateEnum::RUNNING), None);

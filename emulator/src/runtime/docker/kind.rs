@@ -1,7 +1,7 @@
-//! A kind cluster as its own containers tell it: what a VPC around it needs to know, read and never changed.
+//! Reads from the containers of a kind cluster the values from which a VPC around it is derived. It changes nothing.
 //!
-//! Nodes are the containers with kind's labels; what was chosen for the cluster stands in the configuration that kind
-//! gave to kubeadm, `/kind/kubeadm.conf` on each node. No kubectl, no kubeconfig.
+//! Nodes are the containers with kind's labels. The cluster's network ranges are in the configuration that kind wrote for
+//! kubeadm, `/kind/kubeadm.conf` on each node. No kubectl, no kubeconfig.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read as _;
@@ -22,22 +22,24 @@ const CLUSTER: &str = "io.x-k8s.kind.cluster";
 const ROLE: &str = "io.x-k8s.kind.role";
 const KUBEADM: &str = "/kind/kubeadm.conf";
 
-/// Of a node that is on several networks, this one is kind's, unless `KIND_EXPERIMENTAL_DOCKER_NETWORK` said otherwise.
+/// If a node is on several networks, this one is kind's, unless `KIND_EXPERIMENTAL_DOCKER_NETWORK` was set.
 const NETWORK: &str = "kind";
 
-/// Why there is nothing to derive from; each says what to do.
+/// Why no VPC can be derived; each message contains what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0}; `neargate doctor` says how to fix it")]
+    #[error("{0}; run `neargate doctor` to find out how to fix it")]
     Engine(#[source] runtime::Error),
     #[error(
-        "the container engine at {host} is on another machine, and a kind network is reached on its own alone: run \
-         neargate there"
+        "the container engine at {host} is on another machine, and a kind network can only be reached from that machine: \
+         run neargate there"
     )]
     Remote { host: String },
     #[error("there is no kind cluster {name:?} at {host}: {}", others(.known))]
     Unknown { name: String, host: String, known: BTreeSet<String> },
-    #[error("the node {node} of the kind cluster {name:?} does not run: start it with `docker start {node}`")]
+    #[error(
+        "the node {node} of the kind cluster {name:?} is not running: start it with `docker start {node}`"
+    )]
     Stopped { name: String, node: String },
     #[error("the kind cluster {name:?} can't be a VPC: {reason}")]
     Unfit { name: String, reason: String },
@@ -45,16 +47,16 @@ pub enum Error {
 
 fn others(known: &BTreeSet<String>) -> String {
     if known.is_empty() {
-        return "there is none; `kind create cluster` makes one".to_owned();
+        return "there is none; create one with `kind create cluster`".to_owned();
     }
     let names: Vec<&str> = known.iter().map(String::as_str).collect();
     format!("there is {}", names.join(", "))
 }
 
-/// Looks at the cluster `name` on the engine.
+/// Reads the cluster `name` from the engine.
 ///
 /// # Errors
-/// No engine, no such cluster, a node that does not run, or a cluster without IPv4.
+/// No engine, no such cluster, a node that is not running, or a cluster without IPv4.
 pub async fn find(docker_host: Option<&str>, name: &str) -> Result<Cluster, Error> {
     let host = client::host(docker_host);
     if !on_this_machine(&host) {
@@ -106,8 +108,8 @@ impl Engine {
         move |error| Error::Engine(failed(error))
     }
 
-    /// Control planes first. A load balancer, which kind puts before several control planes, is no node, and neither is
-    /// a container of ours: a task may give itself any label.
+    /// Control planes first. The load balancer that kind creates for several control planes is not a node. Neither are
+    /// containers of Neargate: a task may have any label.
     async fn nodes(&self, cluster: &str) -> Result<Vec<Node>, Error> {
         let filters = HashMap::from([("label", vec![CLUSTER])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
@@ -131,7 +133,7 @@ impl Engine {
             let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
             let name = name.trim_start_matches('/').to_owned();
             let inspected = self.docker.inspect_container(&name, None).await;
-            let inspected = inspected.map_err(self.failed(format!("look at the node {name}")))?;
+            let inspected = inspected.map_err(self.failed(format!("inspect the node {name}")))?;
             let running = inspected.state.as_ref().and_then(|state| state.running).unwrap_or_default();
             if !running {
                 return Err(Error::Stopped { name: cluster.to_owned(), node: name });
@@ -148,11 +150,11 @@ impl Engine {
 
     async fn block(&self, network: &str) -> Result<Result<(Cidr, Ipv4Addr), String>, Error> {
         let inspected = self.docker.inspect_network(network, None).await;
-        let inspected = inspected.map_err(self.failed(format!("look at the network {network}")))?;
+        let inspected = inspected.map_err(self.failed(format!("inspect the network {network}")))?;
         Ok(block(&inspected).ok_or_else(|| format!("its network {network} has no IPv4 block")))
     }
 
-    /// One file of a container, as text. The engine answers it as a tar archive.
+    /// One file of a container, as text. The engine returns it as a tar archive.
     async fn file(&self, container: &str, path: &str) -> Result<String, Error> {
         let attempted = format!("read {path} of the node {container}");
         let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
@@ -161,8 +163,8 @@ impl Engine {
         let chunks = unless(chunks, &[404]).map_err(self.failed(&attempted))?;
         let broken =
             |reason: String| Error::Engine(runtime::Error::Failed { attempted: attempted.clone(), reason });
-        let archive =
-            chunks.ok_or_else(|| broken("there is no such file: is it a node of kind's?".to_owned()))?;
+        let archive = chunks
+            .ok_or_else(|| broken("the file does not exist: is this a node of a kind cluster?".to_owned()))?;
         first_file(&archive.concat()).map_err(|error| broken(error.to_string()))
     }
 }
@@ -190,13 +192,13 @@ impl Node {
     }
 }
 
-/// The network's IPv4 block and its gateway: the block's first address where the engine was not told another.
+/// The network's IPv4 block and its gateway: the block's first address if the network was created without one.
 fn block(network: &NetworkInspect) -> Option<(Cidr, Ipv4Addr)> {
     let configs = network.ipam.as_ref()?.config.as_deref()?;
     configs.iter().find_map(|config| {
         let cidr: Cidr = config.subnet.as_deref()?.parse().ok()?;
-        let told = config.gateway.as_deref().and_then(|gateway| gateway.parse().ok());
-        Some((cidr, told.unwrap_or_else(|| Ipv4Addr::from(u32::from(cidr.base).saturating_add(1)))))
+        let gateway = config.gateway.as_deref().and_then(|gateway| gateway.parse().ok());
+        Some((cidr, gateway.unwrap_or_else(|| Ipv4Addr::from(u32::from(cidr.base).saturating_add(1)))))
     })
 }
 
@@ -209,13 +211,13 @@ fn first_file(archive: &[u8]) -> std::io::Result<String> {
             return Ok(text);
         }
     }
-    Err(std::io::Error::other("the engine answered no file"))
+    Err(std::io::Error::other("the engine returned no file"))
 }
 
 /// Reads the ClusterConfiguration among the documents of a `kubeadm.conf`.
 ///
-/// Of a dual-stack cluster's ranges the IPv4 one counts; it must be the services' first, for CoreDNS's address is of
-/// that one (kubeadm `GetDNSIP`).
+/// Of a dual-stack cluster's ranges the IPv4 one is used. It must be the services' first range, because CoreDNS's address
+/// is in that one (kubeadm `GetDNSIP`).
 fn networking(kubeadm: &str) -> Result<Networking, String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -257,7 +259,7 @@ fn networking(kubeadm: &str) -> Result<Networking, String> {
     })
 }
 
-/// What kubeadm takes where its configuration is silent (kubernetes: cmd/kubeadm/app/apis/kubeadm/v1beta3/defaults.go).
+/// kubeadm's defaults (kubernetes: cmd/kubeadm/app/apis/kubeadm/v1beta3/defaults.go).
 mod kubeadm {
     pub(super) const SERVICE_SUBNET: &str = "10.96.0.0/12";
     pub(super) const DNS_DOMAIN: &str = "cluster.local";
@@ -286,7 +288,7 @@ kind: KubeletConfiguration
 "#;
 
     #[test]
-    fn ranges_and_domain_are_those_that_kubeadm_was_given() {
+    fn ranges_and_domain_are_those_of_kubeadms_configuration() {
         let found = networking(CONFIGURATION).unwrap();
         assert_eq!(found.service_range.to_string(), "10.96.0.0/16");
         assert_eq!(found.pod_range.to_string(), "10.244.0.0/16");
@@ -305,16 +307,16 @@ kind: KubeletConfiguration
     }
 
     #[test]
-    fn a_cluster_without_ipv4_is_told_what_to_do() {
-        let told = |text: &str| networking(text).unwrap_err();
+    fn the_error_for_a_cluster_without_ipv4_contains_what_to_do() {
+        let error = |text: &str| networking(text).unwrap_err();
         let six = CONFIGURATION.replace("10.96.0.0/16", "fd00:10:96::/112");
-        assert!(told(&six).contains("ipFamily ipv4"), "{}", told(&six));
-        assert!(told("kind: InitConfiguration").contains("no ClusterConfiguration"));
-        assert!(told("kind: [").contains("/kind/kubeadm.conf"), "{}", told("kind: ["));
+        assert!(error(&six).contains("ipFamily ipv4"), "{}", error(&six));
+        assert!(error("kind: InitConfiguration").contains("no ClusterConfiguration"));
+        assert!(error("kind: [").contains("/kind/kubeadm.conf"), "{}", error("kind: ["));
     }
 
     #[test]
-    fn an_engine_elsewhere_is_known_by_its_address() {
+    fn an_engine_on_another_machine_is_recognized_by_its_address() {
         for (host, expected) in [
             ("unix:///var/run/docker.sock", true),
             ("tcp://127.0.0.1:2375", true),

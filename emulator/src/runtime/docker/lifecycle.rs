@@ -1,4 +1,4 @@
-//! Create, start, stop, remove. Each may be repeated: where the goal is reached already, it has succeeded.
+//! Create, start, stop, remove. Each may be repeated: it succeeds if its goal is already reached.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use super::container;
 use super::names::{CONTAINER, SANDBOX, TASK};
 use crate::runtime::{ContainerSpec, Error};
 
-/// How often a removal is tried where the engine says that something is still busy, and how long between.
+/// Attempts of a removal if the engine reports that something is still busy, and the pause between them.
 const REMOVALS: u32 = 20;
 const BETWEEN_REMOVALS: Duration = Duration::from_millis(250);
 
-/// Beyond the stop timeout, for the kill that follows and the engine's own work.
+/// Added to the stop timeout, for the kill that follows and the engine's own work.
 const STOP_MARGIN: Duration = Duration::from_secs(60);
 
 impl Inner {
@@ -26,7 +26,7 @@ impl Inner {
         let name = self.instance.container(&spec.task_id, &spec.name);
         let ceiling = self.ceiling(&spec.sandbox_id).await;
         let mut spec = spec.clone();
-        // What is wrong with a sandbox that does not answer, the start says.
+        // If the sandbox does not respond, the container's start reports the error.
         if !self.program(&spec.sandbox_id).await.is_ok_and(|program| program.may_have_raw_sockets()) {
             spec.process.drop_capabilities.push("NET_RAW".to_owned());
         }
@@ -35,8 +35,8 @@ impl Inner {
         self.create(&name, body).await.map_err(failed(&self.host, attempted))
     }
 
-    /// Answers the id of the new container, or of the one that an earlier attempt made. One that was made for a sandbox that
-    /// the task has lost is removed: it is bound to that one's network namespace.
+    /// Returns the id of the new container, or of the one that an earlier attempt created. One that was created for a sandbox
+    /// that the task has lost is replaced, because it is bound to that sandbox's network namespace.
     pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, DockerError> {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let error = match self.docker.create_container(Some(options.clone()), body.clone()).await {
@@ -44,15 +44,15 @@ impl Inner {
             Err(error) if status(&error) == Some(409) => error,
             Err(error) => return Err(error),
         };
-        let there = match self.docker.inspect_container(name, None).await {
-            // An earlier attempt still makes it: the name is taken, and nothing is there yet.
+        let existing = match self.docker.inspect_container(name, None).await {
+            // An earlier attempt is still creating it: the name is taken, but the container does not exist yet.
             Err(error) if status(&error) == Some(404) => return Err(DockerError::RequestTimeoutError),
-            there => there?,
+            inspected => inspected?,
         };
-        let labels = there.config.and_then(|config| config.labels).unwrap_or_default();
+        let labels = existing.config.and_then(|config| config.labels).unwrap_or_default();
         let wanted = body.labels.clone().unwrap_or_default();
         let agree = |key: &str| labels.get(key) == wanted.get(key);
-        match there.id {
+        match existing.id {
             Some(id) if self.instance.owns(Some(&labels)) && agree(TASK) && agree(CONTAINER) => {
                 if agree(SANDBOX) {
                     return Ok(id);
@@ -74,8 +74,8 @@ impl Inner {
     pub(super) async fn stop_container(&self, id: &str, timeout: Duration) -> Result<(), Error> {
         let seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptions { signal: None, t: Some(seconds) };
-        let patient = self.docker.clone().with_timeout(timeout.saturating_add(STOP_MARGIN));
-        let stopped = patient.stop_container(id, Some(options)).await;
+        let docker = self.docker.clone().with_timeout(timeout.saturating_add(STOP_MARGIN));
+        let stopped = docker.stop_container(id, Some(options)).await;
         unless(stopped, &[304, 404]).map_err(failed(&self.host, format!("stop the container {id}")))?;
         Ok(())
     }
@@ -86,8 +86,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes every container of a task, as its label says: also one that the engine made after its caller had stopped
-    /// waiting.
+    /// Removes every container with the task's label, also one that the engine created after its caller had stopped waiting.
     pub(super) async fn remove_containers_of(&self, task_id: &str) -> Result<(), Error> {
         let filters = self.instance.filters(&[(TASK, task_id)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
@@ -99,7 +98,7 @@ impl Inner {
         futures::future::join_all(removals).await.into_iter().collect()
     }
 
-    /// Kills and removes a container by id or name, with its anonymous volumes; returns when it is gone.
+    /// Kills and removes a container by id or name, with its anonymous volumes; returns when it is removed.
     pub(super) async fn remove(&self, id: &str) -> Result<(), Error> {
         let options = || Some(RemoveContainerOptions { force: true, v: true, link: false });
         let mut attempts = 0;
@@ -110,11 +109,15 @@ impl Inner {
                 Err(error) => error,
             };
             attempts += 1;
-            // 409: somebody else's removal is under way. 500: a process hangs in the kernel, a mount is busy.
+            // 409: another removal of it is running. 500: a process hangs in the kernel, or a mount is busy.
             if attempts == REMOVALS || !matches!(status(&error), Some(409 | 500)) {
                 return Err(failed(&self.host, format!("remove the container {id}"))(error));
             }
-            tracing::debug!(container = id, reason = reason(&error), "the engine could not remove it yet");
+            tracing::debug!(
+                container = id,
+                reason = reason(&error),
+                "the engine could not remove the container yet; retrying"
+            );
             self.clock.sleep(BETWEEN_REMOVALS).await;
         }
     }

@@ -1,16 +1,16 @@
-//! The output of a container, in the order of the engine's file, to its true end.
+//! The complete output of a container, in the order of the engine's file.
 //!
-//! An engine that follows a log can leave its last lines unsaid when the container ends (it stops at the end of the
-//! container, not at the end of the file). So after the end the file is read once more by the cursor.
+//! An engine that follows a log can omit its last lines when the container ends (it stops at the end of the container, not
+//! at the end of the file). So after the end the file is read once more from the cursor.
 //!
 //! ```text
-//! follow ─▶ the answer ends ─▶ the container still runs? ─▶ follow on
-//!                              it has ended? ─▶ read the rest ─▶ end
+//! follow ─▶ the response ends ─▶ the container still runs ─▶ follow again
+//!                                it has ended ─▶ read the rest ─▶ end
 //! ```
 //!
-//! An engine that cannot read a file says so in the middle of its answer (moby `api/server/httputils/write_log_stream.go`:
-//! a frame of stream 3, in the raw output of a terminal a line without a timestamp). And a file that has fewer frames than
-//! were read is not the one that was read: it was removed, and what nobody had read is lost.
+//! An engine that cannot read a file reports it within its response (moby `api/server/httputils/write_log_stream.go`:
+//! a frame of stream 3, in the raw output of a terminal a line without a timestamp). And if a file has fewer frames than
+//! were read before, it is another file: the first one was removed, and its unread frames are lost.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ use crate::runtime::{Error, Frame, State, Stream};
 /// The engine's largest frame: it cuts a longer line into parts of this many bytes.
 const LARGEST_FRAME: usize = 16 * 1024;
 
-/// How often the clock is looked at while nothing comes.
-const GLANCE: Duration = Duration::from_secs(5);
+/// How often the clock is checked while no output arrives.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The stream of the engine's own messages (moby `pkg/stdcopy`, `Systemerr`), and the length of a frame's header.
 const ENGINE: u8 = 3;
@@ -51,7 +51,7 @@ pub(super) fn read(
         cursor: after.clone(),
         skip: 0,
         ready: VecDeque::new(),
-        seen_at: 0,
+        checked_at: 0,
     };
     stream::unfold(reader, |mut reader| async { Some((reader.next().await?, reader)) }).boxed()
 }
@@ -59,7 +59,7 @@ pub(super) fn read(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Following,
-    /// What there is, and then the end.
+    /// Reading what is left in the file.
     Rest,
     Ended,
 }
@@ -71,11 +71,11 @@ struct Reader {
     source: Option<BoxStream<'static, Result<LogOutput, DockerError>>>,
     /// After the last frame that was delivered.
     cursor: Cursor,
-    /// Frames of this source that were delivered from an earlier one.
+    /// Frames of this source that an earlier source delivered.
     skip: u64,
     ready: VecDeque<Frame>,
-    /// The second at which the clock was last looked at.
-    seen_at: i64,
+    /// The second at which the clock was last checked.
+    checked_at: i64,
 }
 
 impl Reader {
@@ -97,7 +97,7 @@ impl Reader {
                 Some(source) => source,
                 None => self.open(),
             };
-            let Ok(next) = clock.timeout(GLANCE, source.next()).await else {
+            let Ok(next) = clock.timeout(CLOCK_INTERVAL, source.next()).await else {
                 if self.clock_went_back() && self.phase == Phase::Following {
                     self.source = None;
                 }
@@ -110,7 +110,7 @@ impl Reader {
                 },
                 // The container was removed, and its log with it.
                 Some(Err(error)) if status(&error) == Some(404) => self.phase = Phase::Ended,
-                // The engine could not open the file: it says so before its answer begins.
+                // The engine could not open the file: the whole response is an error.
                 Some(Err(DockerError::DockerResponseServerError { status_code: 500, message })) => {
                     return Some(Err(self.unreadable(message)));
                 }
@@ -120,7 +120,7 @@ impl Reader {
                 }
                 None => {
                     self.source = None;
-                    if let Err(error) = self.turn().await {
+                    if let Err(error) = self.next_phase().await {
                         self.phase = Phase::Ended;
                         return Some(Err(error));
                     }
@@ -130,8 +130,8 @@ impl Reader {
     }
 
     fn open(&mut self) -> &mut BoxStream<'static, Result<LogOutput, DockerError>> {
-        self.seen_at = self.now();
-        let (since, skip) = self.cursor.resume(self.seen_at);
+        self.checked_at = self.now();
+        let (since, skip) = self.cursor.resume(self.checked_at);
         self.skip = skip;
         let options = LogsOptions {
             follow: self.phase == Phase::Following,
@@ -145,20 +145,20 @@ impl Reader {
         self.source.insert(self.inner.docker.logs(&self.container_id, Some(options)).boxed())
     }
 
-    /// The second that the clock shows.
+    /// The current second on the clock.
     fn now(&self) -> i64 {
         self.inner.clock.now().millis().div_euclid(1000)
     }
 
-    /// Whether the clock shows less than before: then the engine keeps silent on frames that are stamped below the second
-    /// from which it was asked, until its clock has caught up.
+    /// Whether the clock went back since the last check. Then the engine omits frames with a timestamp before the requested
+    /// second, until its clock has caught up.
     fn clock_went_back(&mut self) -> bool {
         let now = self.now();
-        now < std::mem::replace(&mut self.seen_at, now)
+        now < std::mem::replace(&mut self.checked_at, now)
     }
 
-    /// The answer has ended: what now?
-    async fn turn(&mut self) -> Result<(), Error> {
+    /// Selects the next phase after the end of a response.
+    async fn next_phase(&mut self) -> Result<(), Error> {
         self.phase = match self.phase {
             Phase::Following => match self.inner.inspect_container(&self.container_id).await? {
                 Some(observed) if matches!(observed.state, State::Running { .. }) => Phase::Following,
@@ -186,7 +186,7 @@ impl Reader {
     }
 }
 
-/// The frames in a piece of the engine's answer; the engine's own words if it is none. The raw output of a terminal has no
+/// The frames in a piece of the engine's response; the engine's own message as the error. The raw output of a terminal has no
 /// headers: parts of a long line follow each other without a newline, each with its timestamp.
 fn frames(output: LogOutput) -> Result<VecDeque<Frame>, String> {
     let (stream, mut rest) = match output {
@@ -206,7 +206,7 @@ fn frames(output: LogOutput) -> Result<VecDeque<Frame>, String> {
     }
 }
 
-/// A frame and its timestamp; what has none is the engine's own.
+/// A frame and its timestamp. Text without one is the engine's own message, returned as the error.
 fn frame(stream: Stream, mut message: Bytes) -> Result<Frame, String> {
     match timestamp(&message) {
         Some((timestamp, length)) => Ok(Frame { stream, timestamp, bytes: message.split_off(length) }),
@@ -219,7 +219,7 @@ fn frame(stream: Stream, mut message: Bytes) -> Result<Frame, String> {
     }
 }
 
-/// The timestamp before a frame, in nanoseconds since the epoch, and the bytes that it takes with its blank.
+/// The timestamp before a frame, in nanoseconds since the epoch, and its length in bytes with the blank after it.
 fn timestamp(bytes: &[u8]) -> Option<(i64, usize)> {
     // RFC 3339 with nine digits of a second: 30 bytes in UTC, 35 with an offset.
     let blank = bytes.iter().take(36).position(|byte| *byte == b' ')?;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_parted_from_its_timestamp() {
+    fn a_frame_is_separated_from_its_timestamp() {
         let message = Bytes::from_static(b"2026-11-21T11:30:31.000000005Z  hello \xff\n");
         let frames = frames(LogOutput::StdErr { message }).unwrap();
         let expected = Frame {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_long_line_of_a_terminal_are_parted() {
+    fn the_parts_of_a_terminals_long_line_are_separate_frames() {
         let (first, second) = ("2026-11-21T11:30:31.000000001Z ", "2026-11-21T11:30:31.000000002Z ");
         let long = "x".repeat(LARGEST_FRAME);
         let parts = frames(console(format!("{first}{long}{second}end\r\n"))).unwrap();
@@ -265,11 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_timestamp_is_the_engines_own_word() {
+    fn text_without_a_timestamp_is_the_engines_own_message() {
         assert_eq!(frames(console("hello\n".to_owned())), Err("hello".to_owned()));
-        let said = "Error grabbing logs: invalid character 'x'\n";
-        assert_eq!(frames(console(said.to_owned())), Err("invalid character 'x'".to_owned()));
-        let framed = format!("\u{3}\0\0\0\0\0\0\u{2b}{said}");
+        let message = "Error grabbing logs: invalid character 'x'\n";
+        assert_eq!(frames(console(message.to_owned())), Err("invalid character 'x'".to_owned()));
+        let framed = format!("\u{3}\0\0\0\0\0\0\u{2b}{message}");
         assert_eq!(frames(console(framed)), Err("invalid character 'x'".to_owned()));
     }
 }

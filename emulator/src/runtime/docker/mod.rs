@@ -1,16 +1,16 @@
 //! Containers on a Docker engine, 20.10 or newer, through its API.
 //!
 //! ```text
-//! ensure_network ─▶ create_sandbox: a container of our own small program, with an address of the VPC's network
-//!                   set_filter: a line to that program, netlink messages in it
-//! calls          ◀─ connections that the program accepts inside
+//! ensure_network ─▶ create_sandbox: a container of Neargate's small program, with an address of the VPC's network
+//!                   set_filter: a line to that program, with netlink messages
+//! calls          ◀─ connections that the program accepts in the sandbox
 //! prepare_task   ─▶ a cgroup with the task's limits, its volumes
 //! create, start  ─▶ the task's containers, all in the sandbox's network namespace and below the task's cgroup
 //! events, logs   ◀─ the engine's own streams, never polled
 //! ```
 //!
-//! Every object carries the labels of [`names`]; nothing without this instance's label is ever touched, so that
-//! several Neargates share an engine. Every removal has succeeded where the thing is gone.
+//! Every object has the labels of [`names`]. Objects without this instance's label are never touched, so that several
+//! instances of Neargate can share an engine. A removal succeeds if the object does not exist.
 
 pub(crate) mod census;
 pub(crate) mod client;
@@ -61,14 +61,14 @@ use limits::Limits;
 use names::Instance;
 use ulimits::Ceiling;
 
-/// Which engine, and on whose behalf.
+/// The engine to use, and the instance that uses it.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `unix://…` or `tcp://…`; `None`: `DOCKER_HOST`, else Docker's own socket.
     pub docker_host: Option<String>,
-    /// The id of the data directory: what this runtime makes carries it, and it touches nothing else.
+    /// The id of the data directory. It is a label of all objects of this runtime, which touches no others.
     pub instance_id: String,
-    /// The data directory. Objects carry it, for `neargate clean` to see whether its process lives.
+    /// The data directory. It is a label too, so that `neargate clean` can find out whether its process still runs.
     pub data_dir: PathBuf,
 }
 
@@ -79,15 +79,15 @@ pub struct Runtime(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) docker: Docker,
-    /// The engine's requests and waits are in the machine's time, whatever a test makes of the rest.
+    /// The machine's clock: requests to the engine take real time, also in a test with a manual clock.
     clock: Clock,
     host: String,
     instance: Instance,
     pub(crate) facts: Facts,
     pub(crate) limits: Limits,
-    /// Held while a network is looked for and made.
+    /// Held while a network is searched and created.
     networks: tokio::sync::Mutex<()>,
-    /// Held while the sandbox image is looked for and loaded.
+    /// Held while the sandbox image is searched and loaded.
     sandbox_image: tokio::sync::Mutex<()>,
     pulls: image::Pulls,
     programs: program::Programs,
@@ -95,14 +95,14 @@ pub(crate) struct Inner {
     ceiling: OnceLock<Ceiling>,
     /// By container id; see [`oom`].
     traces: Mutex<HashMap<String, Trace>>,
-    /// Calls that make something; see [`Runtime::whole`].
-    under_way: TaskTracker,
+    /// Calls that create objects; see [`Runtime::complete`].
+    running: TaskTracker,
 }
 
-/// What the connect waits for the cgroup of the instance. It is a part of what the server waits for the connect.
-const CLAIM: Duration = Duration::from_secs(8);
+/// How long connecting waits for the cgroup of the instance. The server's own timeout for connecting includes it.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What is remembered of a container, to tell later what ended it.
+/// Facts about a container from which its cause of exit is derived later.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trace {
     /// Its main process on the host.
@@ -112,18 +112,18 @@ struct Trace {
 }
 
 impl Runtime {
-    /// Connects to the engine, agrees on the API version and finds out how limits can be held there.
+    /// Connects to the engine, agrees on the API version and finds out how limits can be enforced.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] where no engine answers; [`Error::Failed`] where it runs containers of an architecture
-    /// for which this program was not built.
+    /// [`Error::Unreachable`] if no engine responds; [`Error::Failed`] if it runs containers of an architecture for which
+    /// this program was not built.
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let Options { docker_host, instance_id, data_dir } = options;
         let instance = Instance::here(instance_id, data_dir);
         let mut inner = Inner::connect(&client::host(docker_host.as_deref()), instance).await?;
-        // An engine that is slow to run a helper now has refused nothing: the first task waits for it.
+        // A timeout is no refusal: if the engine is slow to start the helper, the first task waits for it.
         let chosen = inner.limits.clone();
-        inner.limits = inner.clock.timeout(CLAIM, chosen.clone().claim()).await.unwrap_or(chosen);
+        inner.limits = inner.clock.timeout(CLAIM_TIMEOUT, chosen.clone().claim()).await.unwrap_or(chosen);
         inner.facts.runs_this_build().map_err(|reason| Error::Failed {
             attempted: format!("use the container engine at {}", inner.host),
             reason,
@@ -131,23 +131,26 @@ impl Runtime {
         if let Limits::PerContainer { why } = &inner.limits {
             tracing::warn!(
                 reason = why,
-                "limits are held per container: a task's containers may exceed its size together"
+                "limits are enforced per container: a task's containers together may exceed its size"
             );
         }
         if inner.facts.local
             && let Err(error) = oom::readable()
         {
-            tracing::warn!(%error, "the kernel's log can't be read: the engine's word decides who ran out of memory");
+            tracing::warn!(
+                %error,
+                "could not read the kernel's log; using the engine's OOM marks, which are less reliable"
+            );
         }
         Ok(Self(Arc::new(inner)))
     }
 }
 
 impl Inner {
-    /// Connects and looks; changes nothing there.
+    /// Connects and reads the engine's properties; changes nothing.
     pub(crate) async fn connect(host: &str, instance: Instance) -> Result<Self, Error> {
         let docker = client::connect(host).await?;
-        let info = docker.info().await.map_err(failed(host, "read what the engine is"))?;
+        let info = docker.info().await.map_err(failed(host, "read the properties of the engine"))?;
         let facts = Facts::of(&info, host);
         let engine =
             limits::Engine { docker: docker.clone(), host: host.to_owned(), instance: instance.clone() };
@@ -166,7 +169,7 @@ impl Inner {
             calls: Arc::default(),
             ceiling: OnceLock::new(),
             traces: Mutex::default(),
-            under_way: TaskTracker::new(),
+            running: TaskTracker::new(),
         })
     }
 }
@@ -175,7 +178,7 @@ impl Inner {
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
         let TaskSpec { task_id, cpu, memory, volumes, containers: _ } = task;
         self.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| Error::Failed {
-            attempted: format!("make the cgroup of the task {task_id}"),
+            attempted: format!("create the cgroup of the task {task_id}"),
             reason: error.to_string(),
         })?;
         for volume in volumes {
@@ -186,14 +189,14 @@ impl Inner {
 }
 
 impl Runtime {
-    /// Carries a call that makes something to its end, even where nobody waits for it any more: the engine does too, and
-    /// what it made would be there without anybody knowing.
-    async fn whole<T: Send + 'static>(
+    /// Completes a call that creates an object, even if its caller no longer waits. The engine would complete the request
+    /// anyway, and the object would be left behind.
+    async fn complete<T: Send + 'static>(
         &self,
         attempted: &str,
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        self.0.under_way.spawn(call).await.unwrap_or_else(|error| {
+        self.0.running.spawn(call).await.unwrap_or_else(|error| {
             Err(Error::Failed { attempted: attempted.to_owned(), reason: error.to_string() })
         })
     }
@@ -202,7 +205,7 @@ impl Runtime {
 #[async_trait]
 impl super::Runtime for Runtime {
     async fn info(&self) -> Result<Info, Error> {
-        self.0.docker.ping().await.map_err(failed(&self.0.host, "ask whether the engine is there"))?;
+        self.0.docker.ping().await.map_err(failed(&self.0.host, "ping the engine"))?;
         Ok(Info {
             name: format!("Docker {}", self.0.facts.version),
             cpu_architecture: self.0.facts.cpu_architecture(),
@@ -212,12 +215,12 @@ impl super::Runtime for Runtime {
 
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, Error> {
         let (inner, spec) = (Arc::clone(&self.0), spec.clone());
-        self.whole("make a network", async move { inner.ensure_network(&spec).await }).await
+        self.complete("create a network", async move { inner.ensure_network(&spec).await }).await
     }
 
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
         let (inner, spec) = (Arc::clone(&self.0), spec.clone());
-        self.whole("create a sandbox", async move { inner.create_sandbox(&spec).await }).await
+        self.complete("create a sandbox", async move { inner.create_sandbox(&spec).await }).await
     }
 
     async fn set_filter(&self, sandbox_id: &str, filter: &Arc<Filter>) -> Result<(), Error> {
@@ -231,7 +234,7 @@ impl super::Runtime for Runtime {
     async fn remove_sandbox(&self, sandbox_id: &str) -> Result<(), Error> {
         self.0.programs.forget(sandbox_id);
         let removed = self.0.remove(&self.0.instance.sandbox(sandbox_id)).await;
-        // A word that came meanwhile has met it once more.
+        // A request during the removal may have connected to it again.
         self.0.programs.forget(sandbox_id);
         removed
     }
@@ -242,7 +245,7 @@ impl super::Runtime for Runtime {
 
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
         let (inner, task) = (Arc::clone(&self.0), task.clone());
-        self.whole("prepare a task", async move { inner.prepare_task(&task).await }).await
+        self.complete("prepare a task", async move { inner.prepare_task(&task).await }).await
     }
 
     async fn release_task(&self, task_id: &str) -> Result<(), Error> {
@@ -259,12 +262,12 @@ impl super::Runtime for Runtime {
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, Error> {
         let (inner, spec) = (Arc::clone(&self.0), spec.clone());
-        self.whole("create a container", async move { inner.create_container(&spec).await }).await
+        self.complete("create a container", async move { inner.create_container(&spec).await }).await
     }
 
     async fn start_container(&self, container_id: &str) -> Result<(), Error> {
         let (inner, container_id) = (Arc::clone(&self.0), container_id.to_owned());
-        self.whole("start a container", async move { inner.start_container(&container_id).await }).await
+        self.complete("start a container", async move { inner.start_container(&container_id).await }).await
     }
 
     async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error> {
@@ -300,10 +303,10 @@ impl super::Runtime for Runtime {
     }
 
     async fn remove_everything(&self) -> Result<(), Error> {
-        // What is being made at this moment would be left behind.
-        self.0.under_way.close();
-        self.0.under_way.wait().await;
-        self.0.under_way.reopen();
+        // Objects that are still being created would be left behind.
+        self.0.running.close();
+        self.0.running.wait().await;
+        self.0.running.reopen();
         self.0.programs.forget_all();
         self.0.remove_everything().await
     }

@@ -1,16 +1,16 @@
-//! What our objects are called on the engine, and the labels by which we know them again.
+//! The names of Neargate's objects on the engine, and the labels by which they are recognized.
 //!
-//! Labels decide, names are for people (`docker ps`): an object without our instance's label is never touched.
+//! Labels decide, names are for users (`docker ps`): an object without the instance's label is never touched.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// Whose it is: the id of the data directory. On everything.
+/// The instance that it belongs to: the id of the data directory. On all objects.
 pub(crate) const INSTANCE: &str = "neargate.instance";
-/// Where that data directory is, so that `neargate clean` can see whether its process lives. On everything.
+/// The path of that data directory, so that `neargate clean` can find out whether its process still runs. On all objects.
 pub(crate) const DATA_DIR: &str = "neargate.data-dir";
-/// The host name of the machine with that directory: on an engine that several machines share, the same path is
-/// another one's. On everything.
+/// The host name of the machine with that directory: on an engine that several machines share, the same path can be on
+/// another machine. On all objects.
 pub(crate) const HOST: &str = "neargate.host";
 /// The task's id. On containers and volumes.
 pub(crate) const TASK: &str = "neargate.task";
@@ -18,20 +18,20 @@ pub(crate) const TASK: &str = "neargate.task";
 pub(crate) const CONTAINER: &str = "neargate.container";
 /// The sandbox's id. On the sandbox and on the containers that joined it.
 pub(crate) const SANDBOX: &str = "neargate.sandbox";
-/// What the sandbox's program speaks: `program::line::PROTOCOL` of the release that made it. On the sandbox.
+/// The protocol of the sandbox's program: `program::line::PROTOCOL` of the release that created it. On the sandbox.
 pub(crate) const PROTOCOL: &str = "neargate.protocol";
-/// What a helper is for; see `limits::helper`. On helpers.
+/// The purpose of a helper; see `limits::helper`. On helpers.
 pub(crate) const HELPER: &str = "neargate.helper";
 /// The id of the VPC. On networks.
 pub(crate) const VPC: &str = "neargate.vpc";
 
-/// Whether a label's value is an id of ours: 32 hexadecimal digits. Labels can be forged by whoever may use the engine, and
-/// ids become names and paths.
+/// Whether a label's value is an id of Neargate: 32 hexadecimal digits. Any user of the engine can forge labels, and ids
+/// become names and paths.
 pub(crate) fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// One Neargate on the engine.
+/// One instance of Neargate on the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Instance {
     pub(crate) id: String,
@@ -43,7 +43,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// An instance with its data directory on this machine.
     pub(crate) fn here(id: String, data_dir: PathBuf) -> Self {
-        // Fails for the empty path alone.
+        // Fails only for the empty path.
         let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
         Self { id, data_dir, host: this_host() }
     }
@@ -66,7 +66,7 @@ impl Instance {
         HashMap::from([("label".to_owned(), all)])
     }
 
-    /// Whether `labels` say that an object is this instance's.
+    /// Whether an object with these labels belongs to this instance.
     pub(crate) fn owns(&self, labels: Option<&HashMap<String, String>>) -> bool {
         labels.and_then(|labels| labels.get(INSTANCE)).is_some_and(|id| *id == self.id)
     }
@@ -96,7 +96,7 @@ impl Instance {
     }
 }
 
-/// This machine's host name; empty where it has none.
+/// This machine's host name; empty if it has none.
 pub(crate) fn this_host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()

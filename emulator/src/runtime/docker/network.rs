@@ -1,4 +1,4 @@
-//! The engine's network that a VPC is: a bridge of the instance's own, or one that somebody else made.
+//! The engine's network for a VPC: a bridge of the instance's own, or one of another owner.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -15,8 +15,8 @@ use super::host;
 use super::names::VPC;
 use crate::runtime::{Cidr, Error, Network, NetworkSpec};
 
-/// An engine keeps a count of a network's endpoints, which can be above zero for good when none is left (moby/moby#42119: seen
-/// when containers come and go side by side on a busy machine). No request corrects it.
+/// An engine counts a network's endpoints, and the count can stay above zero after the last one is removed (moby/moby#42119:
+/// observed on a busy machine while containers are created and removed concurrently). No request corrects it.
 const MISCOUNTED: &str = "no container is connected to it, so the engine has miscounted: \
                           it can be removed after a restart of the engine";
 
@@ -40,9 +40,9 @@ impl Inner {
             if let Some(cidr) = block.filter(|block| candidates.contains(block)) {
                 return Ok(Network { name, cidr });
             }
-            // It was made when the VPC was described otherwise.
+            // It was created for another block of the VPC.
             self.docker.remove_network(&name).await.map_err(|error| Error::Failed {
-                attempted: format!("make the network {name} anew with {}", list(candidates)),
+                attempted: format!("replace the network {name} by one with {}", list(candidates)),
                 reason: format!("it has {} and is in use: {}", list(block.as_slice()), reason(&error)),
             })?;
             networks.remove(at);
@@ -60,8 +60,8 @@ impl Inner {
         }
         let mut refusal = String::new();
         for &candidate in candidates {
-            if let Some((whose, block)) = taken.iter().find(|(_, block)| block.overlaps(candidate)) {
-                refusal = format!("{candidate} overlaps {block} of {whose}");
+            if let Some((owner, block)) = taken.iter().find(|(_, block)| block.overlaps(candidate)) {
+                refusal = format!("{candidate} overlaps {block} of {owner}");
                 continue;
             }
             match self
@@ -70,7 +70,7 @@ impl Inner {
                 .await
             {
                 Ok(_) => return Ok(Network { name, cidr: candidate }),
-                // Another Neargate took it since we looked, or the engine knows a network that we can't see.
+                // Another Neargate took it since the networks were listed, or the engine has a network that it does not list.
                 Err(error) if reason(&error).to_lowercase().contains("overlap") => refusal = reason(&error),
                 Err(error) => return Err(failed(&self.host, format!("create the network {name}"))(error)),
             }
@@ -79,7 +79,7 @@ impl Inner {
     }
 
     async fn borrowed_network(&self, name: &str) -> Result<Network, Error> {
-        // The engine's filter takes parts of names as well.
+        // The engine's filter also matches parts of names.
         let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
         let networks = self.list_networks(filters).await?;
         let network = networks.iter().find(|network| network.name.as_deref() == Some(name));
@@ -91,8 +91,8 @@ impl Inner {
         Ok(Network { name: name.to_owned(), cidr })
     }
 
-    /// Removes the instance's networks, all that can be; what is still attached to one of them is detached. Returns why the
-    /// rest could not be removed.
+    /// Removes as many of the instance's networks as possible, and detaches the containers that are still attached. Returns
+    /// the errors.
     pub(super) async fn remove_networks(&self) -> Vec<Error> {
         let networks = match self.list_networks(self.instance.filters(&[])).await {
             Ok(networks) => networks,
@@ -112,7 +112,7 @@ impl Inner {
         let in_use = |error: &DockerError| status(error) == Some(403);
         let mut removed = unless(self.docker.remove_network(id).await, &[404]);
         if removed.as_ref().is_err_and(in_use) {
-            // A container of somebody else is connected to it.
+            // A container of another owner is connected to it.
             self.detach_all(id).await.map_err(failed(&self.host, attempted.clone()))?;
             removed = unless(self.docker.remove_network(id).await, &[404]);
         }
@@ -143,7 +143,7 @@ impl Inner {
     }
 }
 
-/// A bridge with the whole block, its gateway the first address, as AWS's VPC router has it (Amazon VPC user guide,
+/// A bridge with the whole block. Its gateway has the first address, as AWS's VPC router (Amazon VPC user guide,
 /// "Subnet sizing": the first four addresses and the last one of a subnet are reserved).
 fn request(labels: &HashMap<String, String>, name: &str, block: Cidr) -> NetworkCreateRequest {
     let gateway = Ipv4Addr::from(u32::from(block.base).saturating_add(1));

@@ -1,10 +1,10 @@
 //! Whether the kernel killed a container for memory.
 //!
-//! The engine's own mark is not enough: on cgroup v1 the kernel notifies every cgroup below the one that ran out, so
+//! The engine's own mark is not reliable: on cgroup v1 the kernel notifies every cgroup below the one that ran out, so
 //! the engine marks siblings of the victim as well. And the count of a container's own cgroup
-//! (`memory.oom_control`, `memory.events`) goes with the container, before anybody could read it for sure. What
-//! stays is the kernel's log: for each victim it names the cgroup, whose last part holds the container's id, and it
-//! is written before the victim has ended.
+//! (`memory.oom_control`, `memory.events`) is removed with the container, often before it can be read. The kernel's
+//! log remains: for each victim it names the cgroup, whose last part contains the container's id, and it is written
+//! before the victim has ended.
 //!
 //! ```text
 //! exit code is not 137 ───────────────────────────────▶ no
@@ -14,18 +14,18 @@
 //! otherwise (no log to read, its process not known) ──▶ the engine's mark
 //! ```
 //!
-//! Beyond ten victims in five seconds the kernel goes on to name the process, and no more its cgroup
-//! (`oom_kill_process` in mm/oom_kill.c): hence the main process, which is looked up at the start.
+//! After ten victims in five seconds the kernel only logs the process, and no longer its cgroup (`oom_kill_process` in
+//! mm/oom_kill.c). For that case the main process is needed; its pid is read when the container starts.
 
 /// The exit code of a process that SIGKILL ended.
 pub(super) const SIGKILLED: i64 = 137;
 
-/// What the kernel's log says of one container.
+/// The kernel's log about one container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Evidence {
     /// A process of it was a victim.
     Victim,
-    /// There were victims or none, all of them elsewhere.
+    /// No victim, or only victims of other containers.
     Spared,
     /// The log can't be read, or a victim in it could be this container's.
     Unknown,
@@ -48,19 +48,19 @@ pub(super) fn decide(
     }
 }
 
-/// Reads the kernel's log of this machine from its oldest line. `main` is the container's main process, where it is
+/// Reads the kernel's log of this machine from its oldest line. `main` is the pid of the container's main process, if
 /// known.
 pub(super) fn evidence(container_id: &str, main: Option<i64>) -> Evidence {
     match kernel_log() {
         Ok(lines) => weigh(lines.iter().map(String::as_str), container_id, main),
         Err(error) => {
-            tracing::debug!(%error, "the kernel's log can't be read: the engine's word decides who ran out of memory");
+            tracing::debug!(%error, "could not read the kernel's log; using the engine's OOM mark");
             Evidence::Unknown
         }
     }
 }
 
-/// Whether [`evidence`] can be had here at all.
+/// Whether [`evidence`] can read the kernel's log.
 pub(crate) fn readable() -> std::io::Result<()> {
     std::fs::File::open(LOG).map(drop)
 }
@@ -71,11 +71,11 @@ fn kernel_log() -> std::io::Result<Vec<String>> {
     use std::io::{ErrorKind, Read};
     use std::os::unix::fs::OpenOptionsExt;
 
-    // O_NONBLOCK, the same number on both architectures that Fargate has: an end instead of a wait for more.
+    // O_NONBLOCK, the same number on both architectures of Fargate: the read ends instead of waiting for more.
     const NONBLOCKING: i32 = 0o4000;
     let mut log = std::fs::OpenOptions::new().read(true).custom_flags(NONBLOCKING).open(LOG)?;
     let mut lines = Vec::new();
-    // A read answers one record, and a record is at most 8 KiB (Documentation/ABI/testing/dev-kmsg).
+    // A read returns one record, and a record is at most 8 KiB (Documentation/ABI/testing/dev-kmsg).
     let mut record = [0; 8192];
     loop {
         match log.read(&mut record) {
@@ -87,7 +87,7 @@ fn kernel_log() -> std::io::Result<Vec<String>> {
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(lines),
-            // EPIPE: the record was overwritten before it was read; the next read goes on after it.
+            // EPIPE: the record was overwritten before it was read; the next read continues after it.
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
@@ -132,22 +132,22 @@ mod tests {
     ];
 
     #[test]
-    fn the_log_tells_the_victim_from_its_sibling() {
+    fn the_log_distinguishes_the_victim_from_its_sibling() {
         assert_eq!(weigh(LOG.into_iter(), "c0ffee", None), Evidence::Victim);
         assert_eq!(weigh(LOG.into_iter(), "decade", None), Evidence::Spared);
         assert_eq!(weigh(std::iter::empty(), "c0ffee", None), Evidence::Spared);
     }
 
     #[test]
-    fn a_victim_whose_cgroup_was_left_out_is_known_by_its_process() {
-        let left_out = || LOG.into_iter().skip(1);
-        assert_eq!(weigh(left_out(), "c0ffee", Some(4711)), Evidence::Victim);
-        assert_eq!(weigh(left_out(), "decade", Some(471)), Evidence::Spared);
-        assert_eq!(weigh(left_out(), "decade", None), Evidence::Unknown);
+    fn a_victim_without_its_cgroup_is_recognized_by_its_process() {
+        let without_cgroup = || LOG.into_iter().skip(1);
+        assert_eq!(weigh(without_cgroup(), "c0ffee", Some(4711)), Evidence::Victim);
+        assert_eq!(weigh(without_cgroup(), "decade", Some(471)), Evidence::Spared);
+        assert_eq!(weigh(without_cgroup(), "decade", None), Evidence::Unknown);
     }
 
     #[test]
-    fn only_an_unasked_sigkill_can_be_for_memory() {
+    fn only_a_sigkill_that_was_not_requested_can_be_for_memory() {
         use Evidence::{Spared, Unknown, Victim};
         for (code, killed, marked, evidence, expected) in [
             (137, false, false, Victim, true),

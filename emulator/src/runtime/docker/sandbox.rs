@@ -1,5 +1,5 @@
-//! A sandbox on the engine: a container of the sandbox program, with an address of the VPC's network. What the engine
-//! has no word for, routes and the filter, the program sets inside.
+//! A sandbox on the engine: a container of the sandbox program, with an address of the VPC's network. Routes and the filter,
+//! which the engine cannot set, are set inside by the program.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -19,19 +19,19 @@ use super::{Inner, netlink, sandbox_image};
 use crate::runtime::{Error, Filter, Resolver, Sandbox, SandboxSpec};
 
 /// Bytes. The program needs some hundred KiB, and some ten MiB while it sets a filter of many addresses, which the kernel
-/// counts here as well; the OCI runtime, which prepares the container inside this limit before it becomes the program,
-/// about 20 MiB.
+/// also counts here. The OCI runtime, which prepares the container within this limit before the program starts, needs about
+/// 20 MiB.
 const MEMORY: i64 = 128 * 1024 * 1024;
 
-/// Netlink; the place of AF_XDP, and a page that it pins beyond the limit of the user.
+/// For netlink; for the sockets of AF_XDP; and for the memory that these pin, which may exceed the user's limit.
 const CAPABILITIES: [&str; 3] = ["NET_ADMIN", "NET_RAW", "IPC_LOCK"];
 
-/// What a sandbox can do on this engine.
+/// The capabilities of a sandbox on this engine.
 #[derive(Debug)]
 pub(crate) struct Probe {
     /// How far ulimits can be raised.
     pub(crate) ceiling: Ceiling,
-    /// Whether a filter holds for raw sockets as well, or why it does not.
+    /// Whether a filter also applies to raw sockets; the error is the reason why not.
     pub(crate) guarded: Result<(), String>,
 }
 
@@ -49,7 +49,7 @@ impl Inner {
         let body = self.sandbox_body(spec);
         match self.create(&name, body.clone()).await {
             Err(error) if status(&error) == Some(404) => {
-                // No such image: the first sandbox on this engine, or somebody pruned it.
+                // The image is missing: this is the first sandbox on this engine, or the image was pruned.
                 self.ensure_sandbox_image().await?;
                 self.create(&name, body).await
             }
@@ -60,10 +60,10 @@ impl Inner {
         match self.start_sandbox(spec, &name).await {
             Ok(sandbox) => Ok(sandbox),
             Err(error) => {
-                // Its address is not free or its network is gone: nothing of it may stay.
+                // Its address is not free or its network was removed: remove it completely.
                 self.programs.forget(&spec.sandbox_id);
                 if let Err(left) = self.remove(&name).await {
-                    tracing::warn!(sandbox = name, error = %left, "a sandbox that did not start was left behind");
+                    tracing::warn!(sandbox = name, error = %left, "could not remove a sandbox that failed to start; the next comparison removes it");
                 }
                 Err(error)
             }
@@ -94,7 +94,7 @@ impl Inner {
     pub(super) async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error> {
         let name = self.instance.sandbox(sandbox_id);
         let inspected = unless(self.docker.inspect_container(&name, None).await, &[404]);
-        let inspected = inspected.map_err(failed(&self.host, format!("look at the sandbox {name}")))?;
+        let inspected = inspected.map_err(failed(&self.host, format!("inspect the sandbox {name}")))?;
         Ok(inspected.and_then(|sandbox| sandbox.state?.running).unwrap_or(false))
     }
 
@@ -123,28 +123,31 @@ impl Inner {
         let started = self.docker.start_container(name, None).await;
         started.map_err(failed(&self.host, format!("run the sandbox {name}")))?;
         let (program, inspected) = self.new_program(&spec.sandbox_id).await?;
-        // While its process is there to be looked at.
+        // Now, while its process runs.
         self.learn_ceiling(&inspected);
         wire(&program, spec).await?;
         let ceiling = self.ceiling.get().cloned().unwrap_or_default();
         Ok(Probe { ceiling, guarded: program.try_guard().await })
     }
 
-    /// How far a container's ulimits can be raised; read once, of the first sandbox that is looked at.
+    /// How far a container's ulimits can be raised; read once, from the first sandbox that is inspected.
     fn learn_ceiling(&self, sandbox: &ContainerInspectResponse) {
         let pid = sandbox.state.as_ref().and_then(|state| state.pid).filter(|pid| *pid > 0);
         if let Some(pid) = pid.filter(|_| self.facts.local) {
             self.ceiling.get_or_init(|| {
                 let ceiling = Ceiling::above(pid);
                 if let Some(most) = ceiling.open_files() {
-                    tracing::warn!(most, "the engine can't give containers Fargate's 65535 open files");
+                    tracing::warn!(
+                        most,
+                        "the engine limits the open files of containers to less than Fargate's 65535"
+                    );
                 }
                 ceiling
             });
         }
     }
 
-    /// The ceiling, from the sandbox of a task where no sandbox was looked at yet (after a restart).
+    /// The ceiling, read from the sandbox of a task if no sandbox was inspected yet (after a restart).
     pub(super) async fn ceiling(&self, sandbox_id: &str) -> Ceiling {
         if self.ceiling.get().is_none()
             && let Ok(inspected) =
@@ -168,10 +171,10 @@ impl Inner {
             image: Some(sandbox_image::reference()),
             hostname: spec.hostname.clone(),
             labels: Some(self.instance.labels(&[(SANDBOX, &spec.sandbox_id), (PROTOCOL, line::PROTOCOL)])),
-            // For its instructions, in any number of attaches.
+            // For its requests, over any number of attach connections.
             open_stdin: Some(true),
             stdin_once: Some(false),
-            // PID 1 does not heed a SIGTERM that it does not handle, and has nothing to put in order.
+            // PID 1 ignores a SIGTERM that it does not handle, and the program has nothing to clean up.
             stop_signal: Some("SIGKILL".to_owned()),
             healthcheck: Some(HealthConfig {
                 test: Some(vec!["NONE".to_owned()]),
@@ -209,7 +212,7 @@ fn interface(sandbox: &ContainerInspectResponse, network: &str) -> Option<(Ipv4A
     Some((endpoint.ip_address.as_deref()?.parse().ok()?, mac_address))
 }
 
-/// Whether the engine's own assignment of addresses found none (libnetwork `ipamapi.ErrNoAvailableIPs`).
+/// Whether the engine has no address left to assign (libnetwork `ipamapi.ErrNoAvailableIPs`).
 fn full(error: &DockerError) -> bool {
     let reason = reason(error);
     reason.contains("no available IPv4 addresses") || reason.contains("no available addresses")

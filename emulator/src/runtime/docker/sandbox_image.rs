@@ -1,6 +1,6 @@
-//! The image of a sandbox: the program that `build.rs` built, and nothing else. It is never pulled; its tag is the
-//! hash of its content, so that Neargates of different versions share an engine. It is loaded as a saved image with a
-//! fixed date, not imported: whoever loads it makes the same image.
+//! The image of a sandbox: only the program that `build.rs` built. It is never pulled; its tag is the hash of its content,
+//! so that different versions of Neargate can share an engine. It is loaded as a saved image with a fixed date, not
+//! imported, so that every load results in the same image.
 
 use std::collections::HashMap;
 use std::io;
@@ -29,14 +29,14 @@ pub(crate) fn reference() -> String {
 }
 
 impl Inner {
-    /// Loads the image where the engine does not have it.
+    /// Loads the image if the engine does not have it.
     pub(crate) async fn ensure_sandbox_image(&self) -> Result<(), Error> {
         let _one_at_a_time = self.sandbox_image.lock().await;
         ensure(&self.docker, &self.host).await
     }
 }
 
-/// The same beside others that may be at it: each loads the same image.
+/// The same without the lock. Concurrent loads do no harm: each loads the same image.
 pub(super) async fn ensure(docker: &Docker, host: &str) -> Result<(), Error> {
     let attempted = || format!("load the image {}", reference());
     let present = unless(docker.inspect_image(&reference()).await, &[404]);
@@ -50,7 +50,7 @@ pub(super) async fn ensure(docker: &Docker, host: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The sandbox images of other versions that no container uses; removed unless `dry_run`. Answers their names.
+/// Removes the sandbox images of other versions that no container uses, unless `dry_run`. Returns their names.
 pub(crate) async fn sweep(docker: &Docker, host: &str, dry_run: bool) -> Result<Vec<String>, Error> {
     let filters = HashMap::from([("reference".to_owned(), vec![REPOSITORY.to_owned()])]);
     let options = ListImagesOptionsBuilder::default().filters(&filters).build();
@@ -72,7 +72,7 @@ pub(crate) async fn sweep(docker: &Docker, host: &str, dry_run: bool) -> Result<
     Ok(swept)
 }
 
-/// What `docker save` would write (Docker image specification v1.2): the manifest, the configuration, one layer.
+/// An archive as of `docker save` (Docker image specification v1.2): the manifest, the configuration, one layer.
 fn archive() -> io::Result<Bytes> {
     let layer = tar(&[("neargate-sandbox", PROGRAM)])?;
     let configuration = json!({

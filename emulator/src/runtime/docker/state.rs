@@ -1,4 +1,4 @@
-//! What the engine says of a container, in the runtime's words.
+//! Translates the engine's state of a container into the runtime's.
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthStatusEnum,
@@ -20,28 +20,28 @@ impl Inner {
         }
     }
 
-    /// `None` where it is not one of ours that runs for a task.
+    /// `None` if it is not a container of this instance for a task.
     async fn observe(&self, container: ContainerInspectResponse) -> Option<Observed> {
         let labels = container.config.and_then(|config| config.labels).unwrap_or_default();
         if !self.instance.owns(Some(&labels)) {
             return None;
         }
         let container_id = container.id?;
-        let said = container.state?;
-        if let Some(pid) = said.pid.filter(|pid| *pid > 0) {
+        let inspected = container.state?;
+        if let Some(pid) = inspected.pid.filter(|pid| *pid > 0) {
             self.traces.lock().entry(container_id.clone()).or_default().main = Some(pid);
         }
-        let state = match said.status {
+        let state = match inspected.status {
             Some(Status::CREATED) | None => State::Created,
             Some(Status::EXITED | Status::DEAD | Status::REMOVING | Status::STOPPING | Status::EMPTY) => {
                 State::Exited {
-                    started_at: said.started_at.as_deref().and_then(time),
-                    exit: self.exit(&container_id, &said).await,
+                    started_at: inspected.started_at.as_deref().and_then(time),
+                    exit: self.exit(&container_id, &inspected).await,
                 }
             }
             Some(Status::RUNNING | Status::PAUSED | Status::RESTARTING) => State::Running {
-                since: said.started_at.as_deref().and_then(time).unwrap_or_default(),
-                healthy: match said.health.and_then(|health| health.status) {
+                since: inspected.started_at.as_deref().and_then(time).unwrap_or_default(),
+                healthy: match inspected.health.and_then(|health| health.status) {
                     Some(HealthStatusEnum::HEALTHY) => Some(true),
                     Some(HealthStatusEnum::UNHEALTHY) => Some(false),
                     _ => None,
@@ -57,12 +57,12 @@ impl Inner {
         })
     }
 
-    async fn exit(&self, container_id: &str, said: &ContainerState) -> Exit {
-        let code = said.exit_code.unwrap_or_default();
+    async fn exit(&self, container_id: &str, inspected: &ContainerState) -> Exit {
+        let code = inspected.exit_code.unwrap_or_default();
         Exit {
             code,
-            oom_killed: self.oom_killed(container_id, code, said.oom_killed.unwrap_or_default()).await,
-            at: said.finished_at.as_deref().and_then(time).unwrap_or_default(),
+            oom_killed: self.oom_killed(container_id, code, inspected.oom_killed.unwrap_or_default()).await,
+            at: inspected.finished_at.as_deref().and_then(time).unwrap_or_default(),
         }
     }
 
@@ -75,12 +75,12 @@ impl Inner {
                 if local { oom::evidence(&id, main) } else { oom::Evidence::Unknown }
             })
         });
-        // Fails only where the process is shutting down; the exit is read again then.
+        // Fails only if the process is shutting down; the next process reads the exit again.
         decided.await.unwrap_or_default()
     }
 }
 
-/// RFC 3339, as the engine writes times; its zero time, the year 1, is none.
+/// A time in the engine's format, RFC 3339. `None` for its zero time, the year 1.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
     (time > jiff::Timestamp::UNIX_EPOCH).then(|| Timestamp(time.as_millisecond()))

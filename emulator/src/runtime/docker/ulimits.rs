@@ -1,5 +1,5 @@
 //! How far a container's limits can be raised. An engine without CAP_SYS_RESOURCE (in a sandboxed CI machine) can't
-//! give a container more than it has itself, and then fails its start: better to give what there is.
+//! raise a container's limits above its own, and then fails the start. So the limits are capped to what is possible.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,16 @@ const OPEN_FILES: i64 = 65_535;
 /// Bit of `CapEff` in `/proc/PID/status` (linux/capability.h).
 const CAP_SYS_RESOURCE: u32 = 24;
 
-/// The engine's way to say "unlimited".
+/// The engine's value for "unlimited".
 const UNLIMITED: i64 = -1;
 
-/// The highest hard limit by Docker's name of it; what is not in it may be raised at will.
+/// The highest possible hard limit, by Docker's name of the limit. A limit that is not in it has no maximum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ceiling(HashMap<&'static str, i64>);
 
 impl Ceiling {
-    /// Of a container's main process: what may be raised is decided by its parent, the engine's shim. Nothing is
-    /// capped where `/proc` does not tell.
+    /// From the pid of a container's main process: its parent, the engine's shim, decides what may be raised. Nothing is
+    /// capped if `/proc` does not have the values.
     pub(super) fn above(pid: i64) -> Self {
         let read = |pid: &str, file: &str| {
             std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
@@ -33,7 +33,7 @@ impl Ceiling {
         Self::of(&read(shim, "status"), &read(shim, "limits"), open_files.as_deref().unwrap_or_default())
     }
 
-    /// By `/proc/PID/status`, `/proc/PID/limits` and `/proc/sys/fs/nr_open`, above which nobody may go.
+    /// From `/proc/PID/status`, `/proc/PID/limits` and `/proc/sys/fs/nr_open`, the kernel's maximum.
     fn of(status: &str, limits: &str, nr_open: &str) -> Self {
         let capabilities = field(status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
         let mut ceiling = Self::default();
@@ -46,7 +46,7 @@ impl Ceiling {
         ceiling
     }
 
-    /// The engine's form of `wanted`, with Fargate's default of open files where it is not among them.
+    /// The engine's form of `wanted`, with Fargate's default of open files if `wanted` has no such limit.
     pub(super) fn apply(&self, wanted: &[Ulimit]) -> Vec<ResourcesUlimits> {
         let open_files = Ulimit { name: "nofile".to_owned(), soft: OPEN_FILES, hard: OPEN_FILES };
         let missing = (!wanted.iter().any(|ulimit| ulimit.name == open_files.name)).then_some(&open_files);
@@ -61,7 +61,7 @@ impl Ceiling {
             .collect()
     }
 
-    /// The most open files that a container can have here, where that is less than Fargate's.
+    /// The highest number of open files that a container can have, if that is less than Fargate's.
     pub(crate) fn open_files(&self) -> Option<i64> {
         self.0.get("nofile").copied().filter(|most| *most < OPEN_FILES)
     }
@@ -78,7 +78,7 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-/// A line of `/proc/PID/limits`: name, soft limit, hard limit, unit. `None` where it is unlimited or no ulimit.
+/// A line of `/proc/PID/limits`: name, soft limit, hard limit, unit. `None` if it is unlimited or not a ulimit.
 fn hard_limit(line: &str) -> Option<(&'static str, i64)> {
     const NAMES: [(&str, &str); 15] = [
         ("Max cpu time", "cpu"),
@@ -124,14 +124,14 @@ Max open files            20000                20000                files
     }
 
     #[test]
-    fn open_files_are_fargates_unless_said() {
+    fn open_files_have_fargates_default_unless_set() {
         let ceiling = Ceiling::default();
         assert_eq!(applied(&ceiling, &[]), [("nofile".to_owned(), 65_535, 65_535)]);
         assert_eq!(applied(&ceiling, &[nofile(1024, 4096)]), [("nofile".to_owned(), 1024, 4096)]);
     }
 
     #[test]
-    fn an_engine_that_may_not_raise_gives_what_it_has() {
+    fn without_the_capability_limits_are_capped_to_the_engines_own() {
         let ceiling = Ceiling::of("CapEff:\t000001fffeffffff\n", LIMITS, "1048576\n");
         assert_eq!(applied(&ceiling, &[]), [("nofile".to_owned(), 20_000, 20_000)]);
         assert_eq!(applied(&ceiling, &[nofile(1024, -1)]), [("nofile".to_owned(), 1024, 20_000)]);
@@ -141,7 +141,7 @@ Max open files            20000                20000                files
     }
 
     #[test]
-    fn an_engine_that_may_raise_is_held_by_the_kernel_alone() {
+    fn with_the_capability_only_the_kernel_caps_limits() {
         let ceiling = Ceiling::of("CapEff:\t000001ffffffffff\n", LIMITS, "1048576\n");
         assert_eq!(applied(&ceiling, &[nofile(-1, -1)]), [("nofile".to_owned(), 1_048_576, 1_048_576)]);
         assert_eq!(ceiling.open_files(), None);

@@ -1,5 +1,5 @@
-//! The bind-mount volumes of a task: named volumes of the engine, so that it copies what an image has at the mount
-//! point into an empty one, as on Fargate.
+//! The bind-mount volumes of a task: named volumes of the engine, because it copies the image's content at the mount
+//! point into an empty named volume, as Fargate does.
 
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions};
@@ -10,7 +10,7 @@ use super::names::TASK;
 use crate::runtime::Error;
 
 impl Inner {
-    /// Makes a volume, or finds the one of this name that an earlier attempt made.
+    /// Creates a volume, or finds the one with this name that an earlier attempt created.
     pub(super) async fn create_volume(&self, task_id: &str, name: &str) -> Result<(), Error> {
         let request = VolumeCreateRequest {
             name: Some(self.instance.volume(task_id, name)),
@@ -26,7 +26,7 @@ impl Inner {
         }
     }
 
-    /// Removes the volumes of this instance that have all of `labels`: all that can be. Returns why the rest could not.
+    /// Removes as many as possible of this instance's volumes that have all of `labels`. Returns the errors.
     pub(super) async fn remove_volumes(&self, labels: &[(&str, &str)]) -> Vec<Error> {
         let volumes = match self.list_volumes(labels).await {
             Ok(volumes) => volumes,

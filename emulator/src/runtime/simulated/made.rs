@@ -1,6 +1,6 @@
-//! The record of what was made, which outlives what it is about: what a test holds the engine's word against.
+//! The record of created containers. It outlives them, so that a test can compare the engine's state with it.
 
-/// A container that was made, whatever became of it.
+/// A container that was created; it may have been removed since.
 #[derive(Clone, Debug)]
 pub struct Made {
     pub container_id: String,
@@ -14,12 +14,12 @@ pub struct Made {
     pub exit_code: Option<i64>,
 }
 
-/// Every container that was made, in order, if that is recorded.
+/// Every container that was created, in order, if that is recorded.
 #[derive(Debug, Default)]
 pub(super) struct Record(Option<Vec<Made>>);
 
 impl Record {
-    /// Records from now on, and forgets what was recorded.
+    /// Starts a new record.
     pub(super) fn begin(&mut self) {
         self.0 = Some(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! What the simulated runtime holds.
+//! The state of the simulated runtime.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ pub(super) struct World {
 
 #[derive(Debug)]
 pub(super) struct HeldSandbox {
-    /// As it was made, with the filter that it has now.
+    /// As it was created, with its current filter.
     pub(super) spec: SandboxSpec,
     pub(super) running: bool,
 }
@@ -33,7 +33,7 @@ pub(super) struct Container {
     pub(super) script: Script,
     pub(super) state: State,
     pub(super) frames: Vec<Frame>,
-    /// Whether it has stopped: ends those who follow its log.
+    /// Whether it has stopped: ends the readers that follow its log.
     pub(super) stopped: watch::Sender<bool>,
 }
 

@@ -1,6 +1,7 @@
-//! A request's form: `Filter.1.Value.2=x` names a place in a tree, and the tree is read as the input's type.
+//! A request's form: `Filter.1.Value.2=x` is a path in a tree, and the tree is read as the input's type.
 //!
-//! A list is its elements' numbers below its name, in AWS's query below `member` too; a number or a truth value is text.
+//! The elements of a list have numbers below the list's name, in AWS's query below `member` too. Numbers and booleans are
+//! text.
 
 use std::fmt::Display;
 
@@ -9,17 +10,17 @@ use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor}
 
 use crate::api::error::{Error, common};
 
-/// Parts of a name at most; the model's deepest has four, and AWS's query puts `member` between them.
+/// The largest number of parts of a name. The model's deepest has four, and AWS's query puts `member` between them.
 const DEEPEST: usize = 6;
 
-/// Parameters at most: a request names up to 1,000 ids, a few members and filters. Each part of a name takes some hundred bytes
-/// in memory.
+/// The largest number of parameters: a request names up to 1,000 ids, a few members and filters. Each part of a name takes
+/// some hundred bytes in memory.
 const MOST_PARAMETERS: usize = 1_200;
 
-/// What a form says at a place.
+/// The content of a form at a path.
 #[derive(Debug)]
 struct Node {
-    /// The place.
+    /// The path.
     name: String,
     content: Content,
 }
@@ -56,7 +57,7 @@ fn malformed(name: &str) -> Error {
     Error::new(common::MALFORMED_QUERY_STRING, message)
 }
 
-/// Puts a value at the place of that name; `None` where something else is there.
+/// Inserts a value at the path `name`; `None` if that is taken or too deep.
 fn plant(root: &mut Node, name: &str, value: String) -> Option<()> {
     let mut at = root;
     for (depth, part) in name.split('.').enumerate() {
@@ -95,7 +96,7 @@ impl Node {
         }
     }
 
-    /// A number or a truth value.
+    /// A number or a boolean.
     fn parse<T: std::str::FromStr>(self, expected: &str) -> Result<T, Misfit> {
         let name = self.name.clone();
         let text = self.text()?;
@@ -107,7 +108,7 @@ impl Node {
     /// The elements of a list by their numbers.
     fn elements(self) -> Result<Vec<Self>, Misfit> {
         let mut below = match self.content {
-            // As AWS's query writes an empty list.
+            // The form of an empty list in AWS's query.
             Content::Leaf(text) if text.is_empty() => return Ok(Vec::new()),
             Content::Leaf(_) => {
                 return Err(Misfit::invalid(format!("Expected a list for parameter {}", self.name)));
@@ -132,7 +133,7 @@ impl Node {
     }
 }
 
-/// A form that is not the input's.
+/// A form that does not fit the input.
 #[derive(Debug)]
 struct Misfit(Error);
 
@@ -208,8 +209,8 @@ impl<'de> Deserializer<'de> for Node {
         let Content::Branch(below) = self.content else {
             return Err(Misfit::invalid(format!("Expected a structure for parameter {}", self.name)));
         };
-        if let Some((_, stranger)) = below.iter().find(|(name, _)| !fields.contains(&name.as_str())) {
-            return Err(Misfit::unknown(&stranger.name));
+        if let Some((_, unknown)) = below.iter().find(|(name, _)| !fields.contains(&name.as_str())) {
+            return Err(Misfit::unknown(&unknown.name));
         }
         visitor.visit_map(MapDeserializer::new(below.into_iter()))
     }
@@ -243,15 +244,15 @@ mod tests {
     }
 
     #[test]
-    fn awss_query_has_its_lists_below_member_and_its_empty_ones_as_nothing() {
+    fn in_awss_query_a_list_is_below_member_and_an_empty_list_is_empty_text() {
         assert_eq!(read("SubnetId.member.1=a").unwrap().subnet_ids.unwrap(), ["a"]);
         assert_eq!(read("SubnetId=").unwrap().subnet_ids.unwrap(), [""; 0]);
     }
 
     #[test]
-    fn what_does_not_fit_is_told_with_the_parameters_name() {
+    fn an_error_names_the_parameter_that_does_not_fit() {
         let deep = vec!["a"; 100_000].join(".");
-        for (form, told) in [
+        for (form, expected) in [
             ("Colour=x", "UnknownParameter: The parameter Colour is not recognized"),
             ("Filter.1.Colour=x", "UnknownParameter: The parameter Filter.1.Colour is not recognized"),
             ("Filter.x.Name=x", "UnknownParameter: The parameter Filter.x is not recognized"),
@@ -270,7 +271,7 @@ mod tests {
             (&deep, "MalformedQueryString: "),
         ] {
             let error = read(form).unwrap_err();
-            assert!(error.starts_with(told), "{error}\nis not {told}");
+            assert!(error.starts_with(expected), "{error}\nis not {expected}");
         }
     }
 }

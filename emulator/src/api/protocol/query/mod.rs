@@ -1,10 +1,10 @@
-//! EC2's query protocol and AWS's own: a form in, XML out.
+//! EC2's query protocol and AWS's own: the request is a form, the response is XML.
 //!
 //! ```text
 //! POST /  Action=DescribeVpcs&Version=2016-11-15&VpcId.1=vpc-… ─▶ form ─▶ Operation ─▶ xml
 //! ```
 //!
-//! The two differ in their answers alone ([`Flavor`]). Source: Smithy, "AWS EC2 query protocol" and "AWS query
+//! The two differ only in their responses ([`Flavor`]). Source: Smithy, "AWS EC2 query protocol" and "AWS query
 //! protocol".
 
 mod form;
@@ -25,7 +25,7 @@ use crate::api::signature;
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml;charset=UTF-8");
 
-/// Bytes of a form at most. The largest legal one names 1,000 ids.
+/// The largest form, in bytes. The largest legal one names 1,000 ids.
 const LARGEST_FORM: usize = 64 << 10;
 
 /// A service of this protocol.
@@ -34,7 +34,7 @@ pub(in crate::api) struct Query {
     pub(in crate::api) flavor: Flavor,
     /// A request's `Version`.
     pub(in crate::api) version: &'static str,
-    /// Of an answer's root element.
+    /// Of a response's root element.
     pub(in crate::api) namespace: &'static str,
 }
 

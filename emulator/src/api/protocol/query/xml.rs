@@ -1,4 +1,4 @@
-//! Answers in XML: a member is an element, a list an element of `item`s, in AWS's query of `member`s.
+//! Responses in XML: a member is an element, a list an element of `item`s, in AWS's query of `member`s.
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
@@ -9,14 +9,14 @@ use super::{Flavor, Query};
 use crate::api::error::Error;
 use crate::api::protocol::Fault;
 
-/// Writes an answer's body.
+/// Writes a response's body.
 pub(super) fn encode<T: Serialize>(
     dialect: Query,
     operation: &str,
     request_id: &str,
     output: &T,
 ) -> Result<Vec<u8>, Error> {
-    // First as a tree of values: the types then need not know how XML writes them.
+    // First as a tree of values, so that the types are independent of the XML form.
     let output = serde_json::to_value(output).map_err(Error::failure)?;
     let mut document = Document::new(dialect.flavor);
     let response = format!("{operation}Response");
@@ -141,7 +141,7 @@ mod tests {
     use crate::api::model::ec2;
 
     #[test]
-    fn an_answer_is_in_the_shape_of_its_flavor() {
+    fn a_response_has_the_form_of_its_flavor() {
         let output = ec2::DescribeVpcsResult {
             next_token: None,
             vpcs: Some(vec![ec2::Vpc {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_in_the_shape_of_its_flavor_and_always_well_formed() {
+    fn an_error_has_the_form_of_its_flavor_and_is_always_well_formed() {
         let text = |flavor| {
             let fault = Fault {
                 status: StatusCode::BAD_REQUEST,

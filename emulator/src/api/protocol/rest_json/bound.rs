@@ -1,4 +1,4 @@
-//! An input whose members stand in several places: those outside of the body come first, then the body's own.
+//! An input whose members are in several places: those outside of the body come first, then the body's own.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use super::route::labels;
 use crate::api::error::{Error, common};
 use crate::api::shape::{Location, Route};
 
-/// A member and what a request says it is: more than one text if a parameter is repeated.
+/// A member and its value in a request: more than one text if a parameter is repeated.
 #[derive(Debug)]
 pub(super) struct Value {
     name: &'static str,
     texts: Vec<String>,
 }
 
-/// The members that stand outside of the body.
+/// The members that are outside of the body.
 pub(super) fn values(route: &Route, parts: &Parts) -> Result<Vec<Value>, Error> {
     let labels = labels(route.uri, parts.uri.path()).unwrap_or_default();
     let query: Vec<_> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
@@ -37,7 +37,7 @@ pub(super) fn values(route: &Route, parts: &Parts) -> Result<Vec<Value>, Error> 
                     |_| Error::new(common::SERIALIZATION, format!("The header {name} is not ASCII."));
                 found.collect::<Result<_, _>>().map_err(unreadable)?
             }
-            // A model has it in outputs alone.
+            // A model has it only in outputs.
             Location::Status => Vec::new(),
         };
         if !texts.is_empty() {
@@ -75,7 +75,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Input<D> {
     }
 }
 
-/// Takes the body's members, and is given the others before them.
+/// Visits the members outside of the body first, then the body's.
 struct Members<V> {
     values: Vec<Value>,
     visitor: V,
@@ -127,7 +127,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Chained<A> {
     }
 }
 
-/// Texts that are read as what the member is: a list takes all, a scalar the first.
+/// Texts that are read as the member's type: a list takes all, a scalar the first.
 struct Texts<E> {
     texts: Vec<String>,
     error: std::marker::PhantomData<E>,

@@ -1,4 +1,4 @@
-//! AWS's REST-JSON: the path names the operation, and members stand in the path, the query string, headers and a JSON body.
+//! AWS's REST-JSON: the path names the operation, and members are in the path, the query string, headers and a JSON body.
 //!
 //! ```text
 //! GET /clusters/shop/fargate-profiles?maxResults=5 ─▶ route ─▶ bound + body ─▶ Operation ─▶ status, headers, body
@@ -91,7 +91,7 @@ impl Protocol for RestJson {
                 }
                 (Location::Header(name), Value::String(text)) => headers.push((name, text)),
                 (Location::Header(name), value) => headers.push((name, value.to_string())),
-                // A model has these in inputs alone.
+                // A model has these only in inputs.
                 (Location::Path(_) | Location::Query(_), _) => {}
             }
         }

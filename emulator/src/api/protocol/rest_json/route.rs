@@ -1,4 +1,4 @@
-//! Whether a path fits a template, and what stands at its labels.
+//! Whether a path fits a template, and the values of its labels.
 
 use percent_encoding::percent_decode_str;
 

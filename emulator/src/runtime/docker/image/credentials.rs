@@ -1,5 +1,5 @@
-//! The user's own registry logins, from where `docker login` keeps them: `config.json` in `DOCKER_CONFIG` or
-//! `~/.docker`, in the file itself or behind a credential helper it names.
+//! The user's own registry logins, as `docker login` stores them: in `config.json` in `DOCKER_CONFIG` or `~/.docker`, or
+//! with a credential helper that this file names.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use tokio::process::Command;
 
 use crate::clock::Clock;
 
-/// The name under which `docker login` keeps Docker Hub.
+/// The name under which `docker login` stores Docker Hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// A helper's word for "log in with this token instead of a password".
+/// The user name by which a helper means: log in with this token instead of a password.
 const TOKEN_USER: &str = "<token>";
 
-/// How long a credential helper may take; it is killed then.
+/// How long a credential helper may take; after that it is killed.
 const HELPER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,7 +40,7 @@ struct Login {
     identitytoken: Option<String>,
 }
 
-/// What `docker-credential-NAME get` answers.
+/// The output of `docker-credential-NAME get`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Secret {
@@ -48,18 +48,20 @@ struct Secret {
     secret: String,
 }
 
-/// The login for `registry`; `None` is anonymous, as it is where the file or the helper can't be read.
+/// The login for `registry`; `None` is anonymous, also if the file can't be read or the helper fails.
 pub(super) async fn find(registry: &str, clock: &Clock) -> Option<DockerCredentials> {
     let file = directory()?.join("config.json");
     let config: Config = serde_json::from_slice(&tokio::fs::read(&file).await.ok()?)
-        .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "registry logins are not read"))
+        .inspect_err(|error| {
+            tracing::warn!(file = %file.display(), %error, "could not read the registry logins; pulling without a login");
+        })
         .ok()?;
     let server = if registry == "docker.io" { DOCKER_HUB } else { registry };
     match config.cred_helpers.get(server).or(config.creds_store.as_ref()) {
         Some(helper) => match clock.timeout(HELPER, ask(helper, server)).await {
             Ok(credentials) => credentials,
             Err(error) => {
-                tracing::warn!(helper, server, %error, "the credential helper did not answer: pulling without a login");
+                tracing::warn!(helper, server, %error, "the credential helper did not respond; pulling without a login");
                 None
             }
         },
@@ -96,17 +98,19 @@ async fn ask(helper: &str, server: &str) -> Option<DockerCredentials> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .inspect_err(|error| tracing::warn!(helper, %error, "the credential helper can't be run"))
+        .inspect_err(|error| {
+            tracing::warn!(helper, %error, "could not run the credential helper; pulling without a login");
+        })
         .ok()?;
     child.stdin.take()?.write_all(server.as_bytes()).await.ok()?;
     let output = child.wait_with_output().await.ok()?;
-    let answer: Secret = serde_json::from_slice(&output.stdout).ok()?;
-    let is_token = answer.username == TOKEN_USER;
+    let login: Secret = serde_json::from_slice(&output.stdout).ok()?;
+    let is_token = login.username == TOKEN_USER;
     Some(DockerCredentials {
         serveraddress: Some(server.to_owned()),
-        identitytoken: is_token.then(|| answer.secret.clone()),
-        username: (!is_token).then_some(answer.username),
-        password: (!is_token).then_some(answer.secret),
+        identitytoken: is_token.then(|| login.secret.clone()),
+        username: (!is_token).then_some(login.username),
+        password: (!is_token).then_some(login.secret),
         ..DockerCredentials::default()
     })
 }

@@ -1,11 +1,11 @@
-//! Images: what the engine has, else a pull.
+//! Images: the engine's own, else a pull.
 //!
 //! ```text
-//! resolve ─▶ inspect: there? ─▶ its digest
-//!                absent ─▶ pull, one for all who ask for it ─▶ inspect
+//! resolve ─▶ inspect: exists ─▶ its digest
+//!                     missing ─▶ pull, one for all its callers ─▶ inspect
 //! ```
 //!
-//! A pull goes on even if nothing waits for it any more, and ends when the engine reports no progress for a while.
+//! A pull continues even if no caller waits for it any more, and ends if the engine reports no progress for some time.
 
 mod credentials;
 mod reference;
@@ -29,17 +29,17 @@ use crate::runtime::{Error, Image};
 use reference::Reference;
 use refusal::Refusal;
 
-/// How often a pull is tried whose registry can't be reached, as often as Fargate says that it does.
+/// Attempts of a pull if the registry can't be reached: as many as Fargate documents.
 const ATTEMPTS: u32 = 5;
-/// Before the second attempt; doubles.
+/// The pause before the second attempt. It doubles with each attempt.
 const PAUSE: Duration = Duration::from_millis(250);
-/// No attempt begins after this: an engine that waits for a silent registry has waited enough.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// A pull ends if the engine reports nothing for this time. It reports the bytes of each layer as they come; it is silent
-/// while it waits for the registry, and while it unpacks a large layer.
+/// No attempt begins after this time: the engine itself waits long for a registry that does not respond.
+const LAST_ATTEMPT_AFTER: Duration = Duration::from_secs(30);
+/// A pull ends if the engine reports nothing for this time. It reports the bytes of each layer as they arrive. It reports
+/// nothing while it waits for the registry, and while it unpacks a large layer.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// The pulls under way, by normalised reference.
+/// The running pulls, by normalised reference.
 pub(super) type Pulls = Mutex<HashMap<String, Pull>>;
 type Pull = Shared<BoxFuture<'static, Result<Image, Error>>>;
 
@@ -55,7 +55,7 @@ impl Inner {
         self.pull(image, reference).await
     }
 
-    /// Joins the pull of this image that is under way, or begins one, which goes on without whoever asked for it.
+    /// Joins the running pull of this image, or begins one, which continues without its callers.
     fn pull(self: &Arc<Self>, image: &str, reference: Reference) -> Pull {
         let key = reference.to_string();
         let mut pulls = self.pulls.lock();
@@ -65,7 +65,7 @@ impl Inner {
         let (inner, name, ended) = (Arc::clone(self), image.to_owned(), key.clone());
         let work = tokio::spawn(async move {
             let pulled = inner.pull_image(&name, &reference).await;
-            // It is the only one of its key: another one begins after this.
+            // It is the only pull with its key: another one begins only after this.
             inner.pulls.lock().remove(&ended);
             pulled
         });
@@ -84,7 +84,7 @@ impl Inner {
         pull
     }
 
-    /// The tags of all images of the engine, but the sandbox's.
+    /// The tags of all images of the engine, except the sandbox's.
     pub(crate) async fn image_names(&self) -> Result<Vec<String>, Error> {
         let listed = self.docker.list_images(None::<ListImagesOptions>).await;
         let images = listed.map_err(failed(&self.host, "list the images"))?;
@@ -119,9 +119,9 @@ impl Inner {
                 Err(error) => error,
             };
             let refusal = Refusal::of(&error);
-            let last = attempt == ATTEMPTS || self.clock.now().since(began) > PATIENCE;
+            let last = attempt == ATTEMPTS || self.clock.now().since(began) > LAST_ATTEMPT_AFTER;
             if refusal == Refusal::Unreachable && !last {
-                tracing::debug!(image, attempt, %error, "the registry could not be reached");
+                tracing::debug!(image, attempt, %error, "could not reach the registry of the image; retrying");
                 self.clock.sleep(pause).await;
                 attempt += 1;
                 pause *= 2;
@@ -143,12 +143,12 @@ impl Inner {
             .tag(reference.version())
             .build();
         let credentials = credentials::find(reference.registry(), &self.clock).await;
-        let patient = self.docker.clone().with_timeout(SILENCE);
-        to_end(&self.clock, patient.create_image(Some(options), None, credentials)).await
+        let docker = self.docker.clone().with_timeout(SILENCE);
+        to_end(&self.clock, docker.create_image(Some(options), None, credentials)).await
     }
 }
 
-/// Reads the engine's progress to its end, as long as there is some.
+/// Reads the engine's progress until the pull ends, or fails after [`SILENCE`] without progress.
 async fn to_end<T>(
     clock: &Clock,
     steps: impl Stream<Item = Result<T, DockerError>>,
@@ -168,8 +168,8 @@ async fn to_end<T>(
     }
 }
 
-/// Of the manifest by which the registry of this reference knows it; of the image itself where it was built or
-/// loaded here and no registry has it.
+/// The digest of the manifest in the registry of this reference; the id of the image itself if it was built or loaded
+/// locally and no registry has it.
 fn digest(image: &ImageInspect, reference: &Reference) -> Option<String> {
     let digests = image.repo_digests.as_deref().unwrap_or_default();
     let of_registry = digests.iter().find_map(|known| {

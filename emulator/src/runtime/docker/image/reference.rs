@@ -17,7 +17,7 @@ enum Version {
 }
 
 impl Reference {
-    /// `None` for what no registry could have.
+    /// `None` if the text is not a valid reference.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),
@@ -40,7 +40,7 @@ impl Reference {
             (None, None) => Version::Tag("latest".to_owned()),
         };
         let reference = Self { registry: registry.to_owned(), repository, version };
-        // Beside a digest the tag counts for nothing, but it has to be one.
+        // With a digest the tag has no effect, but it has to be valid.
         (reference.is_valid() && tag.is_none_or(is_tag)).then_some(reference)
     }
 
@@ -98,7 +98,7 @@ fn is_tag(tag: &str) -> bool {
         && tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-/// A host name or IPv4 address, with a port or not (distribution/reference `DomainRegexp`); an IPv6 address is in brackets.
+/// A host name or IPv4 address, with or without a port (distribution/reference `DomainRegexp`); an IPv6 address is in brackets.
 fn is_host(registry: &str) -> bool {
     let (host, port) = match registry.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -118,7 +118,7 @@ fn is_host(registry: &str) -> bool {
         && port.is_none_or(|port| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()))
 }
 
-/// The first part of a name is a registry where it looks like a host.
+/// The first part of a name is a registry if it looks like a host.
 fn is_registry(first: &str) -> bool {
     first == "localhost" || first.contains(['.', ':']) || first.chars().any(|c| c.is_ascii_uppercase())
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference_is_refused() {
+    fn an_invalid_reference_is_refused() {
         for text in
             ["", "Nginx", "nginx:", "nginx:a b", "a//b", "nginx@sha256:short", "https://example.com/x", "/x"]
         {

@@ -1,5 +1,5 @@
-//! Why a pull failed, told from the engine's message: it has no code for it. And the same said as Fargate's
-//! containerd says it, which is what people search their task's `stoppedReason` for.
+//! Why a pull failed, derived from the engine's message, because the engine has no error code for it. Also the same reason
+//! in the wording of Fargate's containerd, for which users search in their task's `stoppedReason`.
 
 use bollard::errors::Error as DockerError;
 
@@ -10,9 +10,9 @@ use super::reference::Reference;
 pub(super) enum Refusal {
     NotFound,
     Denied,
-    /// Name not resolved, connection refused, time out, the registry's own trouble: worth another attempt.
+    /// Name not resolved, connection refused, timeout, an error of the registry: another attempt may succeed.
     Unreachable,
-    /// The engine can't take the image: no space, no such platform.
+    /// The engine can't store the image: no space, no such platform.
     Other,
 }
 
@@ -22,12 +22,12 @@ impl Refusal {
     }
 
     fn of_message(status: Option<u16>, message: &str) -> Self {
-        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        if says(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
+        let contains = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        if contains(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
             Self::Denied
-        } else if says(&["manifest unknown", "repository does not exist", "name unknown"]) {
+        } else if contains(&["manifest unknown", "repository does not exist", "name unknown"]) {
             Self::NotFound
-        } else if says(&[
+        } else if contains(&[
             "dial tcp",
             "lookup ",
             "no such host",
@@ -52,16 +52,16 @@ impl Refusal {
         }
     }
 
-    /// What Fargate writes after `failed to resolve ref REFERENCE: `.
+    /// The text that Fargate writes after `failed to resolve ref REFERENCE: `.
     pub(super) fn cause(self, reference: &Reference, error: &DockerError) -> String {
-        let said = reason(error);
+        let message = reason(error);
         match self {
             Self::NotFound => format!("{reference}: not found"),
             Self::Denied => format!(
-                "pull access denied, repository does not exist or may require authorization: server message: {said}"
+                "pull access denied, repository does not exist or may require authorization: server message: {message}"
             ),
-            Self::Unreachable => format!("failed to do request: {said}"),
-            Self::Other => said,
+            Self::Unreachable => format!("failed to do request: {message}"),
+            Self::Other => message,
         }
     }
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engines_messages_are_told_apart() {
+    fn the_engines_messages_are_classified() {
         for (status, message, expected) in [
             (404, "manifest for nginx:nope not found: manifest unknown: manifest unknown", Refusal::NotFound),
             (
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_said_as_fargate_says_it() {
+    fn the_cause_has_the_wording_of_fargate() {
         let reference = Reference::parse("nginx:nope").unwrap();
         let error = DockerError::DockerResponseServerError {
             status_code: 404,

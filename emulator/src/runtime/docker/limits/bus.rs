@@ -1,5 +1,5 @@
-//! The way to systemd's manager: one lasting connection to the system bus, made at the first call, and again where it was lost.
-//! Every call has a bound.
+//! The connection to systemd's manager: one lasting connection to the system bus, opened at the first call, and again after it
+//! was lost. Every call has a timeout.
 
 use std::io;
 use std::path::Path;
@@ -13,10 +13,10 @@ use zbus::{Connection, DynamicType, Message};
 
 use super::helper::{Engine, Helper};
 
-/// Where every system has it (D-Bus specification, "Well-known Message Bus Instances").
+/// The same on every system (D-Bus specification, "Well-known Message Bus Instances").
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 
-/// What joining the bus may take, and what systemd may take for a call, which takes milliseconds.
+/// How long joining the bus may take, and a call of systemd. Both usually take milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(25);
 
 #[derive(Clone, Debug)]
@@ -32,8 +32,8 @@ enum Way {
 }
 
 impl Manager {
-    /// Through a helper of `engine` where systemd would refuse us: it lets only root make system slices without asking a
-    /// person.
+    /// Through a helper of `engine` if systemd would refuse this process: only root may create system slices without
+    /// interactive authorization.
     pub(super) fn new(engine: Option<Engine>) -> Self {
         let may = rustix::process::geteuid().is_root() && Path::new(SOCKET).exists();
         let way = match engine {
@@ -47,8 +47,8 @@ impl Manager {
         matches!(self.way, Way::Helper(_))
     }
 
-    /// Calls a method of the manager. What it refuses is [`io::ErrorKind::AlreadyExists`] or [`io::ErrorKind::NotFound`]
-    /// where that says it.
+    /// Calls a method of the manager. A refusal is [`io::ErrorKind::AlreadyExists`] or [`io::ErrorKind::NotFound`] if that
+    /// is its reason.
     pub(super) async fn call<B>(&self, method: &str, body: &B) -> io::Result<Message>
     where
         B: Serialize + DynamicType + Sync,
@@ -61,21 +61,21 @@ impl Manager {
                 None => self.connect().await?,
             };
             let error = match call(&connection, method, body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            if is_answer(&error) {
+            if is_response(&error) {
                 return Err(refused(error));
             }
             self.forget(&connection).await;
-            // One that was kept may have been lost long ago: then once more on a new one.
+            // A kept connection may have been lost long ago: then once more on a new one.
             if !is_kept {
                 return Err(refused(error));
             }
         }
     }
 
-    /// The connection that another call has made meanwhile, or a new one.
+    /// The connection that another call has opened meanwhile, or a new one.
     async fn connect(&self) -> io::Result<Connection> {
         let mut held = self.connection.lock().await;
         if let Some(connection) = held.as_ref() {
@@ -85,7 +85,7 @@ impl Manager {
             Way::Here => Builder::address(format!("unix:path={SOCKET}").as_str()),
             Way::Helper(helper) => {
                 let stream = helper.start().await?.into_std()?;
-                // Whom the bus sees is the helper.
+                // The bus sees the helper's user.
                 Builder::unix_stream(stream).user_id(0)
             }
         };
@@ -117,16 +117,16 @@ where
         method,
         body,
     );
-    // Also what the sending may take, which the connection does not bound.
+    // Also bounds the sending, for which the connection has no timeout.
     tokio::time::timeout(TIMEOUT, called).await.unwrap_or_else(|_| Err(late().into()))
 }
 
 fn late() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("systemd did not answer within {} s", TIMEOUT.as_secs()))
+    io::Error::new(io::ErrorKind::TimedOut, format!("systemd did not respond within {} s", TIMEOUT.as_secs()))
 }
 
-/// Whether it is an answer, and so the connection is well.
-fn is_answer(error: &zbus::Error) -> bool {
+/// Whether the error is a response of systemd, and so the connection works.
+fn is_response(error: &zbus::Error) -> bool {
     matches!(error, zbus::Error::MethodError(..) | zbus::Error::FDO(_))
 }
 

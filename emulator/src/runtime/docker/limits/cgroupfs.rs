@@ -1,8 +1,8 @@
 //! The task's limits as a directory `neargate/INSTANCE/TASK` in the cgroup hierarchies, for an engine whose cgroup
 //! driver is cgroupfs.
 //!
-//! The engine makes a container's own directory below it in every hierarchy, and removes only that one: so the
-//! task's is written where it limits something and removed everywhere.
+//! The engine creates a container's own directory below it in every hierarchy, and removes only that one. So the
+//! task's directory is created in the hierarchies that limit something, and removed from all.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -30,7 +30,7 @@ enum Layout {
 }
 
 impl Tree {
-    /// Finds the hierarchies. Where they can't be written here, a helper of `engine` does it.
+    /// Finds the hierarchies. If this process can't write to them, a helper of `engine` does it.
     pub(super) fn find(version: u8, instance: &str, engine: Option<Engine>) -> io::Result<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")
             .map_err(attempted("cannot read /proc/self/mountinfo"))?;
@@ -49,7 +49,7 @@ impl Tree {
         self.writer.is_helper()
     }
 
-    /// Makes the instance's directory in the hierarchies that limit.
+    /// Creates the instance's directory in the hierarchies that limit.
     pub(super) async fn claim(&self) -> io::Result<()> {
         for mount in self.limiting() {
             self.writer.make(&mount.join(&self.root)).await?;
@@ -83,7 +83,7 @@ impl Tree {
                 writer.write(&directory.join("cpu.cfs_quota_us"), &quota).await?;
                 writer.write(&directory.join("cpu.shares"), &cpu.max(2).to_string()).await?;
                 let directory = memory_mount.join(&task);
-                // The only way since Linux 5.11; before that a choice, which falls once children are there.
+                // Linux 5.11 and newer always do it; older ones only if asked before the cgroup has children.
                 let _ = writer.write(&directory.join("memory.use_hierarchy"), "1").await;
                 writer.write(&directory.join("memory.limit_in_bytes"), &memory).await?;
                 let with_swap = directory.join("memory.memsw.limit_in_bytes");
@@ -118,7 +118,7 @@ impl Tree {
         let task = self.root.join(task_id);
         for mount in self.layout.all() {
             let directory = mount.join(&task);
-            // The kernel takes a cgroup's last process off a moment after its parent has seen it end.
+            // The kernel removes a cgroup's last process shortly after the process's parent has seen it end.
             let mut attempts = 0;
             while let Err(error) = self.remove_tree(&directory).await {
                 attempts += 1;
@@ -131,7 +131,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes a cgroup and the empty ones below it; done where it is gone.
+    /// Removes a cgroup and the empty ones below it. Success if it does not exist.
     async fn remove_tree(&self, directory: &Path) -> io::Result<()> {
         for cgroup in tree_of(directory)?.iter().rev() {
             self.writer.remove(cgroup).await?;
@@ -139,8 +139,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Lets the children of `path` and of every directory above it have limits of their own (cgroup v2). The one of
-    /// processes is left out where the machine does not delegate it.
+    /// Lets the children of `path` and of every directory above it have limits of their own (cgroup v2). The limit of
+    /// processes is optional: not every machine delegates it.
     async fn delegate(&self, mount: &Path, path: &Path) -> io::Result<()> {
         let mut directory = mount.to_path_buf();
         for part in std::iter::once(Path::new("")).chain(path.iter().map(Path::new)) {
@@ -158,10 +158,10 @@ impl Tree {
     }
 
     pub(super) async fn remove(&self) -> io::Result<()> {
-        let there = |mount: &&PathBuf| mount.join(&self.root).exists();
-        for mount in self.layout.all().iter().filter(there) {
+        let exists = |mount: &&PathBuf| mount.join(&self.root).exists();
+        for mount in self.layout.all().iter().filter(exists) {
             self.writer.remove(&mount.join(&self.root)).await?;
-            // Holds other instances, or goes with the last one.
+            // Fails as long as it holds other instances.
             let _ = self.writer.remove(&mount.join("neargate")).await;
         }
         Ok(())
@@ -181,8 +181,8 @@ impl Tree {
 /// The folder of all instances' cgroups, and systemd's of the slices that are below `neargate.slice`.
 const FOLDERS: [&str; 2] = ["neargate", "neargate.slice"];
 
-/// The instances that have a cgroup on this machine: their ids, and the path from the root of a hierarchy. Those with
-/// processes in it are at work, with whatever engine.
+/// The instances that have a cgroup on this machine: their ids, and the path from the root of a hierarchy. An instance with
+/// processes in it is running, on this engine or another.
 pub(crate) fn instances() -> BTreeSet<(String, String)> {
     let mounts = mounts();
     let pairs = mounts.iter().flat_map(|mount| FOLDERS.map(|folder| (mount, folder)));
@@ -201,7 +201,7 @@ pub(crate) fn has_processes(instance: &str) -> bool {
     mounts().iter().any(|mount| paths.iter().any(|path| populated(&mount.join(path.trim_start_matches('/')))))
 }
 
-/// Removes the folders of an instance in every hierarchy, whichever driver the engine has now.
+/// Removes the folders of an instance in every hierarchy, for any driver of the engine.
 pub(super) async fn remove_all(instance: &str, engine: Option<&Engine>) -> io::Result<()> {
     let layout = |version| Layout::find(version, &std::fs::read_to_string("/proc/self/mountinfo").ok()?);
     for layout in [1, 2].into_iter().filter_map(layout) {
@@ -216,14 +216,14 @@ pub(super) async fn remove_all(instance: &str, engine: Option<&Engine>) -> io::R
     Ok(())
 }
 
-/// Where hierarchies are mounted.
+/// The mount points of all hierarchies.
 fn mounts() -> BTreeSet<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let layouts = [1, 2].into_iter().filter_map(|version| Layout::find(version, &mounts));
     layouts.flat_map(|layout| layout.all().to_vec()).collect()
 }
 
-/// The instance of a folder `ID` or a slice `neargate-ID.slice`. Others' folders are not looked at.
+/// The instance of a folder `ID` or a slice `neargate-ID.slice`; `None` for any other name.
 fn instance_of(name: &str) -> Option<String> {
     let slice = name.strip_prefix("neargate-").and_then(|name| name.strip_suffix(".slice"));
     let id = slice.unwrap_or(name);
@@ -277,18 +277,18 @@ impl Layout {
     }
 }
 
-/// A cgroup and those below it, each before its own; none where it is gone.
+/// A cgroup and those below it, parents before children; none if it does not exist.
 fn tree_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::from_iter(directory.exists().then(|| directory.to_path_buf()));
-    let mut looked = 0;
-    while let Some(cgroup) = found.get(looked).cloned() {
+    let mut visited = 0;
+    while let Some(cgroup) = found.get(visited).cloned() {
         found.extend(children(&cgroup)?.into_iter().map(|child| cgroup.join(child)));
-        looked += 1;
+        visited += 1;
     }
     Ok(found)
 }
 
-/// The cgroups below a cgroup; none where it is gone.
+/// The cgroups below a cgroup; none if it does not exist.
 fn children(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_id_of_a_task_is_no_directory_to_remove() {
+    async fn only_a_directory_named_by_a_task_id_is_removed() {
         let mount = tempfile::tempdir().unwrap();
         let tree = Tree::new(Layout::V2 { mount: mount.path().into() }, "i", None);
         let outside = mount.path().join("outside");

@@ -1,14 +1,14 @@
 //! The helper of an emulator that may use the engine and is not root: a container of our own program, which does as root what
-//! only root may. Members of the group of the engine's socket can be root by it anyway: nothing is opened by this.
+//! only root may. This grants no new rights: members of the group of the engine's socket can become root through it anyway.
 //!
 //! ```text
 //! systemd    bytes, between its standard streams and the system bus, which sees uid 0
-//! cgroupfs   a line a change of a cgroup, and one that answers it
+//! cgroupfs   one line per change of a cgroup, and one line per response
 //! ```
 //!
-//! A helper lives as long as the attach that it is used by: the engine ends its input with that, then it exits, and the engine
-//! removes it, also after a kill -9. It is made at the first need, and again where it was lost. One that an engine which
-//! died could not remove is found by its label and replaced.
+//! A helper lives as long as the attach connection through which it is used. When that ends, also after a kill -9, the engine
+//! closes the helper's input, the helper exits, and the engine removes it. It is created when it is first needed, and again
+//! after it was lost. If the engine died and so could not remove it, it is found by its label and replaced.
 
 use std::collections::HashMap;
 use std::io;
@@ -33,9 +33,9 @@ use super::super::client::{reason, status, unless};
 use super::super::names::{HELPER, Instance};
 use super::super::sandbox_image;
 
-/// What making one may take: three requests of an engine that may be very busy. With what a call takes it stays below what
-/// preparing a task may take.
-const MAKING: Duration = Duration::from_secs(100);
+/// How long the start of one may take: three requests to an engine that may be very busy. Together with the time of a call
+/// it is less than what the preparation of a task may take.
+const START_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// Bytes. The program needs some hundred KiB; the OCI runtime, which prepares the container inside this limit, about 20 MiB.
 const MEMORY: i64 = 64 * 1024 * 1024;
@@ -43,7 +43,7 @@ const MEMORY: i64 = 64 * 1024 * 1024;
 /// Where the hierarchies of the engine's machine are in the helper (`cgroups.rs` of the program).
 const HOST: &str = "/host";
 
-/// The engine that runs helpers, and for whom.
+/// The engine that runs helpers, and the instance that they work for.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     pub(crate) docker: Docker,
@@ -57,7 +57,7 @@ pub(super) struct Helper {
     engine: Engine,
     arguments: Vec<String>,
     capabilities: &'static [&'static str],
-    /// Of the engine's machine, and where they are in the container.
+    /// Paths on the engine's machine, and in the container.
     mounts: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -65,7 +65,7 @@ type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error
 type Input = Pin<Box<dyn AsyncWrite + Send>>;
 
 impl Helper {
-    /// One that hands on what is written to it to the bus at this socket.
+    /// One that forwards what is written to it to the bus at this socket.
     pub(super) fn of_bus(engine: Engine, socket: &Path) -> Self {
         let arguments = vec!["bus".to_owned(), socket.display().to_string()];
         Self { engine, arguments, capabilities: &[], mounts: vec![(socket.to_owned(), socket.to_owned())] }
@@ -77,14 +77,15 @@ impl Helper {
         arguments.extend(hierarchies.iter().map(|hierarchy| hierarchy.display().to_string()));
         let inside = |path: &PathBuf| PathBuf::from(format!("{HOST}{}", path.display()));
         let mounts = hierarchies.iter().map(|hierarchy| (hierarchy.clone(), inside(hierarchy))).collect();
-        // A hierarchy's root lets even its owner make nothing in it.
+        // In a hierarchy's root not even its owner has the permission to create a directory.
         Self { engine, arguments, capabilities: &["DAC_OVERRIDE"], mounts }
     }
 
-    /// Makes one, in place of any that there is, and returns what its program reads and writes. It ends with that.
+    /// Starts one, in place of any that exists, and returns the stream that its program reads and writes. It ends when the
+    /// stream is closed.
     pub(super) async fn start(&self) -> io::Result<UnixStream> {
-        let started = tokio::time::timeout(MAKING, self.make()).await;
-        let late = || Err(format!("the engine did not start it within {} s", MAKING.as_secs()));
+        let started = tokio::time::timeout(START_TIMEOUT, self.make()).await;
+        let late = || Err(format!("the engine did not start it within {} s", START_TIMEOUT.as_secs()));
         started
             .unwrap_or_else(|_| late())
             .map_err(|reason| io::Error::other(format!("cannot run a helper container: {reason}")))
@@ -95,7 +96,7 @@ impl Helper {
         let docker = &self.engine.docker;
         let id = match self.create().await {
             Err(error) if status(&error) == Some(404) => {
-                // No such image, most often.
+                // Most often the image is missing.
                 let loaded = sandbox_image::ensure(docker, &self.engine.host).await;
                 loaded.map_err(|error| error.to_string())?;
                 self.create().await
@@ -103,18 +104,18 @@ impl Helper {
             created => created,
         }
         .map_err(|error| reason(&error))?;
-        // Before its start, so that nothing it says is missed.
+        // Before its start, so that none of its output is missed.
         let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).build();
         let attached = docker.attach_container(&id, Some(options)).await.map_err(|error| reason(&error))?;
         let AttachContainerResults { mut output, input } = attached;
         docker.start_container(&id, None).await.map_err(|error| reason(&error))?;
-        let first = greeted(&mut output).await?;
+        let first = wait_until_ready(&mut output).await?;
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
         tokio::spawn(carry(theirs, first, output, input));
         Ok(ours)
     }
 
-    /// Those that died with their engine, or that this process has lost.
+    /// Removes those that ended together with their engine, or whose connection was lost.
     async fn remove_left(&self) -> Result<(), String> {
         let Engine { docker, instance, .. } = &self.engine;
         let mut filters = instance.filters(&[]);
@@ -123,7 +124,7 @@ impl Helper {
         let listed = docker.list_containers(Some(options)).await.map_err(|error| reason(&error))?;
         for id in listed.into_iter().filter_map(|container| container.id) {
             let force = RemoveContainerOptions { force: true, v: true, link: false };
-            // 409: the engine does it already.
+            // 409: the engine is already removing it.
             unless(docker.remove_container(&id, Some(force)).await, &[404, 409])
                 .map_err(|error| reason(&error))?;
         }
@@ -131,7 +132,7 @@ impl Helper {
     }
 
     async fn create(&self) -> Result<String, bollard::errors::Error> {
-        // A name of its own: that of the one before may be in use a moment longer.
+        // A new name each time: that of the previous helper may be in use a little longer.
         let name = self.engine.instance.helper(&uuid::Uuid::new_v4().simple().to_string());
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         Ok(self.engine.docker.create_container(Some(options), self.body()).await?.id)
@@ -144,7 +145,7 @@ impl Helper {
             target: Some(target.display().to_string()),
             ..Mount::default()
         };
-        // AppArmor's profile for containers forbids D-Bus and writing to cgroups, as SELinux's type does.
+        // AppArmor's profile for containers forbids D-Bus and writing to cgroups, and so does SELinux's type.
         let security = ["no-new-privileges", "apparmor=unconfined", "label=disable"];
         ContainerCreateBody {
             image: Some(sandbox_image::reference()),
@@ -152,7 +153,7 @@ impl Helper {
             user: Some("0:0".to_owned()),
             labels: Some(self.engine.instance.labels(&[(HELPER, "limits")])),
             open_stdin: Some(true),
-            // Its input ends with our attach.
+            // Its input ends when our attach connection does.
             stdin_once: Some(true),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
@@ -160,9 +161,9 @@ impl Helper {
             host_config: Some(HostConfig {
                 network_mode: Some("none".to_owned()),
                 mounts: Some(self.mounts.iter().map(mount).collect()),
-                // The root that owns the cgroups, and that the bus knows, where the engine remaps users.
+                // If the engine remaps users: the root that owns the cgroups and that the bus accepts.
                 userns_mode: Some("host".to_owned()),
-                // The kernel lets no file be written that lies above a namespace's root.
+                // The kernel forbids writes to files above a cgroup namespace's root.
                 cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 cap_add: Some(self.capabilities.iter().map(|name| (*name).to_owned()).collect()),
@@ -185,24 +186,24 @@ impl Helper {
     }
 }
 
-/// Waits for the program's first line, and returns what it has said after it.
-async fn greeted(output: &mut Output) -> Result<Vec<u8>, String> {
-    let mut said = Vec::new();
+/// Waits for the program's first line, and returns the bytes that it has written after it.
+async fn wait_until_ready(output: &mut Output) -> Result<Vec<u8>, String> {
+    let mut received = Vec::new();
     loop {
-        if let Some(end) = said.iter().position(|byte| *byte == b'\n') {
-            let rest = said.split_off(end + 1);
-            let line = String::from_utf8_lossy(&said);
+        if let Some(end) = received.iter().position(|byte| *byte == b'\n') {
+            let rest = received.split_off(end + 1);
+            let line = String::from_utf8_lossy(&received);
             return match line.trim().strip_prefix("failed ") {
                 None => Ok(rest),
                 Some(reason) => Err(format!("its program failed: {reason}")),
             };
         }
         let output = output.next().await.ok_or("its program ended before it was ready")?;
-        said.extend(output.map_err(|error| reason(&error))?.into_bytes());
+        received.extend(output.map_err(|error| reason(&error))?.into_bytes());
     }
 }
 
-/// Carries both ways until one has ended.
+/// Copies in both directions until one of them has ended.
 async fn carry(stream: UnixStream, first: Vec<u8>, mut output: Output, mut input: Input) {
     let (mut read, mut write) = stream.into_split();
     let outward = async {
@@ -213,7 +214,7 @@ async fn carry(stream: UnixStream, first: Vec<u8>, mut output: Output, mut input
         Ok::<_, io::Error>(())
     };
     let inward = async { tokio::io::copy(&mut read, &mut input).await };
-    // Its users see the end of the stream, and say what was lost by it.
+    // No error here: the users of the stream see its end, and report which request failed.
     tokio::select! {
         _ = outward => {}
         _ = inward => {}

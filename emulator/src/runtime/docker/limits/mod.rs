@@ -1,5 +1,5 @@
-//! How the limits of a task are held: its cpu and memory are the sum of its containers', so they belong to a cgroup
-//! above them. Which way there is follows from what the engine says of itself.
+//! How the limits of a task are enforced: its cpu and memory are the sum of its containers', so they belong to a cgroup
+//! above them. The facts that the engine reports decide the way.
 //!
 //! ```text
 //! engine on this kernel, driver cgroupfs ─▶ a directory in every hierarchy   (cgroupfs ─▶ writer)
@@ -7,7 +7,7 @@
 //! anything else                          ─▶ each container for itself        (no sum is enforced)
 //! ```
 //!
-//! Either takes root: where this process is not, a [`helper`] container is asked to do it.
+//! Both require root: if this process is not root, a [`helper`] container does it.
 
 mod bus;
 mod cgroupfs;
@@ -35,8 +35,8 @@ pub(super) fn cpu_quota(cpu: u32) -> i64 {
 }
 
 /// Processes and threads that a task of `cpu` units may have, and so each of its containers: without a limit one task can
-/// take all that the kernel has. Fargate's own limit is that of the task's virtual machine; this one is far from what a
-/// server needs.
+/// use up all that the kernel allows. Fargate's own limit is that of the task's virtual machine; this one is far above
+/// what a server needs.
 pub(super) fn processes(cpu: u32) -> i64 {
     i64::from(cpu.max(1024))
 }
@@ -59,7 +59,7 @@ pub(crate) enum Limits {
 }
 
 impl Limits {
-    /// Chooses by what the engine says. Changes nothing.
+    /// Chooses by what the engine reports. Changes nothing.
     pub(crate) fn choose(facts: &Facts, engine: Engine) -> Self {
         let per_container = |why: String| Self::PerContainer { why };
         if let Err(why) = reaches_kernel(facts) {
@@ -76,8 +76,8 @@ impl Limits {
         }
     }
 
-    /// Makes the instance's own cgroup, to see whether it may: where it can't, that is a reason to hold limits per
-    /// container, not to fail later.
+    /// Creates the instance's own cgroup, to find out whether that is allowed. If it is not, the limits are enforced per
+    /// container, instead of an error for each task later.
     pub(crate) async fn claim(self) -> Self {
         let claimed = match &self {
             Self::Cgroupfs(tree) => tree.claim().await,
@@ -90,7 +90,7 @@ impl Limits {
         }
     }
 
-    /// Whether a helper container does it, because this process may not.
+    /// Whether a helper container does it, because this process is not allowed to.
     pub(crate) fn is_helped(&self) -> bool {
         match self {
             Self::Cgroupfs(tree) => tree.is_helped(),
@@ -108,7 +108,7 @@ impl Limits {
         }
     }
 
-    /// What a container of the task gives as its `CgroupParent`.
+    /// The `CgroupParent` of the task's containers.
     pub(super) fn parent(&self, task_id: &str) -> Option<String> {
         match self {
             Self::Cgroupfs(tree) => Some(tree.parent(task_id)),
@@ -117,7 +117,7 @@ impl Limits {
         }
     }
 
-    /// Makes the task's cgroup with its limits, or sets them where it is there. `cpu` in units, `memory` in MiB.
+    /// Creates the task's cgroup with its limits, or sets them if it exists. `cpu` in units, `memory` in MiB.
     pub(super) async fn prepare(&self, task_id: &str, cpu: u32, memory: u32) -> io::Result<()> {
         match self {
             Self::Cgroupfs(tree) => tree.prepare(task_id, cpu, memory).await,
@@ -126,7 +126,7 @@ impl Limits {
         }
     }
 
-    /// Removes the task's cgroup, empty by now.
+    /// Removes the task's cgroup, which must be empty.
     pub(super) async fn release(&self, task_id: &str, clock: &Clock) -> io::Result<()> {
         match self {
             Self::Cgroupfs(tree) => tree.release(task_id, clock).await,
@@ -144,7 +144,7 @@ impl Limits {
         }
     }
 
-    /// Removes what is above the tasks' cgroups, where no task is left.
+    /// Removes what is above the tasks' cgroups, if no task is left.
     pub(super) async fn remove(&self, clock: &Clock) -> io::Result<()> {
         match self {
             Self::Cgroupfs(tree) => tree.remove().await,
@@ -154,7 +154,7 @@ impl Limits {
     }
 }
 
-/// Removes what an instance left of cgroups and slices, whichever driver the engine has now.
+/// Removes the cgroups and slices that an instance left, for any driver: the engine's may have changed since.
 pub(super) async fn remove_left(facts: &Facts, engine: Engine, clock: &Clock) -> io::Result<()> {
     let instance = engine.instance.id.clone();
     let engine = reaches_kernel(facts).is_ok().then_some(engine);
@@ -162,7 +162,7 @@ pub(super) async fn remove_left(facts: &Facts, engine: Engine, clock: &Clock) ->
     Slices::new(facts.cgroup_version, &instance, engine).remove(clock).await
 }
 
-/// Whether the engine's containers can be limited by this kernel's root; else why not.
+/// Whether root of this kernel can limit the engine's containers; else the reason.
 fn reaches_kernel(facts: &Facts) -> Result<(), &'static str> {
     match facts {
         Facts { local: false, .. } => Err("the engine does not run on this machine's kernel"),

@@ -1,7 +1,7 @@
 //! The task's limits as a transient slice, for an engine whose cgroup driver is systemd.
 //!
-//! The slice is asked of systemd over D-Bus: it lives until it is stopped, and nothing is written to disk. Dashes in its
-//! name nest it: `neargate.slice/neargate-INSTANCE.slice/…`.
+//! The slice is requested from systemd over D-Bus: it exists until it is stopped, and nothing is written to disk. Dashes in
+//! its name nest it: `neargate.slice/neargate-INSTANCE.slice/…`.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::helper::Engine;
 use super::{attempted, bytes, cgroup_instances, cpu_quota, processes, weight};
 use crate::clock::Clock;
 
-/// How often is looked whether systemd has stopped a slice, and how long between.
+/// How many checks there are at most whether systemd has stopped a slice, and the pause between them.
 const LOOKS: u32 = 40;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
@@ -29,7 +29,7 @@ pub(crate) struct Slices {
 }
 
 impl Slices {
-    /// Through a helper of `engine`, where there is one and systemd would refuse us.
+    /// Through a helper of `engine`, if there is one and systemd would refuse this process.
     pub(super) fn new(cgroup_version: u8, instance: &str, engine: Option<Engine>) -> Self {
         Self { prefix: format!("neargate-{instance}"), cgroup_version, manager: Manager::new(engine) }
     }
@@ -42,7 +42,7 @@ impl Slices {
         format!("{}-{task_id}.slice", self.prefix)
     }
 
-    /// Makes the instance's slice.
+    /// Creates the instance's slice.
     pub(super) async fn claim(&self) -> io::Result<()> {
         match self.start(&self.own(), &[]).await {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -54,7 +54,7 @@ impl Slices {
         let unit = self.name(task_id);
         let limits = properties(self.cgroup_version, cpu, memory);
         match self.start(&unit, &limits).await {
-            // An earlier attempt of ours made it.
+            // An earlier attempt of this process created it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let set = (unit.as_str(), true, variants(&limits));
                 let set = self.manager.call("SetUnitProperties", &set).await;
@@ -75,9 +75,9 @@ impl Slices {
         Ok(task_ids(&self.active(&format!("{}-*.slice", self.prefix)).await?, &self.prefix))
     }
 
-    /// Removes the instance's slice with all in it, and the one above it if it was the last: systemd keeps an empty one
-    /// without end. A stop would end what is in it, so only the moment between this look and the stop is not covered: that
-    /// of another instance's start.
+    /// Removes the instance's slice with all in it, and the one above it if no other instance has a slice: systemd never
+    /// removes an empty one. A stop also ends what is in the slice, so an instance that starts between the check and the
+    /// stop loses its slice. That short race is accepted.
     pub(super) async fn remove(&self, clock: &Clock) -> io::Result<()> {
         if !self.is_there() {
             return Ok(());
@@ -91,17 +91,17 @@ impl Slices {
             if !active.iter().any(|unit| unit.starts_with(&self.prefix)) {
                 break active;
             }
-            // It answers before it has done it.
+            // Systemd responds before the slice is stopped.
             if looks == LOOKS {
-                return Err(io::Error::other(format!("systemd does not stop {own}")));
+                return Err(io::Error::other(format!("systemd did not stop {own}")));
             }
             clock.sleep(BETWEEN_LOOKS).await;
         };
         if others.is_empty() { self.stop("neargate.slice").await } else { Ok(()) }
     }
 
-    /// Whether the instance's slice has a cgroup, which everybody may see. Without, nothing is asked of systemd: where
-    /// nothing is left, nothing can fail.
+    /// Whether the instance's slice has a cgroup, which any user can see. If it has none, systemd is not called: if nothing
+    /// is left, nothing can fail.
     fn is_there(&self) -> bool {
         let own = format!("/neargate.slice/{}", self.own());
         cgroup_instances().iter().any(|(_, path)| *path == own)
@@ -115,7 +115,7 @@ impl Slices {
         let no_others: [(&str, Vec<(&str, Variant<'_>)>); 0] = [];
         let start = (unit, "fail", variants(limits), no_others.as_slice());
         let started = self.manager.call("StartTransientUnit", &start).await;
-        started.map(drop).map_err(attempted(format!("cannot make {unit}")))
+        started.map(drop).map_err(attempted(format!("cannot create {unit}")))
     }
 
     async fn stop(&self, unit: &str) -> io::Result<()> {
@@ -129,8 +129,8 @@ impl Slices {
 
     /// The names of the units that match and hold a cgroup.
     async fn active(&self, pattern: &str) -> io::Result<Vec<String>> {
-        /// What `ListUnitsByPatterns` says of a unit (org.freedesktop.systemd1(5)): its name, description, load state, active
-        /// state and sub state; what it follows, its path; its job's number, type and path.
+        /// A unit in `ListUnitsByPatterns` (org.freedesktop.systemd1(5)): its name, description, load state, active state and
+        /// sub state; what it follows, its path; its job's number, type and path.
         type Unit =
             (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
         // Of any state.
@@ -144,8 +144,8 @@ impl Slices {
     }
 }
 
-/// What a task's slice is to have (systemd.resource-control(5)). The weight is the one that the OCI runtimes give to a
-/// container of as many cpu units: with systemd's own default every task would weigh as much as any other.
+/// The properties of a task's slice (systemd.resource-control(5)). The weight is the one that the OCI runtimes give to a
+/// container of as many cpu units: with systemd's default all tasks would have the same weight.
 fn properties(cgroup_version: u8, cpu: u32, memory: u32) -> Vec<Property> {
     let unsigned = |value: i64| value.unsigned_abs();
     vec![
@@ -153,7 +153,7 @@ fn properties(cgroup_version: u8, cpu: u32, memory: u32) -> Vec<Property> {
             1 => ("CPUShares", u64::from(cpu.max(2))),
             _ => ("CPUWeight", u64::from(weight(cpu))),
         },
-        // Microseconds of CPU a second.
+        // Microseconds of CPU per second.
         ("CPUQuotaPerSecUSec", unsigned(cpu_quota(cpu) * 10)),
         ("MemoryMax", unsigned(bytes(memory))),
         ("MemorySwapMax", 0),

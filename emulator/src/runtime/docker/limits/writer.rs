@@ -1,4 +1,5 @@
-//! Who writes to the cgroup hierarchies: this process where it may, else a helper. Everybody reads them.
+//! Writes to the cgroup hierarchies: from this process if it is allowed to, else through a helper. Any process can read
+//! them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use tokio::sync::Mutex;
 use super::attempted;
 use super::helper::{Engine, Helper};
 
-/// What a change may take, which takes milliseconds.
+/// How long a change may take. It usually takes milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(25);
 
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub(super) enum Writer {
     Helper(Lines),
 }
 
-/// A helper that is asked by lines, one at a time. Made at the first, and again where it was lost.
+/// A helper that takes requests as lines, one at a time. Started at the first request, and again after it was lost.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     helper: Arc<Helper>,
@@ -30,7 +31,7 @@ pub(super) struct Lines {
 }
 
 impl Writer {
-    /// The helper is one of `engine`, where there is one.
+    /// The helper runs on `engine`, if there is one.
     pub(super) fn new(engine: Option<Engine>, hierarchies: &[PathBuf]) -> Self {
         let may = hierarchies.iter().all(|hierarchy| access(hierarchy, Access::WRITE_OK).is_ok());
         match engine {
@@ -46,13 +47,13 @@ impl Writer {
         matches!(self, Self::Helper(_))
     }
 
-    /// Makes a cgroup, and those above it.
+    /// Creates a cgroup, and those above it.
     pub(super) async fn make(&self, directory: &Path) -> io::Result<()> {
         let made = match self {
             Self::Here => std::fs::create_dir_all(directory),
             Self::Helper(lines) => lines.ask(&format!("make\t{}", directory.display())).await,
         };
-        made.map_err(attempted(format!("cannot make {}", directory.display())))
+        made.map_err(attempted(format!("cannot create {}", directory.display())))
     }
 
     pub(super) async fn write(&self, file: &Path, value: &str) -> io::Result<()> {
@@ -63,7 +64,7 @@ impl Writer {
         written.map_err(attempted(format!("cannot write {value} to {}", file.display())))
     }
 
-    /// Removes a cgroup; done where it is gone.
+    /// Removes a cgroup. Success if it does not exist.
     pub(super) async fn remove(&self, directory: &Path) -> io::Result<()> {
         let removed = match self {
             Self::Here => std::fs::remove_dir(directory),
@@ -80,7 +81,7 @@ impl Lines {
     async fn ask(&self, line: &str) -> io::Result<()> {
         let mut kept = self.stream.lock().await;
         loop {
-            // Taken out: an answer that its caller has not waited for is not the next caller's.
+            // Taken out, so that the next caller never reads a response that an earlier one did not wait for.
             let (mut stream, is_kept) = match kept.take() {
                 Some(stream) => (stream, true),
                 None => (BufReader::new(self.helper.start().await?), false),
@@ -91,7 +92,7 @@ impl Lines {
                     *kept = Some(stream);
                     return if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
                 }
-                // It may have been lost long ago: then once more by a new one, for each change may be repeated.
+                // It may have been lost long ago: then once more through a new one. Each change may be repeated.
                 Err(_) if is_kept => {}
                 Err(error) => return Err(attempted("the helper container was lost")(error)),
             }
@@ -101,7 +102,7 @@ impl Lines {
 
 async fn converse(stream: &mut BufReader<UnixStream>, line: &str) -> io::Result<i32> {
     stream.write_all(format!("{line}\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_line(&mut answer).await?;
-    answer.trim().parse().map_err(|_| io::Error::other(format!("it answered {answer:?}")))
+    let mut response = String::new();
+    stream.read_line(&mut response).await?;
+    response.trim().parse().map_err(|_| io::Error::other(format!("its response is {response:?}")))
 }

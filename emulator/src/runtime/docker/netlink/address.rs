@@ -10,7 +10,7 @@ const NEW_ADDRESS: u16 = 20;
 const ADDRESS: u16 = 1;
 const LOCAL: u16 = 2;
 
-/// What stands in an address's head: IPv4, one address, no flags, of this host alone.
+/// The fields of an address's head: IPv4, one address, no flags, only valid on this host.
 const AF_INET: u8 = 2;
 const PREFIX: u8 = 32;
 const SCOPE_HOST: u8 = 254;

@@ -22,19 +22,19 @@ const ACKNOWLEDGE: u16 = 0x4;
 const REPLACE: u16 = 0x100;
 const CREATE: u16 = 0x400;
 
-/// The kind of an acknowledgement, `NLMSG_ERROR`, also of one that says all is well.
+/// The kind of an acknowledgement, `NLMSG_ERROR`, also without an error.
 const ERROR: u16 = 2;
 const HEADER: usize = 16;
-/// The bit in an attribute's kind that says that there are attributes inside.
+/// The bit in an attribute's kind for an attribute that contains attributes.
 const NESTED: u16 = 0x8000;
 
-/// Messages of one protocol that the kernel takes together.
+/// Messages of one protocol that the kernel processes together.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     pub(super) protocol: u8,
     pub(super) bytes: Vec<u8>,
     messages: u32,
-    /// How many acknowledgements make it done.
+    /// The number of acknowledgements to expect.
     acknowledgements: usize,
 }
 
@@ -59,17 +59,17 @@ impl Batch {
         self.bytes.extend(0u32.to_ne_bytes());
         self.bytes.extend(head);
         attributes(&mut Attributes(&mut self.bytes));
-        // A message is some KiB: the elements of a set come in pieces.
+        // A message has some KiB, because the elements of a set are split into pieces.
         let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
         self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
     }
 
-    /// Whether the kernel did it all, by what it sent back.
-    pub(super) fn done(&self, answers: &[Vec<u8>]) -> Result<(), String> {
+    /// Checks by the kernel's responses whether it has done all of it.
+    pub(super) fn done(&self, responses: &[Vec<u8>]) -> Result<(), String> {
         let mut acknowledged = 0;
-        for answer in answers {
-            let field = |at: usize| answer.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
-            let kind = answer.get(4..6).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes);
+        for response in responses {
+            let field = |at: usize| response.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+            let kind = response.get(4..6).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes);
             match (kind, field(HEADER)) {
                 (Some(ERROR), Some(0)) => acknowledged += 1,
                 (Some(ERROR), Some(code)) => {
@@ -83,7 +83,7 @@ impl Batch {
         if acknowledged == self.acknowledgements {
             return Ok(());
         }
-        Err(format!("the kernel acknowledged {acknowledged} of {}", self.acknowledgements))
+        Err(format!("the kernel acknowledged {acknowledged} of {} messages", self.acknowledgements))
     }
 }
 
@@ -95,7 +95,7 @@ impl Attributes<'_> {
         self.with(kind, |bytes| bytes.extend(value));
     }
 
-    /// A number in network byte order, as nf_tables has them.
+    /// A number in network byte order, as nf_tables requires.
     fn number(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_be_bytes());
     }
@@ -117,7 +117,7 @@ impl Attributes<'_> {
         self.0.extend([0; 2]);
         self.0.extend(kind.to_ne_bytes());
         value(self.0);
-        // The elements of a set are the longest, and come in pieces that fit.
+        // The longest attribute is a set's elements, which are split into pieces that fit.
         let length = u16::try_from(self.0.len() - start).unwrap_or(u16::MAX);
         self.0[start..start + 2].copy_from_slice(&length.to_ne_bytes());
         self.0.resize(self.0.len().next_multiple_of(4), 0);
@@ -154,20 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_done_when_all_that_asked_is_acknowledged() {
+    fn a_batch_is_done_when_all_requested_acknowledgements_have_arrived() {
         let mut batch = Batch::new(ROUTE);
         for flags in [ACKNOWLEDGE, 0, ACKNOWLEDGE] {
             batch.message(24, flags, &[], |_| {});
         }
         assert_eq!(batch.done(&[acknowledgement(1, 0), acknowledgement(3, 0)]), Ok(()));
-        for (answers, says) in [
+        for (responses, expected) in [
             (vec![], "acknowledged 0 of 2"),
             (vec![acknowledgement(1, 0)], "acknowledged 1 of 2"),
             (vec![acknowledgement(1, 0), acknowledgement(2, -1)], "message 2 of 3: Operation not permitted"),
             (vec![vec![1, 2, 3], acknowledgement(1, 0)[..18].to_vec()], "acknowledged 0 of 2"),
         ] {
-            let error = batch.done(&answers).expect_err("it is not done");
-            assert!(error.contains(says), "{error}");
+            let error = batch.done(&responses).expect_err("it is not done");
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

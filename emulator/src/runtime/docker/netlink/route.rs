@@ -9,14 +9,14 @@ const NEW_ROUTE: u16 = 24;
 const DESTINATION: u16 = 1;
 const GATEWAY: u16 = 5;
 
-/// What stands in a route's head: IPv4, the main table, set by an administrator, to anywhere, unicast.
+/// The fields of a route's head: IPv4, the main table, set by an administrator, global scope, unicast.
 const AF_INET: u8 = 2;
 const TABLE_MAIN: u8 = 254;
 const PROTOCOL_STATIC: u8 = 4;
 const SCOPE_UNIVERSE: u8 = 0;
 const TYPE_UNICAST: u8 = 1;
 
-/// Sets each route, in place of one to the same destination that is there.
+/// Sets each route, and replaces an existing one to the same destination.
 pub(in crate::runtime::docker) fn routes(routes: &[Route]) -> Batch {
     let mut batch = Batch::new(ROUTE);
     for Route { destination, via } in routes {

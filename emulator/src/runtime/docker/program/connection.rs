@@ -1,4 +1,4 @@
-//! One connection of a task, between the link to its sandbox and the stream that a reader of calls has.
+//! One connection of a task, between the link to its sandbox and the stream of the receiver of calls.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::line::{WINDOW, hex};
 /// Bytes of one line.
 const CHUNK: usize = 16 * 1024;
 
-/// What the task sends. [`WINDOW`] bounds what waits here.
+/// Data from the task. At most [`WINDOW`] bytes wait here.
 #[derive(Debug)]
 pub(super) enum Incoming {
     Data(Vec<u8>),
     End,
 }
 
-/// Where a connection's lines go.
+/// The lines to the sandbox's program.
 #[derive(Clone, Debug)]
 pub(super) struct Out {
     pub(super) lines: mpsc::UnboundedSender<String>,
@@ -25,13 +25,13 @@ pub(super) struct Out {
 }
 
 impl Out {
-    pub(super) fn say(&self, words: &str) {
-        // The writer ends with the session, and this with it.
+    pub(super) fn send(&self, words: &str) {
+        // Fails only after the session has ended, which also ends the sender.
         let _ = self.lines.send(format!("{} {words}\n", self.session));
     }
 }
 
-/// Carries both ways until both have ended. `credit`: bytes that the program has room for.
+/// Copies in both directions until both have ended. `credit`: bytes that the program has room for.
 pub(super) async fn carry(
     id: u32,
     stream: DuplexStream,
@@ -39,15 +39,15 @@ pub(super) async fn carry(
     credit: Arc<Semaphore>,
     out: Out,
 ) {
-    out.say(&format!("credit {id} {WINDOW}"));
+    out.send(&format!("credit {id} {WINDOW}"));
     let (read, write) = tokio::io::split(stream);
     let carried = tokio::try_join!(inward(id, write, incoming, &out), outward(id, read, &credit, &out));
     if carried.is_err() {
-        out.say(&format!("reset {id}"));
+        out.send(&format!("reset {id}"));
     }
 }
 
-/// From the task. Credit is given for what the reader has room for.
+/// From the task. Gives credit for the bytes that the receiver has read.
 async fn inward(
     id: u32,
     mut stream: WriteHalf<DuplexStream>,
@@ -56,7 +56,7 @@ async fn inward(
 ) -> std::io::Result<()> {
     while let Some(Incoming::Data(bytes)) = incoming.recv().await {
         stream.write_all(&bytes).await?;
-        out.say(&format!("credit {id} {}", bytes.len()));
+        out.send(&format!("credit {id} {}", bytes.len()));
     }
     stream.shutdown().await
 }
@@ -72,11 +72,11 @@ async fn outward(
     loop {
         let length = stream.read(&mut chunk).await?;
         if length == 0 {
-            out.say(&format!("end {id}"));
+            out.send(&format!("end {id}"));
             return Ok(());
         }
         let taken = credit.acquire_many(u32::try_from(length).unwrap_or(u32::MAX)).await;
         taken.map_err(std::io::Error::other)?.forget();
-        out.say(&format!("data {id} {}", hex(&chunk[..length])));
+        out.send(&format!("data {id} {}", hex(&chunk[..length])));
     }
 }

@@ -1,17 +1,17 @@
-//! The lines between the emulator and a sandbox's program. `emulator/sandbox/src/main.rs` says what each means.
+//! The lines between the emulator and a sandbox's program. `emulator/sandbox/src/main.rs` documents each of them.
 
-/// The protocol that this emulator and the program in its image speak: the value of a sandbox's label. A sandbox without
-/// one is of a release whose program passes netlink alone.
+/// The protocol of this emulator and of the program in its image: the value of a sandbox's label. A sandbox without this
+/// label is of a release whose program only passes netlink messages.
 pub(crate) const PROTOCOL: &str = "1";
 
-/// Bytes of a connection that each side takes before it has given credit: part of the protocol.
+/// Bytes of a connection that each side accepts without having given credit: part of the protocol.
 pub(super) const WINDOW: usize = 64 * 1024;
 
-/// What the program says.
+/// A message of the program.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum Message {
     Hello { resolv_conf: Vec<u8> },
-    Done { number: u64, answers: Vec<Vec<u8>> },
+    Done { number: u64, responses: Vec<Vec<u8>> },
     Failed { number: u64, reason: String },
     Open { connection: u32, place: String },
     Credit { connection: u32, bytes: usize },
@@ -20,8 +20,8 @@ pub(super) enum Said {
     Reset { connection: u32 },
 }
 
-impl Said {
-    /// A line of this session; `None` for one of another, or one that says nothing.
+impl Message {
+    /// Reads a line of this session; `None` for a line of another session, and for a malformed one.
     pub(super) fn read(line: &[u8], session: &str) -> Option<Self> {
         let line = String::from_utf8_lossy(line);
         let mut words = line.trim().strip_prefix(session)?.split_whitespace();
@@ -32,9 +32,10 @@ impl Said {
         let number = words.next()?;
         let connection = || number.parse().ok();
         Some(match verb {
-            "done" => {
-                Self::Done { number: number.parse().ok()?, answers: words.map(bytes).collect::<Option<_>>()? }
-            }
+            "done" => Self::Done {
+                number: number.parse().ok()?,
+                responses: words.map(bytes).collect::<Option<_>>()?,
+            },
             "failed" => {
                 Self::Failed { number: number.parse().ok()?, reason: words.collect::<Vec<_>>().join(" ") }
             }
@@ -68,20 +69,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_of_its_session_and_whole_or_nothing() {
-        let read = |line: &str| Said::read(line.as_bytes(), "5e55");
-        assert_eq!(read("5e55 hello 6e0a\n"), Some(Said::Hello { resolv_conf: b"n\n".to_vec() }));
+    fn only_a_complete_line_of_the_session_is_read() {
+        let read = |line: &str| Message::read(line.as_bytes(), "5e55");
+        assert_eq!(read("5e55 hello 6e0a\n"), Some(Message::Hello { resolv_conf: b"n\n".to_vec() }));
         assert_eq!(
             read("5e55 done 7 00ff 01\n"),
-            Some(Said::Done { number: 7, answers: vec![vec![0, 255], vec![1]] })
+            Some(Message::Done { number: 7, responses: vec![vec![0, 255], vec![1]] })
         );
         let reason = "Operation not permitted (os error 1)".to_owned();
-        assert_eq!(read(&format!("5e55 failed 7 {reason}\n")), Some(Said::Failed { number: 7, reason }));
-        assert_eq!(read("5e55 data 3 6869\n"), Some(Said::Data { connection: 3, bytes: b"hi".to_vec() }));
-        for nothing in
+        assert_eq!(read(&format!("5e55 failed 7 {reason}\n")), Some(Message::Failed { number: 7, reason }));
+        assert_eq!(read("5e55 data 3 6869\n"), Some(Message::Data { connection: 3, bytes: b"hi".to_vec() }));
+        for line in
             ["", "5e55", "0123 end 3", "5e55 data 3 686", "5e55 credit 3", "5e55 end x", "5e55 sing 3"]
         {
-            assert_eq!(read(nothing), None, "{nothing}");
+            assert_eq!(read(line), None, "{line}");
         }
         assert_eq!(bytes(&hex(&[0, 7, 171, 255])).as_deref(), Some(&[0, 7, 171, 255][..]));
     }

@@ -1,5 +1,5 @@
-//! The lasting way to a sandbox's program. It is attached once, and again whenever that is lost, for as long as the
-//! sandbox runs; open calls end with the attach that they came by.
+//! The lasting connection to a sandbox's program. It attaches once, and again after each loss of the attach connection, as
+//! long as the sandbox runs. Open calls end with the attach connection over which they arrived.
 
 use std::time::Duration;
 
@@ -9,52 +9,62 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
 use super::TIMEOUT;
-use super::session::{Answer, Callee, Refused, Session, Word};
+use super::session::{Callee, Refused, Request, Response, Session};
 
-/// Between two attaches that fail, at first and at most.
+/// The shortest and the longest pause between two failed attempts to attach.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Link {
-    words: mpsc::UnboundedSender<Word>,
-    /// Ended with the link.
+    requests: mpsc::UnboundedSender<Request>,
+    /// Aborted with the link.
     _attached: AbortOnDropHandle<()>,
 }
 
 impl Link {
     pub(super) fn new(docker: Docker, container: String, callee: Callee) -> Self {
-        let (words, queue) = mpsc::unbounded_channel();
-        let attached = tokio::spawn(keep(docker, container, callee, queue));
-        Self { words, _attached: AbortOnDropHandle::new(attached) }
+        let (requests, queue) = mpsc::unbounded_channel();
+        let attached = tokio::spawn(keep_attached(docker, container, callee, queue));
+        Self { requests, _attached: AbortOnDropHandle::new(attached) }
     }
 
-    pub(super) async fn greet(&self) -> Result<Vec<u8>, String> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Word::Greet { answer }, answered).await
+    /// The program's `/etc/resolv.conf`, as it was at the start.
+    pub(super) async fn hello(&self) -> Result<Vec<u8>, String> {
+        let (response, receiver) = oneshot::channel();
+        self.send(Request::Hello { response }, receiver).await
     }
 
-    pub(super) async fn say(&self, verb: &'static str, arguments: String) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Word::Do { verb, arguments, answer }, answered).await
+    pub(super) async fn request(&self, verb: &'static str, arguments: String) -> Response {
+        let (response, receiver) = oneshot::channel();
+        self.send(Request::Do { verb, arguments, response }, receiver).await
     }
 
-    async fn ask<T>(&self, word: Word, answered: oneshot::Receiver<Result<T, String>>) -> Result<T, String> {
-        // Its end is the link's own.
-        let _ = self.words.send(word);
-        match tokio::time::timeout(TIMEOUT, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err("the attach to its program was lost".to_owned()),
+    async fn send<T>(
+        &self,
+        request: Request,
+        receiver: oneshot::Receiver<Result<T, String>>,
+    ) -> Result<T, String> {
+        // The queue ends only with the link.
+        let _ = self.requests.send(request);
+        match tokio::time::timeout(TIMEOUT, receiver).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => Err("the attach connection to its program was lost".to_owned()),
             Err(_) => {
-                let _ = self.words.send(Word::Renew);
-                Err(format!("its program did not answer within {} s", TIMEOUT.as_secs()))
+                let _ = self.requests.send(Request::Renew);
+                Err(format!("its program did not respond within {} s", TIMEOUT.as_secs()))
             }
         }
     }
 }
 
-/// Attaches for as long as there may be words.
-async fn keep(docker: Docker, container: String, callee: Callee, mut words: mpsc::UnboundedReceiver<Word>) {
+/// Attaches as long as there may be requests.
+async fn keep_attached(
+    docker: Docker,
+    container: String,
+    callee: Callee,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+) {
     let mut pause = SHORTEST_PAUSE;
     let mut first = None;
     let mut again = false;
@@ -65,29 +75,30 @@ async fn keep(docker: Docker, container: String, callee: Callee, mut words: mpsc
         let refused = match begun.unwrap_or_else(|_| Err(late())) {
             Ok(mut session) => {
                 pause = SHORTEST_PAUSE;
-                if first.take().is_none_or(|word| session.take(word)) {
-                    session.run(&callee, &mut words).await;
+                if first.take().is_none_or(|request| session.take(request)) {
+                    session.run(&callee, &mut requests).await;
                 }
-                Refused { reason: "the attach was lost".to_owned(), gone: false }
+                Refused { reason: "the attach connection was lost".to_owned(), gone: false }
             }
             Err(refused) => {
-                for word in first.take().into_iter().chain(std::iter::from_fn(|| words.try_recv().ok())) {
-                    word.fail(&refused.reason);
+                for request in first.take().into_iter().chain(std::iter::from_fn(|| requests.try_recv().ok()))
+                {
+                    request.fail(&refused.reason);
                 }
                 refused
             }
         };
-        debug!(container, reason = refused.reason, "not attached to the sandbox; its calls are ended");
-        // A word is a reason to try at once.
+        debug!(container, reason = refused.reason, "not attached to the sandbox; its calls have ended");
+        // A request ends the pause.
         let next = match refused.gone {
-            true => Ok(words.recv().await),
-            false => tokio::time::timeout(pause, words.recv()).await,
+            true => Ok(requests.recv().await),
+            false => tokio::time::timeout(pause, requests.recv()).await,
         };
         match next {
             Ok(None) => return,
-            // Which it is about to be.
-            Ok(Some(Word::Renew)) | Err(_) => {}
-            Ok(Some(word)) => first = Some(word),
+            // The next iteration attaches again anyway.
+            Ok(Some(Request::Renew)) | Err(_) => {}
+            Ok(Some(request)) => first = Some(request),
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -1,20 +1,20 @@
-//! The program of a sandbox: its instructions, and what it hands on. Through the engine's attach, so it works on a remote
-//! engine, needs no mount, and a new process just attaches again.
+//! The program of a sandbox: the requests to it, and the connections that it forwards. It is reached through the engine's
+//! attach: so it works on a remote engine, needs no mount, and a new process just attaches again.
 //!
 //! ```text
-//! meet ─▶ inspect: its label says what it speaks; its address
-//!         link, lasting: hello ─▶ words (netlink, reserve, listen)   connections ─▶ Calls
-//!         of an older release: each word an attach of its own, no calls
+//! connect ─▶ inspect: its label with the protocol; its address
+//!            lasting link: hello ─▶ requests (netlink, reserve, listen)   connections ─▶ Calls
+//!            an older release: one attach per request, no calls
 //! ```
 //!
-//! A process meets each sandbox once: when it makes it, or at its first word to one that it has adopted. Every word has an
-//! end: an answer, a reason, or [`TIMEOUT`].
+//! A process connects to each sandbox once: after it has created it, or at the first request to one that it has adopted.
+//! Every request ends: with a response, an error, or after [`TIMEOUT`].
 
 mod connection;
+mod legacy;
 pub(crate) mod line;
 mod link;
 mod session;
-mod word;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -35,20 +35,20 @@ use super::netlink::{self, Batch, Interface};
 use super::{Inner, resolvers};
 use crate::runtime::{Error, Filter, Inward};
 
-/// What takes some milliseconds; longer than a busy engine needs.
+/// The timeout of a request, which takes some milliseconds; longer than a busy engine needs.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What meeting a program may take: the engine's own answer, the first attach, and a word.
-const MEETING: Duration = Duration::from_secs(30);
+/// How long connecting to a program may take: the engine's own response, the first attach, and a request.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of a batch: 100,000 addresses that lie apart. The program holds a line of twice as many, and the kernel counts the
-/// addresses as the sandbox's memory.
+/// The largest batch, in bytes: 100,000 addresses with gaps between them. The program keeps a line of twice as many bytes, and
+/// the kernel counts the addresses as the sandbox's memory.
 const LARGEST: usize = 4 * 1024 * 1024;
 
 /// The one interface of a sandbox on a network.
 const INTERFACE: &str = "eth0";
 
-/// The programs that this process has met, by sandbox.
+/// The programs that this process is connected to, by sandbox.
 #[derive(Debug, Default)]
 pub(super) struct Programs(Mutex<HashMap<String, Arc<OnceCell<Arc<Program>>>>>);
 
@@ -67,39 +67,41 @@ impl Programs {
     }
 }
 
-/// A program, and what stands in its sandbox.
+/// A program, and the state of its sandbox.
 #[derive(Debug)]
 pub(super) struct Program {
     /// The sandbox's name on the engine.
     name: String,
     way: Way,
-    /// `None` where the sandbox is on no network.
+    /// `None` if the sandbox is on no network.
     interface: Option<Interface>,
-    /// The name servers that the engine's resolver asks from inside.
+    /// The name servers that the engine's resolver queries from inside.
     resolvers: Vec<Ipv4Addr>,
-    /// Whether the filter holds for raw sockets as well, or why it does not.
+    /// Whether the filter also applies to raw sockets; the error is the reason why not.
     pub(super) guarded: Result<(), String>,
-    /// What the filter that was set last demands.
+    /// [`Filter::strict`] of the filter that was set last.
     strict: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Way {
     Link(Link),
-    Words(bollard::Docker),
+    /// The program is of an older release: one attach per request.
+    Legacy(bollard::Docker),
 }
 
 impl Inner {
-    /// The program of a sandbox that this process has made or adopted.
+    /// The program of a sandbox that this process has created or adopted.
     pub(super) async fn program(&self, sandbox_id: &str) -> Result<Arc<Program>, Error> {
         let cell = self.programs.cell(sandbox_id);
         let name = self.instance.sandbox(sandbox_id);
-        let late = refused(&name)(format!("the engine did not answer within {} s", MEETING.as_secs()));
-        let met = cell.get_or_try_init(|| async {
+        let late =
+            refused(&name)(format!("the engine did not respond within {} s", CONNECT_TIMEOUT.as_secs()));
+        let connected = cell.get_or_try_init(|| async {
             let inspected = self.docker.inspect_container(&name, None).await;
-            let inspected = inspected.map_err(failed(&self.host, format!("look at the sandbox {name}")))?;
+            let inspected = inspected.map_err(failed(&self.host, format!("inspect the sandbox {name}")))?;
             if inspected.state.as_ref().and_then(|state| state.running) != Some(true) {
-                return Err(refused(&name)("it does not run".to_owned()));
+                return Err(refused(&name)("it is not running".to_owned()));
             }
             let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
             let link = match labels.and_then(|labels| labels.get(names::PROTOCOL)).map(String::as_str) {
@@ -108,33 +110,33 @@ impl Inner {
                 Some(other) => {
                     return Err(Error::Failed {
                         attempted: format!("instruct the sandbox {name}"),
-                        reason: format!("its program is of another release: it speaks protocol {other}"),
+                        reason: format!("its program is of another release, with protocol {other}"),
                     });
                 }
             };
-            self.meet(name, &inspected, link).await
+            self.connect_program(name, &inspected, link).await
         });
-        let met = tokio::time::timeout(MEETING, met).await;
-        let met = met.unwrap_or(Err(late)).map(Arc::clone);
-        if met.is_err() {
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connected).await;
+        let connected = connected.unwrap_or(Err(late)).map(Arc::clone);
+        if connected.is_err() {
             self.programs.forget(sandbox_id);
         }
-        met
+        connected
     }
 
-    /// The program of a sandbox that was just started, and what the engine says of the sandbox.
+    /// The program of a sandbox that was just started, and the engine's inspection of the sandbox.
     pub(super) async fn new_program(
         &self,
         sandbox_id: &str,
     ) -> Result<(Arc<Program>, ContainerInspectResponse), Error> {
         let name = self.instance.sandbox(sandbox_id);
         let link = self.link(sandbox_id);
-        let (inspected, greeted) = tokio::join!(self.docker.inspect_container(&name, None), link.greet());
-        let inspected = inspected.map_err(failed(&self.host, format!("look at the sandbox {name}")))?;
-        greeted.map_err(refused(&name))?;
+        let (inspected, hello) = tokio::join!(self.docker.inspect_container(&name, None), link.hello());
+        let inspected = inspected.map_err(failed(&self.host, format!("inspect the sandbox {name}")))?;
+        hello.map_err(refused(&name))?;
         let cell = self.programs.cell(sandbox_id);
-        let met = cell.get_or_try_init(|| self.meet(name, &inspected, Some(link))).await;
-        Ok((met.map(Arc::clone)?, inspected))
+        let connected = cell.get_or_try_init(|| self.connect_program(name, &inspected, Some(link))).await;
+        Ok((connected.map(Arc::clone)?, inspected))
     }
 
     fn link(&self, sandbox_id: &str) -> Link {
@@ -142,8 +144,8 @@ impl Inner {
         Link::new(self.docker.clone(), self.instance.sandbox(sandbox_id), callee)
     }
 
-    /// Learns what is to be known of a sandbox, and sets in it what does not depend on a task.
-    async fn meet(
+    /// Reads the properties of a sandbox, and sets in it what does not depend on a task.
+    async fn connect_program(
         &self,
         name: String,
         inspected: &ContainerInspectResponse,
@@ -152,13 +154,13 @@ impl Inner {
         let interface = interface(inspected);
         let (way, resolv_conf) = match link {
             Some(link) => {
-                let resolv_conf = link.greet().await.map_err(refused(&name))?;
+                let resolv_conf = link.hello().await.map_err(refused(&name))?;
                 (Way::Link(link), String::from_utf8_lossy(&resolv_conf).into_owned())
             }
-            // Its program does not report it; and by now its task may have written to the file.
-            None => (Way::Words(self.docker.clone()), String::new()),
+            // Its program does not report the file, and its task may have changed it since.
+            None => (Way::Legacy(self.docker.clone()), String::new()),
         };
-        let resolvers = resolvers::asked_inside(&resolv_conf).unwrap_or_else(|| self.resolvers_of_host());
+        let resolvers = resolvers::queried_inside(&resolv_conf).unwrap_or_else(|| self.resolvers_of_host());
         let (guarded, inward) = tokio::join!(
             async {
                 match &interface {
@@ -169,22 +171,26 @@ impl Inner {
             way.listen(&name)
         );
         if let Err(reason) = inward {
-            tracing::warn!(sandbox = name, reason, "the sandbox does not hand on what its task connects to");
+            tracing::warn!(
+                sandbox = name,
+                reason,
+                "could not listen in the sandbox; its task cannot reach the emulator's endpoints"
+            );
         }
         if let Err(reason) = &guarded {
-            tracing::debug!(sandbox = name, reason, "the sandbox can't keep raw sockets to its filter");
+            tracing::debug!(sandbox = name, reason, "the sandbox can't enforce its filter on raw sockets");
         }
         Ok(Arc::new(Program { name, way, interface, resolvers, guarded, strict: AtomicBool::new(true) }))
     }
 
-    /// Engines before 25 do not say which name servers their resolver asks. They read them in the file of their own host.
+    /// Engines before 25 do not report the name servers that their resolver queries. They read them from their host's file.
     fn resolvers_of_host(&self) -> Vec<Ipv4Addr> {
         if self.facts.local { resolvers::of_this_host() } else { Vec::new() }
     }
 }
 
 impl Program {
-    /// Has the kernel in the sandbox take each batch. `attempted` is what they are for.
+    /// Sends each batch to the kernel in the sandbox. `attempted` is their purpose, for errors.
     pub(super) async fn instruct(&self, attempted: &str, batches: &[Batch]) -> Result<(), Error> {
         let done = self.way.instruct(&self.name, batches).await;
         done.map_err(|reason| Error::Failed {
@@ -193,18 +199,18 @@ impl Program {
         })
     }
 
-    /// The filter's messages for this sandbox, which is to have it from now on.
+    /// The messages that set the filter in this sandbox, and from now on its strictness.
     pub(super) fn filter(&self, filter: &Filter) -> Batch {
         self.strict.store(filter.strict, Ordering::Relaxed);
         netlink::filter(filter, self.interface.as_ref(), &self.resolvers)
     }
 
-    /// Whether a container of its task may have raw sockets: they are kept to the filter, or it does not demand so.
+    /// Whether a container of its task may have raw sockets: the filter is enforced on them, or is not strict.
     pub(super) fn may_have_raw_sockets(&self) -> bool {
         self.guarded.is_ok() || !self.strict.load(Ordering::Relaxed)
     }
 
-    /// Whether raw sockets could be kept to a filter in a sandbox that is on a network; this one is on none.
+    /// Whether a filter could be enforced on raw sockets in a sandbox on a network. This one is on no network.
     pub(super) async fn try_guard(&self) -> Result<(), String> {
         let loopback = Interface { name: "lo".to_owned(), mac_address: [0; 6], address: Ipv4Addr::LOCALHOST };
         self.way.guard(&self.name, &loopback).await
@@ -214,22 +220,22 @@ impl Program {
 impl Way {
     async fn instruct(&self, name: &str, batches: &[Batch]) -> Result<(), String> {
         if let Some(batch) = batches.iter().find(|batch| batch.bytes.len() > LARGEST) {
-            return Err(format!("it is of {} bytes, and {LARGEST} can be set", batch.bytes.len()));
+            return Err(format!("it has {} bytes, and at most {LARGEST} can be set", batch.bytes.len()));
         }
         match self {
             Self::Link(link) => {
-                let words = batches.iter().map(|batch| async move {
-                    let word = format!("{} {}", batch.protocol, hex(&batch.bytes));
-                    batch.done(&link.say("netlink", word).await?)
+                let requests = batches.iter().map(|batch| async move {
+                    let arguments = format!("{} {}", batch.protocol, hex(&batch.bytes));
+                    batch.done(&link.request("netlink", arguments).await?)
                 });
-                // In their order, and answered so: one does not wait for the answer to another.
-                futures::future::try_join_all(words).await.map(drop)
+                // Sent and processed in this order, without waiting for the response in between.
+                futures::future::try_join_all(requests).await.map(drop)
             }
-            Self::Words(docker) => word::say(docker, name, batches).await,
+            Self::Legacy(docker) => legacy::send(docker, name, batches).await,
         }
     }
 
-    /// Keeps raw sockets to the filter: frames by the guard, AF_XDP by taking its place.
+    /// Enforces the filter on raw sockets: the guard checks frames, and AF_XDP's queues are taken by the program.
     async fn guard(&self, name: &str, interface: &Interface) -> Result<(), String> {
         let batch = [netlink::guard(interface)];
         let Self::Link(link) = self else {
@@ -237,9 +243,9 @@ impl Way {
             return Err("its program is of an older release".to_owned());
         };
         let (guarded, reserved) =
-            tokio::join!(self.instruct(name, &batch), link.say("reserve", interface.name.clone()));
+            tokio::join!(self.instruct(name, &batch), link.request("reserve", interface.name.clone()));
         guarded.map_err(|reason| {
-            format!("the kernel can't filter what leaves an interface (Linux 5.16): {reason}")
+            format!("the kernel can't filter what leaves an interface (requires Linux 5.16): {reason}")
         })?;
         reserved.map(drop).map_err(|reason| format!("AF_XDP: {reason}"))
     }
@@ -251,7 +257,7 @@ impl Way {
         self.instruct(name, &[addresses, netlink::inward()]).await?;
         let listen = Inward::ALL.map(|inward| {
             let address = SocketAddrV4::new(*inward.address().ip(), netlink::port(inward));
-            link.say("listen", format!("{} {address}", Callee::name(inward)))
+            link.request("listen", format!("{} {address}", Callee::name(inward)))
         });
         futures::future::try_join_all(listen).await.map(drop)
     }
@@ -273,7 +279,7 @@ fn interface(sandbox: &ContainerInspectResponse) -> Option<Interface> {
     })
 }
 
-/// Of `02:42:ac:1f:00:04`.
+/// Parses `02:42:ac:1f:00:04`.
 fn mac_address(text: &str) -> Option<[u8; 6]> {
     let bytes: Option<Vec<u8>> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
     bytes?.try_into().ok()

@@ -1,4 +1,4 @@
-//! One attach to a sandbox's program, from its hello until it is lost.
+//! One attach connection to a sandbox's program, from its hello until it is lost.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -15,44 +15,44 @@ use uuid::Uuid;
 
 use super::super::client::{reason, status};
 use super::connection::{Incoming, Out, carry};
-use super::line::{Said, WINDOW};
+use super::line::{Message, WINDOW};
 use crate::runtime::inward::Calls;
 use crate::runtime::{Call, Inward};
 
-/// Bytes of a connection that wait for its reader beyond the window.
+/// Bytes of a connection that may wait for its reader in addition to the window.
 const BUFFER: usize = 16 * 1024;
 
-/// What the kernel answered, message by message, or why it was not asked.
-pub(super) type Answer = Result<Vec<Vec<u8>>, String>;
+/// The kernel's responses, one per message, or the reason for the failure.
+pub(super) type Response = Result<Vec<Vec<u8>>, String>;
 
-/// What the program is asked.
+/// A request to the program.
 #[derive(Debug)]
-pub(super) enum Word {
-    /// What `/etc/resolv.conf` was at its start.
-    Greet {
-        answer: oneshot::Sender<Result<Vec<u8>, String>>,
+pub(super) enum Request {
+    /// For `/etc/resolv.conf` as it was at the program's start.
+    Hello {
+        response: oneshot::Sender<Result<Vec<u8>, String>>,
     },
     Do {
         verb: &'static str,
         arguments: String,
-        answer: oneshot::Sender<Answer>,
+        response: oneshot::Sender<Response>,
     },
-    /// A word was not answered in time: the attach may be lost without an error.
+    /// A request got no response in time: the attach connection may be lost without an error.
     Renew,
 }
 
-impl Word {
+impl Request {
     pub(super) fn fail(self, reason: &str) {
-        // Its caller may have given up.
+        // Its caller may no longer wait.
         match self {
-            Self::Greet { answer } => drop(answer.send(Err(reason.to_owned()))),
-            Self::Do { answer, .. } => drop(answer.send(Err(reason.to_owned()))),
+            Self::Hello { response } => drop(response.send(Err(reason.to_owned()))),
+            Self::Do { response, .. } => drop(response.send(Err(reason.to_owned()))),
             Self::Renew => {}
         }
     }
 }
 
-/// Where the calls of a sandbox go.
+/// The destination of a sandbox's calls.
 #[derive(Debug)]
 pub(super) struct Callee {
     pub(super) sandbox_id: String,
@@ -80,7 +80,7 @@ type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) reason: String,
-    /// It does not run any more.
+    /// The sandbox no longer runs.
     pub(super) gone: bool,
 }
 
@@ -95,10 +95,11 @@ pub(super) struct Session {
     output: Output,
     received: Vec<u8>,
     out: Out,
-    words: HashMap<u64, oneshot::Sender<Answer>>,
+    /// The requests without a response yet, by number.
+    pending: HashMap<u64, oneshot::Sender<Response>>,
     last: u64,
     connections: HashMap<u32, Connection>,
-    /// The writer, and what carries each connection: the number of a connection that has ended.
+    /// The writer, and one task per connection, which returns the connection's number when it ends.
     tasks: JoinSet<Option<u32>>,
 }
 
@@ -109,11 +110,11 @@ struct Connection {
 }
 
 impl Session {
-    /// Attaches, and waits for the program's hello. `again`: it was attached before, and may have ended since; the engine
-    /// attaches to what does not run, and waits for its start.
+    /// Attaches, and waits for the program's hello. `again`: it was attached before, and so may have ended since. That is
+    /// checked first, because the engine would also attach to a stopped container, and wait for its start.
     pub(super) async fn begin(docker: &Docker, container: &str, again: bool) -> Result<Self, Refused> {
         if again {
-            runs(docker, container).await?;
+            check_running(docker, container).await?;
         }
         let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).build();
         let attached = docker.attach_container(container, Some(options)).await;
@@ -126,15 +127,15 @@ impl Session {
             None
         });
         let out = Out { lines, session };
-        // A newline first: an earlier process may have been killed within a line.
+        // A newline first: an earlier process may have been killed in the middle of a line.
         let _ = out.lines.send("\n".to_owned());
-        out.say("hello");
+        out.send("hello");
         let mut session = Self {
             resolv_conf: Vec::new(),
             output,
             received: Vec::new(),
             out,
-            words: HashMap::new(),
+            pending: HashMap::new(),
             last: 0,
             connections: HashMap::new(),
             tasks,
@@ -142,8 +143,8 @@ impl Session {
         loop {
             let output = session.output.next().await.ok_or_else(|| Refused::lost("its program has ended"))?;
             session.received.extend(output.map_err(|error| Refused::lost(reason(&error)))?.into_bytes());
-            while let Some(said) = session.next_line() {
-                if let Some(Said::Hello { resolv_conf }) = said {
+            while let Some(message) = session.next_line() {
+                if let Some(Message::Hello { resolv_conf }) = message {
                     session.resolv_conf = resolv_conf;
                     return Ok(session);
                 }
@@ -151,13 +152,13 @@ impl Session {
         }
     }
 
-    /// Serves words and calls until the attach is lost, or nothing has words for it any more.
-    pub(super) async fn run(mut self, callee: &Callee, words: &mut mpsc::UnboundedReceiver<Word>) {
+    /// Serves requests and calls until the attach connection is lost, or no more requests can arrive.
+    pub(super) async fn run(mut self, callee: &Callee, requests: &mut mpsc::UnboundedReceiver<Request>) {
         loop {
-            // What came with the hello, or with the line before.
-            while let Some(said) = self.next_line() {
-                if let Some(said) = said {
-                    self.understand(said, callee);
+            // Also lines that arrived together with the hello.
+            while let Some(message) = self.next_line() {
+                if let Some(message) = message {
+                    self.handle(message, callee);
                 }
             }
             tokio::select! {
@@ -165,8 +166,8 @@ impl Session {
                     Some(Ok(output)) => self.received.extend(output.into_bytes()),
                     Some(Err(_)) | None => return,
                 },
-                word = words.recv() => match word {
-                    Some(word) => if !self.take(word) { return },
+                request = requests.recv() => match request {
+                    Some(request) => if !self.take(request) { return },
                     None => return,
                 },
                 Some(ended) = self.tasks.join_next() => match ended {
@@ -180,44 +181,44 @@ impl Session {
         }
     }
 
-    /// Takes a word; `false` if the session has ended.
-    pub(super) fn take(&mut self, word: Word) -> bool {
-        match word {
-            Word::Greet { answer } => drop(answer.send(Ok(self.resolv_conf.clone()))),
-            // Its caller has given up, and may have asked for something else since.
-            Word::Do { answer, .. } if answer.is_closed() => {}
-            Word::Do { verb, arguments, answer } => {
-                self.words.retain(|_, answer| !answer.is_closed());
+    /// Sends a request; `false` if the session has to end.
+    pub(super) fn take(&mut self, request: Request) -> bool {
+        match request {
+            Request::Hello { response } => drop(response.send(Ok(self.resolv_conf.clone()))),
+            // Its caller no longer waits, and may have sent a newer request since.
+            Request::Do { response, .. } if response.is_closed() => {}
+            Request::Do { verb, arguments, response } => {
+                self.pending.retain(|_, response| !response.is_closed());
                 self.last += 1;
-                self.words.insert(self.last, answer);
-                self.out.say(&format!("{verb} {} {arguments}", self.last));
+                self.pending.insert(self.last, response);
+                self.out.send(&format!("{verb} {} {arguments}", self.last));
             }
-            Word::Renew => return false,
+            Request::Renew => return false,
         }
         true
     }
 
-    /// The next whole line, if there is one; what it says, if that is for this session.
-    fn next_line(&mut self) -> Option<Option<Said>> {
+    /// The next complete line, if one has arrived. The inner value is `None` for a line that is not of this session.
+    fn next_line(&mut self) -> Option<Option<Message>> {
         let end = self.received.iter().position(|byte| *byte == b'\n')?;
         let line: Vec<u8> = self.received.drain(..=end).collect();
-        Some(Said::read(&line, &self.out.session))
+        Some(Message::read(&line, &self.out.session))
     }
 
-    fn understand(&mut self, said: Said, callee: &Callee) {
-        match said {
-            Said::Hello { .. } => {}
-            Said::Done { number, answers } => self.answer(number, Ok(answers)),
-            Said::Failed { number, reason } => self.answer(number, Err(reason)),
-            Said::Open { connection, place } => self.open(connection, &place, callee),
-            Said::Credit { connection, bytes } => {
+    fn handle(&mut self, message: Message, callee: &Callee) {
+        match message {
+            Message::Hello { .. } => {}
+            Message::Done { number, responses } => self.respond(number, Ok(responses)),
+            Message::Failed { number, reason } => self.respond(number, Err(reason)),
+            Message::Open { connection, place } => self.open(connection, &place, callee),
+            Message::Credit { connection, bytes } => {
                 if let Some(connection) = self.connections.get(&connection) {
                     connection.credit.add_permits(bytes.min(WINDOW));
                 }
             }
-            Said::Data { connection, bytes } => self.pass(connection, Incoming::Data(bytes)),
-            Said::End { connection } => self.pass(connection, Incoming::End),
-            Said::Reset { connection } => {
+            Message::Data { connection, bytes } => self.pass(connection, Incoming::Data(bytes)),
+            Message::End { connection } => self.pass(connection, Incoming::End),
+            Message::Reset { connection } => {
                 if let Some(connection) = self.connections.remove(&connection) {
                     connection.carrier.abort();
                 }
@@ -225,10 +226,10 @@ impl Session {
         }
     }
 
-    fn answer(&mut self, number: u64, answer: Answer) {
-        if let Some(waiting) = self.words.remove(&number) {
-            // Its caller may have given up.
-            let _ = waiting.send(answer);
+    fn respond(&mut self, number: u64, response: Response) {
+        if let Some(caller) = self.pending.remove(&number) {
+            // The caller may no longer wait.
+            let _ = caller.send(response);
         }
     }
 
@@ -239,7 +240,7 @@ impl Session {
             callee.calls.pass(call).is_ok()
         });
         if !passed {
-            self.out.say(&format!("reset {id}"));
+            self.out.send(&format!("reset {id}"));
             return;
         }
         let (incoming, received) = mpsc::unbounded_channel();
@@ -254,18 +255,18 @@ impl Session {
 
     fn pass(&self, id: u32, incoming: Incoming) {
         if let Some(connection) = self.connections.get(&id) {
-            // It may have ended on this side; then the program is sent a reset.
+            // Fails if the connection has ended on this side: then the program gets a reset.
             let _ = connection.incoming.send(incoming);
         }
     }
 }
 
-async fn runs(docker: &Docker, container: &str) -> Result<(), Refused> {
+async fn check_running(docker: &Docker, container: &str) -> Result<(), Refused> {
     let inspected = docker.inspect_container(container, None).await;
     let inspected = inspected.map_err(|error| refused(&error))?;
     match inspected.state.and_then(|state| state.running) {
         Some(true) => Ok(()),
-        _ => Err(Refused { reason: "it does not run".to_owned(), gone: true }),
+        _ => Err(Refused { reason: "it is not running".to_owned(), gone: true }),
     }
 }
 
@@ -273,10 +274,10 @@ fn refused(error: &bollard::errors::Error) -> Refused {
     Refused { gone: status(error) == Some(404), reason: reason(error) }
 }
 
-/// Writes lines until the attach is lost.
+/// Writes lines until the attach connection is lost.
 async fn write(mut input: Pin<Box<dyn AsyncWrite + Send>>, mut lines: mpsc::UnboundedReceiver<String>) {
     while let Some(mut line) = lines.recv().await {
-        // Those that are there already, in one write.
+        // Lines that are already waiting are sent in the same write.
         while line.len() < BUFFER
             && let Ok(more) = lines.try_recv()
         {

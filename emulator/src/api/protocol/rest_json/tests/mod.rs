@@ -46,7 +46,7 @@ impl Operation for CreatePlant {
         }
         Ok(garden::CreatePlantResponse {
             etag: client_token,
-            // The token decides whether the model's status stands.
+            // The name of the garden decides whether the response has the model's status.
             http_status: garden_name.filter(|name| name == "a/b").map(|_| 202),
             plant: Some(garden::Plant { height, name: plant_name }),
         })
@@ -85,7 +85,7 @@ impl Operation for DeletePlant {
     }
 }
 
-/// An operation that streams: each event leaves as it happens.
+/// An operation that streams: each event is sent when it happens.
 struct WatchPlants;
 
 #[derive(Debug, Deserialize)]
@@ -111,7 +111,7 @@ impl Operation for WatchPlants {
     async fn handle(_: &Context, Nothing {}: Nothing) -> Result<Events, Error> {
         let (send, events) = mpsc::unbounded_channel();
         send.send(Bytes::from_static(b"first")).unwrap();
-        // The stream goes on for as long as the test wants.
+        // The stream stays open until the test drops it.
         tokio::spawn(async move {
             send.closed().await;
         });
@@ -134,7 +134,7 @@ async fn ask(emulator: &Emulator, method: &str, uri: &str, body: &str) -> (u16, 
 #[tokio::test]
 async fn members_are_read_from_path_query_header_and_body_and_written_to_status_header_and_body() {
     let (emulator, _data) = emulator().await;
-    // The body's own garden does not count: it is the path's.
+    // The path names the garden; the name in the body is ignored.
     let body = r#"{"name": "fern", "height": 3, "gardenName": "other", "unknown": [1]}"#;
     let (status, headers, answer) = ask(&emulator, "POST", "/gardens/kew/plants", body).await;
     assert_eq!((status, answer.as_str()), (201, r#"{"plant":{"height":3,"name":"fern"}}"#));
@@ -153,9 +153,9 @@ async fn members_are_read_from_path_query_header_and_body_and_written_to_status_
 }
 
 #[tokio::test]
-async fn what_is_refused_has_the_errors_own_status_and_its_code_in_a_header() {
+async fn a_refused_request_gets_the_errors_own_status_and_its_code_in_a_header() {
     let (emulator, _data) = emulator().await;
-    for (method, uri, body, status, code, told) in [
+    for (method, uri, body, status, code, expected) in [
         (
             "POST",
             "/gardens/kew/plants",
@@ -196,7 +196,7 @@ async fn what_is_refused_has_the_errors_own_status_and_its_code_in_a_header() {
         let (found, headers, answer) = ask(&emulator, method, uri, body).await;
         assert_eq!(found, status, "{method} {uri}: {answer}");
         assert_eq!(headers["x-amzn-errortype"], code, "{method} {uri}");
-        assert!(answer.contains(told), "{method} {uri}: {answer}");
+        assert!(answer.contains(expected), "{method} {uri}: {answer}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a task lets in and out: chains that drop what no rule accepts.
+//! The packets that a task may receive and send: chains that drop all that no rule accepts.
 //!
 //! ```text
 //! table inet neargate {
@@ -16,9 +16,10 @@
 //! }
 //! ```
 //!
-//! Loopback takes nothing from an address that is not the sandbox's: a packet that a raw socket writes there in the name
-//! of another would make a connection known, and the answer to it would leave. Nothing comes in to another address than
-//! the interface's: loopback's are the task's alone. A task is no router.
+//! Loopback accepts nothing from an address that is not the sandbox's own. Otherwise a raw socket could write a packet with
+//! the source address of another host there, the connection would be established, and its responses could leave the sandbox.
+//! From outside, only packets to the interface's own address are accepted: the addresses on loopback are private to the
+//! task. A task does not forward packets.
 
 use std::net::Ipv4Addr;
 
@@ -47,7 +48,7 @@ const PIECE: usize = 1000;
 /// `NF_INET_FORWARD`.
 const FORWARD: u32 = 2;
 
-/// Which way packets go.
+/// The direction of packets.
 #[derive(Clone, Copy)]
 enum Direction {
     Ingress,
@@ -94,8 +95,8 @@ impl Direction {
     }
 }
 
-/// Puts the filter in place of what is there. `interface`: the sandbox's, if it is on a network. `resolvers`: what the
-/// engine's own resolver asks from inside the sandbox.
+/// Replaces the filter. `interface`: the sandbox's, if it is on a network. `resolvers`: the name servers that the engine's
+/// own resolver queries from inside the sandbox.
 pub(in crate::runtime::docker) fn filter(
     filter: &Filter,
     interface: Option<&Interface>,
@@ -195,7 +196,7 @@ fn set(table: &mut Table, number: u32, blocks: &[Block]) {
             message.nested(ELEMENTS, |elements| {
                 for block in piece {
                     element(elements, u32::from(*block.start()), false);
-                    // The end is the first address that is not in it; beyond the last of all there is none.
+                    // The end is the first address after the block; a block with the very last address has no end.
                     if let Some(end) = u32::from(*block.end()).checked_add(1) {
                         element(elements, end, true);
                     }

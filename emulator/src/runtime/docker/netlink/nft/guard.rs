@@ -1,4 +1,4 @@
-//! What keeps a task's raw sockets to its filter: everything that leaves the interface, by any socket.
+//! Enforces a task's filter on its raw sockets: it checks all that leaves the interface, from any socket.
 //!
 //! ```text
 //! table netdev neargate {
@@ -10,12 +10,12 @@
 //! }
 //! ```
 //!
-//! A packet socket writes frames past the hooks of IP, and so past [`super::filter`]. What went through these hooks was
-//! routed, and has a route; `rtclassid` can be read of such a packet alone, whatever the class is. So only what the
-//! filter has let through leaves, and only from this interface's own addresses: what others let in by address holds.
+//! A packet socket's frames bypass the hooks of IP, and so [`super::filter`]. A packet that passed these hooks was routed and
+//! so has a route, and only then `rtclassid` can be read, with any value. So only packets that the filter has accepted leave,
+//! and only from this interface's own addresses. The filters of other sandboxes can therefore trust the source address.
 //!
-//! Fields are read from the start of the frame: where the network header is, a packet socket may say itself. The hook is
-//! there from Linux 5.16 on.
+//! Fields are read from the start of the frame, because a packet socket can set the position of the network header itself.
+//! The hook exists since Linux 5.16.
 
 use super::super::Batch;
 use super::{
@@ -31,9 +31,9 @@ const EGRESS: u32 = 1;
 const ETHERNET_SOURCE: u32 = 6;
 const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const TYPE_ARP: [u8; 2] = [0x08, 0x06];
-/// The source address in the IPv4 header behind it.
+/// The source address in the IPv4 header after it.
 const IPV4_SOURCE: u32 = 14 + 12;
-/// The sender's addresses in the ARP packet behind it, one after the other (RFC 826).
+/// The sender's addresses in the ARP packet after it, one after the other (RFC 826).
 const ARP_SENDER: u32 = 14 + 8;
 
 pub(in crate::runtime::docker) fn guard(interface: &Interface) -> Batch {

@@ -1,4 +1,4 @@
-//! The way of a task's connections to the sandbox's program, which hands them on to the emulator.
+//! Redirects a task's connections to the sandbox's program, which forwards them to the emulator.
 //!
 //! ```text
 //! table ip neargate {
@@ -9,8 +9,8 @@
 //! }
 //! ```
 //!
-//! The program listens on ports of its own: a task that listens on port 80 of all its addresses could not, if the program
-//! had that port of one of them.
+//! The program listens on other ports: if it used port 80 of one address, a task could not listen on port 80 of all its
+//! addresses.
 
 use super::super::{Attributes, Batch};
 use super::{
@@ -25,10 +25,10 @@ const CHAIN: &str = "inward";
 const OUTPUT: u32 = 3;
 const PRIORITY: i32 = -100;
 
-/// Beyond the ports that the kernel gives to connections by itself (`net.ipv4.ip_local_port_range`: to 60999).
+/// Above the ports that the kernel assigns to connections itself (`net.ipv4.ip_local_port_range`: to 60999).
 const FIRST_PORT: u16 = 61_170;
 
-/// Where the program listens for it.
+/// The port on which the program listens for it.
 pub(in crate::runtime::docker) fn port(of: Inward) -> u16 {
     let number = Inward::ALL.iter().zip(FIRST_PORT..).find(|(inward, _)| **inward == of);
     number.map_or(FIRST_PORT, |(_, port)| port)

@@ -1,9 +1,9 @@
-//! Packet filters, as nf_tables has them (linux/netfilter/nf_tables.h): what the task's packets must meet in [`filter`],
-//! what keeps raw sockets to it in [`guard`], and the way to the emulator in [`inward`]. `nft list ruleset` in a sandbox
-//! shows all three.
+//! Packet filters in the form of nf_tables (linux/netfilter/nf_tables.h): the task's rules in [`filter`], their enforcement on
+//! raw sockets in [`guard`], and the redirection to the emulator in [`inward`]. `nft list ruleset` in a sandbox shows all
+//! three.
 //!
-//! Each is a table that is replaced whole in one batch, which the kernel takes or refuses as one: no packet meets half
-//! of it.
+//! Each is a table that is replaced completely in one batch. The kernel applies a batch atomically, so no packet is checked
+//! by a part of it.
 
 mod filter;
 mod guard;
@@ -36,10 +36,10 @@ const DELETE_TABLE: u16 = SUBSYSTEM << 8 | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
 
-/// A rule comes after those that are there.
+/// A rule is added after the existing ones.
 const APPEND: u16 = 0x800;
 
-/// Address families: none, both IPs in one table, IPv4 alone, a device's own packets.
+/// Address families: none, IPv4 and IPv6 in one table, only IPv4, a device's own packets.
 const UNSPECIFIED: u8 = 0;
 const INET: u8 = 1;
 const IPV4: u8 = 2;
@@ -53,7 +53,7 @@ const UDP: u8 = 17;
 /// Loopback's name, in the length that the kernel compares.
 const LOOPBACK: [u8; 16] = *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-/// A table in place of the one that is there, in one batch.
+/// A table that replaces the existing one, in one batch.
 struct Table {
     batch: Batch,
     family: u8,
@@ -73,7 +73,7 @@ impl Table {
         let mut batch = Batch::new(NETFILTER);
         batch.message(BATCH_BEGIN, 0, &head(UNSPECIFIED, SUBSYSTEM), |_| {});
         let mut table = Self { batch, family };
-        // Made so that it can be deleted, whether it was there or not.
+        // Created first, so that the deletion succeeds also if it did not exist.
         table.message(NEW_TABLE, CREATE, |_| {});
         table.message(DELETE_TABLE, 0, |_| {});
         table.message(NEW_TABLE, CREATE, |_| {});
@@ -94,7 +94,7 @@ impl Table {
         });
     }
 
-    /// Acknowledged: the kernel sends no other response for a batch that it takes whole.
+    /// Requests an acknowledgement: the kernel sends no other response for a batch without an error.
     fn chain(&mut self, name: &str, at: &Hook<'_>) {
         const NAME: u16 = 3;
         const HOOK: u16 = 4;
@@ -119,7 +119,7 @@ impl Table {
         });
     }
 
-    /// A rule that accepts what meets its conditions.
+    /// A rule that accepts the packets that meet its conditions.
     fn accept(&mut self, chain: &str, conditions: impl FnOnce(&mut Attributes<'_>)) {
         const DESTINATION: u16 = 1;
         const DATA: u16 = 2;
@@ -148,7 +148,7 @@ impl Table {
     }
 }
 
-/// nfnetlink's own header: family, version 0, and what the message is for, in network byte order.
+/// nfnetlink's own header: family, version 0, and the resource id, in network byte order.
 fn head(family: u8, resource: u16) -> [u8; 4] {
     let [upper, lower] = resource.to_be_bytes();
     [family, 0, upper, lower]
@@ -164,7 +164,7 @@ const DATA_VALUE: u16 = 1;
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
 
-/// Where a payload begins.
+/// The start of a payload.
 const LINK_HEADER: u32 = 0;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
@@ -189,7 +189,7 @@ fn expression(rule: &mut Attributes<'_>, name: &str, data: impl FnOnce(&mut Attr
     });
 }
 
-/// An expression whose data are numbers alone.
+/// An expression with only numbers as data.
 fn numbers(rule: &mut Attributes<'_>, name: &str, data: &[(u16, u32)]) {
     expression(rule, name, |attributes| {
         for (kind, number) in data {
@@ -198,7 +198,7 @@ fn numbers(rule: &mut Attributes<'_>, name: &str, data: &[(u16, u32)]) {
     });
 }
 
-/// Loads what is known beside the packet.
+/// Loads metadata of the packet.
 fn meta(rule: &mut Attributes<'_>, key: u32) {
     const DESTINATION: u16 = 1;
     const KEY: u16 = 2;
@@ -215,7 +215,7 @@ fn payload(rule: &mut Attributes<'_>, base: u32, offset: u32, length: u32) {
     numbers(rule, "payload", &data);
 }
 
-/// Keeps these bits of the four bytes in the register.
+/// Masks the four bytes in the register with these bits.
 fn mask(rule: &mut Attributes<'_>, bits: [u8; 4]) {
     const SOURCE: u16 = 1;
     const DESTINATION: u16 = 2;
@@ -235,7 +235,7 @@ fn equal(rule: &mut Attributes<'_>, value: &[u8]) {
     compare(rule, EQUAL, value);
 }
 
-/// Ends the rule unless the register compares so with the value.
+/// Ends the rule unless the comparison of the register with the value is true.
 fn compare(rule: &mut Attributes<'_>, operation: u32, value: &[u8]) {
     const SOURCE: u16 = 1;
     const OPERATION: u16 = 2;

@@ -12,6 +12,10 @@ use neargate::{ask, clean, doctor};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
+/// A request makes hundreds of small allocations: with the C library's allocator they are a fifth of its CPU time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = Options::parse().command;
     let done = Runtime::new().context("cannot start threads").and_then(|runtime| {

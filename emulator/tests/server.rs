@@ -193,8 +193,8 @@ async fn health_responds_within_two_seconds_though_the_container_engine_hangs() 
     };
     let request =
         http::Request::get("/_neargate/health").header("Host", "localhost").body(axum::body::Body::empty());
-    let router = neargate::server::router(emulator, Guard::new(None, &[]));
-    let response = tokio::time::timeout(Duration::from_secs(10), router.oneshot(request.unwrap())).await;
+    let door = neargate::server::Door::new(emulator, Guard::new(None, &[]));
+    let response = tokio::time::timeout(Duration::from_secs(10), door.oneshot(request.unwrap())).await;
     let response = response.expect("health waits for the engine").unwrap();
     assert_eq!(response.status(), 503);
     let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -38,10 +38,12 @@ pub(super) async fn answer<P: Protocol>(
             body::drain(unread).await;
             let service =
                 service.and_then(|named| services.iter().find(|service| service.name == named.name));
+            log_failure("none", &request_id, &error);
             return refuse(service, &request_id, &error);
         }
     };
-    let span = tracing::info_span!("request", op = operation.name, id = request_id);
+    // Its cost is above that of a small request: it exists only if debug logs are wanted.
+    let span = tracing::debug_span!("request", op = operation.name, id = request_id);
     async {
         if P::NAMED_IN_BODY.is_none() {
             match body::read(unread, operation.largest_body).await {
@@ -51,7 +53,10 @@ pub(super) async fn answer<P: Protocol>(
         }
         match perform(service, operation, emulator, &request_id, request).await {
             Ok(response) => response,
-            Err(error) => refuse(Some(service), &request_id, &error),
+            Err(error) => {
+                log_failure(operation.name, &request_id, &error);
+                refuse(Some(service), &request_id, &error)
+            }
         }
     }
     .instrument(span)
@@ -99,7 +104,14 @@ async fn perform<P: Protocol>(
         .unwrap_or_else(|_| Err(Error::failure("the operation panicked")))
 }
 
-/// The response for an error. A failure of ours is logged here and nowhere else.
+/// The only place where a failure of ours is logged.
+fn log_failure(operation: &str, request_id: &str, error: &Error) {
+    if let Error::Failure(source) = error {
+        tracing::error!(op = operation, id = request_id, error = %Chain(source.as_ref()), "the operation failed");
+    }
+}
+
+/// The response for an error.
 pub(super) fn refuse<P: Protocol>(
     service: Option<&Service<P>>,
     request_id: &str,
@@ -109,10 +121,7 @@ pub(super) fn refuse<P: Protocol>(
     let (code, message, members) = match error {
         Error::Answer { code, message, members } => (*code, message.as_str(), Some(members)),
         Error::Invalid(message) => (invalid, message.as_str(), None),
-        Error::Failure(source) => {
-            tracing::error!(error = %Chain(source.as_ref()), "the operation failed");
-            (failure, P::FAILURE, None)
-        }
+        Error::Failure(_) => (failure, P::FAILURE, None),
     };
     let status = match error {
         Error::Failure(_) => http::StatusCode::INTERNAL_SERVER_ERROR,

@@ -29,10 +29,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::post;
 
 use answer::answer;
 pub(crate) use body::read as read_body;
@@ -44,35 +42,36 @@ use protocol::aws_json::AwsJson;
 use protocol::query;
 use service::Table;
 
-/// AWS's operations: those of the JSON and query protocols are `POST /`, those of REST have paths of their own.
-pub fn routes(emulator: Emulator) -> Router {
-    Router::new()
-        .route("/", post(at_the_root))
-        .fallback(at_a_path)
-        .with_state(Wire { table: Arc::new(table()), emulator })
+/// AWS's operations. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    table: Arc<Table>,
+    emulator: Emulator,
+}
+
+impl Api {
+    pub fn new(emulator: Emulator) -> Self {
+        Self { table: Arc::new(table()), emulator }
+    }
+
+    /// Responds to `POST /`: the operations of the JSON and query protocols.
+    pub async fn at_the_root(&self, request: Request) -> Response {
+        if query::speaks(request.headers()) {
+            answer(&self.table.query, &self.emulator, request).await
+        } else {
+            answer(&self.table.aws_json, &self.emulator, request).await
+        }
+    }
+
+    /// Responds to a request with a path: the operations of the REST protocols.
+    pub async fn at_a_path(&self, request: Request) -> Response {
+        answer(&self.table.rest_json, &self.emulator, request).await
+    }
 }
 
 /// An error outside of any operation, in the shape that most of AWS's clients read.
 pub fn refusal(error: &Error) -> Response {
     answer::refuse::<AwsJson>(None, "", error)
-}
-
-#[derive(Clone, Debug)]
-struct Wire {
-    table: Arc<Table>,
-    emulator: Emulator,
-}
-
-async fn at_the_root(State(Wire { table, emulator }): State<Wire>, request: Request) -> Response {
-    if query::speaks(request.headers()) {
-        answer(&table.query, &emulator, request).await
-    } else {
-        answer(&table.aws_json, &emulator, request).await
-    }
-}
-
-async fn at_a_path(State(Wire { table, emulator }): State<Wire>, request: Request) -> Response {
-    answer(&table.rest_json, &emulator, request).await
 }
 
 /// Every operation of every service.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
@@ -20,7 +20,7 @@ use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use crate::api::Caller;
 use crate::clock::Clock;
@@ -37,22 +37,27 @@ const HEADERS: Duration = Duration::from_secs(30);
 
 /// The shared parts of a server's connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Connections {
-    pub router: Router,
+pub struct Connections<S> {
+    /// Responds to their requests.
+    pub service: S,
     pub clock: Clock,
     /// When the server ends, each connection finishes its running requests.
     pub ending: CancellationToken,
 }
 
-impl Connections {
+impl<S> Connections<S>
+where
+    S: Service<http::Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     /// Serves one connection whose requests all come from `caller`, over a socket or over any other stream.
     pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, caller: Caller) {
-        let Self { router, clock, ending } = self;
+        let Self { service, clock, ending } = self;
         let activity = Activity::begin(clock);
-        let service = service_fn(|mut request: http::Request<Incoming>| {
+        let counted = service_fn(|mut request: http::Request<Incoming>| {
             let mut running = Running::begin(&activity);
             request.extensions_mut().insert(caller.clone());
-            let response = router.clone().oneshot(request.map(Body::new));
+            let response = service.clone().oneshot(request.map(Body::new));
             async move {
                 let response = response.await?;
                 running.offer(true);
@@ -62,7 +67,7 @@ impl Connections {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
         builder.http2().timer(TokioTimer::new());
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), counted));
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = ending.cancelled() => {
@@ -227,7 +232,7 @@ mod tests {
         };
         let silent = || async { Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()) };
         let connections = Connections {
-            router: Router::new()
+            service: axum::Router::new()
                 .route("/who", get(who))
                 .route("/endless", get(endless))
                 .route("/silent", get(silent))

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::connection::Connections;
-pub use self::door::router;
+pub use self::door::Door;
 pub use self::guard::Guard;
 use crate::api::{Caller, Emulator};
 use crate::clock::Clock;
@@ -52,7 +51,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    door: Door,
     engine: Engine,
     /// The largest number of concurrent connections.
     places: usize,
@@ -122,9 +121,9 @@ impl Server {
 
         let emulator =
             Emulator { engine: engine.clone(), account: account.into(), region: region.into(), prices };
-        let router = router(emulator, Guard::new(Some(address), &allow_hosts));
+        let door = Door::new(emulator, Guard::new(Some(address), &allow_hosts));
         let places = open_files::connections(open_files);
-        Ok(Self { listener, address, router, engine, places, _temporary: temporary })
+        Ok(Self { listener, address, door, engine, places, _temporary: temporary })
     }
 
     /// The address that it listens on, with the real port, also if it was started with port 0.
@@ -137,9 +136,9 @@ impl Server {
     /// # Errors
     /// The objects that the engine could not remove.
     pub async fn run(self, end: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, address: _, router, engine, places, _temporary } = self;
+        let Self { listener, address: _, door, engine, places, _temporary } = self;
         let ending = CancellationToken::new();
-        let served = Connections { router, clock: engine.clock().clone(), ending: ending.clone() };
+        let served = Connections { service: door, clock: engine.clock().clone(), ending: ending.clone() };
         let connections = TaskTracker::new();
         let places = Arc::new(Semaphore::new(places));
         let mut end = pin!(end);

@@ -13,14 +13,13 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use neargate::api::Emulator;
 use neargate::clock::{Clock, Timestamp};
 use neargate::engine::{Engine, Options};
 use neargate::runtime::simulated;
-use neargate::server::{Guard, router};
+use neargate::server::{Door, Guard};
 use neargate::store::Store;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -33,7 +32,7 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) logs: Client,
-    router: Router,
+    door: Door,
     _dir: TempDir,
 }
 
@@ -58,13 +57,13 @@ impl World {
             region: "us-east-1".into(),
             prices: neargate::cost::Prices::builtin(),
         };
-        let router = router(emulator, Guard::new(None, &[]));
-        Self { clock, logs: client(&router, REGION), router, _dir: dir }
+        let door = Door::new(emulator, Guard::new(None, &[]));
+        Self { clock, logs: client(&door, REGION), door, _dir: dir }
     }
 
     /// A client of another region.
     pub(crate) fn logs_of(&self, region: &'static str) -> Client {
-        client(&self.router, region)
+        client(&self.door, region)
     }
 
     /// One with the log group `group` and its stream `stream`.
@@ -102,8 +101,8 @@ pub(crate) fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
     format!("{}: {}", error.code().unwrap_or("?"), error.message().unwrap_or("?"))
 }
 
-fn client(router: &Router, region: &'static str) -> Client {
-    let connector = SharedHttpConnector::new(InProcess(router.clone()));
+fn client(door: &Door, region: &'static str) -> Client {
+    let connector = SharedHttpConnector::new(InProcess(door.clone()));
     let credentials =
         Credentials::builder().access_key_id("test").secret_access_key("test").provider_name("test").build();
     let config = aws_sdk_cloudwatchlogs::Config::builder()
@@ -117,19 +116,19 @@ fn client(router: &Router, region: &'static str) -> Client {
 }
 
 #[derive(Clone, Debug)]
-struct InProcess(Router);
+struct InProcess(Door);
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let router = self.0.clone();
+        let door = self.0.clone();
         HttpConnectorFuture::new(async move {
-            answer(router, request).await.map_err(|error| ConnectorError::other(error, None))
+            answer(door, request).await.map_err(|error| ConnectorError::other(error, None))
         })
     }
 }
 
 async fn answer(
-    router: Router,
+    door: Door,
     request: HttpRequest,
 ) -> Result<HttpResponse, Box<dyn std::error::Error + Send + Sync>> {
     let mut asked = http::Request::builder().method(request.method()).uri(request.uri());
@@ -137,7 +136,7 @@ async fn answer(
         asked = asked.header(name, value);
     }
     let body = request.body().bytes().ok_or("a streaming body")?.to_vec();
-    let response = router.oneshot(asked.body(Body::from(body))?).await?;
+    let response = door.oneshot(asked.body(Body::from(body))?).await?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     let mut answer = HttpResponse::new(parts.status.as_u16().try_into()?, SdkBody::from(body));

@@ -15,7 +15,7 @@ async fn ask(emulator: &Emulator, query: &str, accept: &str) -> (u16, String, St
         .header("accept", accept)
         .body(Body::empty())
         .unwrap();
-    let response = emulator.router.clone().oneshot(request).await.unwrap();
+    let response = emulator.door.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
     let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -1,4 +1,4 @@
-//! An emulator in this process, and clients whose HTTP goes directly to its router.
+//! An emulator in this process, and clients whose HTTP goes directly to its door.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,14 +18,13 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use neargate::api;
 use neargate::clock::Clock;
 use neargate::engine::{self, Engine};
 use neargate::runtime::simulated::Runtime;
-use neargate::server::{self, Guard};
+use neargate::server::{Door, Guard};
 use neargate::store::Store;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -36,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// An emulator on a data directory of its own.
 #[derive(Debug)]
 pub(crate) struct Emulator {
-    pub(crate) router: Router,
+    pub(crate) door: Door,
     _data: TempDir,
 }
 
@@ -69,7 +68,7 @@ impl Emulator {
         let engine = Engine::start(options, store, runtime, clock).await.unwrap();
         let prices = neargate::cost::Prices::builtin();
         let emulator = api::Emulator { engine, account: "000000000000".into(), region, prices };
-        Self { router: server::router(emulator, Guard::new(None, &[])), _data: data }
+        Self { door: Door::new(emulator, Guard::new(None, &[])), _data: data }
     }
 
     /// An ECS client of `us-east-1`.
@@ -84,11 +83,11 @@ impl Emulator {
             .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
             .endpoint_url("http://localhost:4566")
             .retry_config(RetryConfig::disabled())
-            .http_client(InProcess(self.router.clone()));
+            .http_client(InProcess(self.door.clone()));
         aws_sdk_ecs::Client::from_conf(config.build())
     }
 
-    /// The router's response to a request that no SDK would send: status, `x-amzn-RequestId` and body.
+    /// The door's response to a request that no SDK would send: status, `x-amzn-RequestId` and body.
     pub(crate) async fn raw(&self, request: http::Request<Body>) -> (u16, String, serde_json::Value) {
         let (status, id, body) = self.text(request).await;
         (status, id, serde_json::from_str(&body).unwrap_or(serde_json::Value::Null))
@@ -96,7 +95,7 @@ impl Emulator {
 
     /// The same with the body as text.
     pub(crate) async fn text(&self, request: http::Request<Body>) -> (u16, String, String) {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.door.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let id = response.headers().get("x-amzn-RequestId").map(|id| id.to_str().unwrap().to_owned());
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -104,9 +103,9 @@ impl Emulator {
     }
 }
 
-/// The SDK's HTTP client that is the router itself.
+/// The SDK's HTTP client that is the door itself.
 #[derive(Clone, Debug)]
-struct InProcess(Router);
+struct InProcess(Door);
 
 impl HttpClient for InProcess {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
@@ -116,12 +115,12 @@ impl HttpClient for InProcess {
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let router = self.0.clone();
+        let door = self.0.clone();
         HttpConnectorFuture::new(async move {
             let other = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::other(error, None);
             let request = request.try_into_http1x().map_err(|error| other(error.into()))?;
             let request = request.map(|body| Body::from(body.bytes().unwrap_or_default().to_vec()));
-            let response = router.oneshot(request).await.map_err(|never| match never {})?;
+            let response = door.oneshot(request).await.map_err(|never| match never {})?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| other(error.into()))?.to_bytes();
             let response = http::Response::from_parts(parts, SdkBody::from(body));

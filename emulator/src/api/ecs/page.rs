@@ -1,5 +1,7 @@
 //! Pages: `maxResults` and the opaque `nextToken`.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -28,7 +30,7 @@ impl Size {
     pub(super) fn cut<T, P: Serialize>(
         self,
         found: &mut Vec<T>,
-        scope: &str,
+        scope: impl Display,
         position: impl Fn(&T) -> P,
     ) -> Option<String> {
         if found.len() <= self.0 {
@@ -43,7 +45,10 @@ impl Size {
 ///
 /// # Errors
 /// A token that [`Size::cut`] did not make for the same operation and filters.
-pub(super) fn position<P: DeserializeOwned>(scope: &str, token: Option<&str>) -> Result<Option<P>, Error> {
+pub(super) fn position<P: DeserializeOwned>(
+    scope: impl Display,
+    token: Option<&str>,
+) -> Result<Option<P>, Error> {
     let Some(token) = token else { return Ok(None) };
     page_token::open(scope, token).map(Some).ok_or_else(|| Error::invalid_parameter("Invalid token."))
 }

@@ -15,6 +15,9 @@ use crate::api::error::{Error, common};
 use crate::api::shape::ErrorCode;
 
 pub(in crate::api) const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+/// Bytes. A response of that size is written without growing its buffer.
+const USUAL_RESPONSE: usize = 4096;
+
 const JSON_1_1: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 
 /// A service of this protocol.
@@ -50,7 +53,8 @@ impl Protocol for AwsJson {
     }
 
     fn encode<T: Serialize>(&self, _: &str, _: &str, output: &T) -> Result<Response<Body>, Error> {
-        let body = serde_json::to_vec(output).map_err(Error::failure)?;
+        let mut body = Vec::with_capacity(USUAL_RESPONSE);
+        serde_json::to_writer(&mut body, output).map_err(Error::failure)?;
         let body = if body == b"null" { Vec::new() } else { body };
         Ok(json::response(StatusCode::OK, JSON_1_1, body))
     }

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod depends;
+mod json;
 mod lost;
 mod model;
 mod next;
@@ -16,6 +17,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use json::Json;
 pub use lost::lost;
 pub use model::{
     Attachment, AttachmentStatus, Connectivity, Container, ContainerStatus, Desired, Health, Status,

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Spec;
+use super::{Json, Spec};
 use crate::clock::Timestamp;
 
 /// `lastStatus`, in the order in which a task passes through them.
@@ -130,6 +130,8 @@ pub struct Task {
     /// In the order of `spec.containers`.
     pub containers: Vec<Container>,
     pub spec: Spec,
+    #[serde(skip)]
+    pub json: Json,
 }
 
 impl Task {

@@ -1,10 +1,17 @@
 //! DescribeTasks.
 
+use std::sync::Arc;
+
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::value::to_raw_value;
+
 use super::identity::Identity;
 use super::view;
 use crate::api::ecs::cluster;
-use crate::api::model::ecs::{DescribeTasksRequest, DescribeTasksResponse, Failure, TaskField};
+use crate::api::model::ecs::{DescribeTasksRequest, Failure, Task, TaskField};
 use crate::api::{Context, Error, Operation, Rule};
+use crate::engine::task as model;
 
 /// Describes up to 100 tasks; a missing one becomes a failure `MISSING`.
 #[derive(Debug)]
@@ -14,7 +21,7 @@ impl Operation for Describe {
     const NAME: &'static str = "DescribeTasks";
 
     type Input = DescribeTasksRequest;
-    type Output = DescribeTasksResponse;
+    type Output = Response;
 
     const RULES: &'static [Rule<DescribeTasksRequest>] = &[Rule {
         source: "API reference, DescribeTasks, tasks: required, up to 100",
@@ -25,7 +32,7 @@ impl Operation for Describe {
         },
     }];
 
-    async fn handle(context: &Context, input: DescribeTasksRequest) -> Result<DescribeTasksResponse, Error> {
+    async fn handle(context: &Context, input: DescribeTasksRequest) -> Result<Response, Error> {
         let DescribeTasksRequest { cluster, include, tasks } = input;
         let (cluster_name, cluster_arn) = cluster::named(context, cluster.as_deref())?;
         let tags = match include.unwrap_or_default().contains(&TaskField::Tags) {
@@ -38,7 +45,12 @@ impl Operation for Describe {
             let Identity { arn } = Identity::read(context, &cluster_name, &name)?;
             match context.engine().task(&arn).filter(|task| task.cluster_arn == cluster_arn) {
                 Some(task) => {
-                    found.push(view::bound(view::of(&task, tags), &context.engine().bindings(&arn)));
+                    let bindings = context.engine().bindings(&arn);
+                    found.push(if bindings.is_empty() && tags == view::Tags::Hidden {
+                        Described::Kept(task)
+                    } else {
+                        Described::Made(Box::new(view::bound(view::of(&task, tags), &bindings)))
+                    });
                 }
                 None => failures.push(Failure {
                     arn: Some(arn),
@@ -51,6 +63,33 @@ impl Operation for Describe {
         if found.is_empty() {
             cluster::find_active(context, Some(&cluster_arn)).await?;
         }
-        Ok(DescribeTasksResponse { tasks: Some(found), failures: Some(failures) })
+        Ok(Response { tasks: found, failures })
+    }
+}
+
+/// `DescribeTasksResponse`.
+#[derive(Debug, Serialize)]
+pub(in crate::api::ecs) struct Response {
+    tasks: Vec<Described>,
+    failures: Vec<Failure>,
+}
+
+/// A task of the response.
+#[derive(Debug)]
+enum Described {
+    /// As nearly every client asks for it: what [`view::of`] makes of it is kept with it, and written as it is.
+    Kept(Arc<model::Task>),
+    Made(Box<Task>),
+}
+
+impl Serialize for Described {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Kept(task) => {
+                let json = task.json.get_or_render(|| to_raw_value(&view::of(task, view::Tags::Hidden)));
+                json.map_err(S::Error::custom)?.serialize(serializer)
+            }
+            Self::Made(task) => task.serialize(serializer),
+        }
     }
 }

@@ -43,8 +43,8 @@ impl Operation for List {
             return Err(Error::new(error::SERVICE_NOT_FOUND, "Service not found."));
         }
         let filter = Filter::of(&input);
-        let scope = format!("{} {} {filter:?}", Self::NAME, cluster.arn);
-        let after: Option<(i64, String)> = page::position(&scope, input.next_token.as_deref())?;
+        let scope = format_args!("{} {} {filter:?}", Self::NAME, cluster.arn);
+        let after: Option<(i64, String)> = page::position(scope, input.next_token.as_deref())?;
 
         let tasks = context.engine().tasks(&cluster.arn);
         let start = after.map_or(0, |(created_at, arn)| {
@@ -56,7 +56,7 @@ impl Operation for List {
         let rest = tasks.iter().skip(start).filter(|task| filter.takes(task));
         let asked = usize::try_from(size.asked()).unwrap_or(usize::MAX);
         let mut found: Vec<_> = rest.take(asked).collect();
-        let next_token = size.cut(&mut found, &scope, |task| (task.created_at.millis(), task.arn.clone()));
+        let next_token = size.cut(&mut found, scope, |task| (task.created_at.millis(), task.arn.clone()));
         let arns = found.into_iter().map(|task| task.arn.clone()).collect();
         Ok(ListTasksResponse { task_arns: Some(arns), next_token })
     }

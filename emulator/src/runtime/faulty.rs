@@ -35,6 +35,7 @@ pub enum Call {
     ResolveImage,
     CreateContainer,
     StartContainer,
+    LimitCpu,
     StopContainer,
     RemoveContainer,
     InspectContainer,
@@ -213,6 +214,10 @@ impl super::Runtime for Runtime {
 
     async fn start_container(&self, container_id: &str) -> Result<(), Error> {
         self.call(Call::StartContainer, container_id, self.inner.start_container(container_id)).await
+    }
+
+    async fn limit_cpu(&self, task_id: &str, cpu: u32) -> Result<(), Error> {
+        self.call(Call::LimitCpu, task_id, self.inner.limit_cpu(task_id, cpu)).await
     }
 
     async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error> {

@@ -64,7 +64,8 @@ pub trait Runtime: Send + Sync + Debug + 'static {
     /// Whether the sandbox runs now; `false` if it does not exist.
     async fn sandbox_runs(&self, sandbox_id: &str) -> Result<bool, Error>;
 
-    /// Creates what the containers of a task share: the cgroup with the task's limits, the volumes.
+    /// Creates what the containers of a task share: the cgroup with the task's limits, but for [`Runtime::limit_cpu`], and the
+    /// volumes.
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error>;
 
     /// Removes the task's containers, also those that are not recorded in the task, then what [`Runtime::prepare_task`]
@@ -79,6 +80,11 @@ pub trait Runtime: Send + Sync + Debug + 'static {
 
     /// Starts a created container. [`Event::Started`] follows from the engine's own event.
     async fn start_container(&self, container_id: &str) -> Result<(), Error>;
+
+    /// Limits the CPU time of all containers of a task together, once one of them has started: the engine prepares a
+    /// container inside the task's cgroup, which takes a quarter longer within the limit of a small task. Until then each
+    /// container is limited on its own. `cpu` in units.
+    async fn limit_cpu(&self, task_id: &str, cpu: u32) -> Result<(), Error>;
 
     /// Sends the image's STOPSIGNAL, then SIGKILL after `timeout`. Returns when the container has stopped.
     async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error>;

@@ -263,6 +263,11 @@ impl super::Runtime for Runtime {
         Ok(())
     }
 
+    /// Simulated containers use no CPU.
+    async fn limit_cpu(&self, _: &str, _: u32) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn release_task(&self, task_id: &str) -> Result<(), Error> {
         let world = || self.0.world.lock();
         let containers: Vec<String> = {

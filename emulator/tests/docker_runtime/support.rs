@@ -169,6 +169,7 @@ impl<'a> Task<'a> {
     pub(crate) async fn run(&self, spec: ContainerSpec) -> String {
         let id = self.world.runtime.create_container(&spec).await.unwrap();
         self.world.runtime.start_container(&id).await.unwrap();
+        self.world.runtime.limit_cpu(&self.task_id, self.cpu).await.unwrap();
         // As the emulator does; the runtime remembers its main process.
         self.world.runtime.inspect_container(&id).await.unwrap();
         id

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::pool::eventually;
 use super::*;
 use crate::runtime::faulty::{Call, Fault};
 use crate::store::Body;
@@ -181,6 +182,24 @@ async fn an_exit_while_the_engine_starts_is_seen() {
     world.0.kill().await;
     world.0.start_again().await;
     assert_eq!(world.stopped(&task.arn).await.containers[0].exit_code, Some(9));
+}
+
+#[tokio::test]
+async fn a_cpu_limit_that_fails_at_the_start_is_set_by_the_next_audit() {
+    let world = Troubled::new().await;
+    let limited = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&limited);
+    world.faulty.on_call(move |call, _| {
+        let is_first = call == Call::LimitCpu && count.fetch_add(1, Ordering::Relaxed) == 0;
+        is_first.then_some(Fault::Fail)
+    });
+    let task = world.run(container("app", &[])).await;
+    world.running(&task.arn).await;
+    eventually(async || match limited.load(Ordering::Relaxed) {
+        1 => Err("not limited again".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
 }
 
 #[tokio::test]

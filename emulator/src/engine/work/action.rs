@@ -178,8 +178,17 @@ impl Work {
         }
         // When it started by the engine's clock, to distinguish its exit from one of an earlier run.
         let known = &self.task.containers[container];
-        let observed =
-            self.bounded(LOOK, "inspect the container", runtime.inspect_container(&container_id)).await;
+        let (observed, limited) = tokio::join!(
+            self.bounded(LOOK, "inspect the container", runtime.inspect_container(&container_id)),
+            self.bounded(LOOK, "limit the CPU", runtime.limit_cpu(&self.task.id, self.task.cpu)),
+        );
+        if let Err(error) = limited {
+            warn!(
+                task = self.task.id,
+                error = &error as &dyn std::error::Error,
+                "could not limit the CPU of a task's containers together; the next audit retries it"
+            );
+        }
         match observed.map(|observed| seen(container, known, observed.as_ref())) {
             Ok(seen) if !seen.is_empty() => events.extend(seen),
             _ => {

@@ -4,8 +4,10 @@
 //! sandbox that exited while it was idle, a container that was created after its caller had stopped waiting. It runs once after
 //! the start, after each gap in the events, and every minute.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
 use tracing::warn;
 
 use super::boot;
@@ -13,10 +15,15 @@ use super::mailbox::Message;
 use super::observation::ByTask;
 use super::strangers;
 use crate::engine::context::Context;
+use crate::engine::task::{ContainerStatus, Task};
 use crate::runtime;
 
 /// The time limit for ensuring the network.
 const NETWORK: Duration = Duration::from_secs(60);
+
+/// The time limit for limiting the CPU of a task, and how many tasks are limited at once.
+const LIMIT: Duration = Duration::from_secs(30);
+const LIMITED_AT_ONCE: usize = 8;
 
 /// One audit. It does nothing until the engine is ready: the start does its own comparison.
 pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Error> {
@@ -34,6 +41,7 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
             let _ = supervisor.send(Message::Observed(observation));
         }
     }
+    limit_cpu(context, &tasks).await;
     strangers::remove_of_tasks(context, &inventory).await;
     // `docker network prune` removes the network while no sandbox is on it.
     let vpc = pool.vpc();
@@ -51,4 +59,24 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
         );
     }
     Ok(())
+}
+
+/// A task's CPU is limited as soon as its first container has started. This finds the tasks for which that failed, and those
+/// whose emulator was killed in between.
+async fn limit_cpu(context: &Context, tasks: &[Arc<Task>]) {
+    let runs = |task: &&Arc<Task>| {
+        task.containers.iter().any(|container| container.last_status == ContainerStatus::Running)
+    };
+    let limit = async |task: &Arc<Task>| {
+        let attempted = || format!("limit the CPU of the task {}", task.id);
+        let limited = context.runtime.limit_cpu(&task.id, task.cpu);
+        if let Err(error) = runtime::within(&context.clock, LIMIT, attempted, limited).await {
+            warn!(
+                task = task.id,
+                error = &error as &dyn std::error::Error,
+                "could not limit the CPU of a task's containers together; the next audit retries it"
+            );
+        }
+    };
+    stream::iter(tasks.iter().filter(runs)).for_each_concurrent(LIMITED_AT_ONCE, limit).await;
 }

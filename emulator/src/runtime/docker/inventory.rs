@@ -111,7 +111,19 @@ impl Inner {
         })
     }
 
+    pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> Result<(), Error> {
+        if !self.cpu_limited.lock().insert(task_id.to_owned()) {
+            return Ok(());
+        }
+        self.limits.limit_cpu(task_id, cpu).await.map_err(|error| {
+            self.cpu_limited.lock().remove(task_id);
+            let attempted = format!("limit the CPU of the task {task_id}");
+            Error::Failed { attempted, reason: error.to_string() }
+        })
+    }
+
     pub(super) async fn release_cgroup(&self, task_id: &str) -> Result<(), Error> {
+        self.cpu_limited.lock().remove(task_id);
         self.limits.release(task_id, &self.clock).await.map_err(|error| Error::Failed {
             attempted: format!("remove the cgroup of the task {task_id}"),
             reason: error.to_string(),

@@ -37,7 +37,7 @@ mod state;
 pub(crate) mod ulimits;
 mod volumes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -95,6 +95,8 @@ pub(crate) struct Inner {
     ceiling: OnceLock<Ceiling>,
     /// By container id; see [`oom`].
     traces: Mutex<HashMap<String, Trace>>,
+    /// The tasks whose CPU this process has limited.
+    cpu_limited: Mutex<HashSet<String>>,
     /// Calls that create objects; see [`Runtime::complete`].
     running: TaskTracker,
 }
@@ -169,6 +171,7 @@ impl Inner {
             calls: Arc::default(),
             ceiling: OnceLock::new(),
             traces: Mutex::default(),
+            cpu_limited: Mutex::default(),
             running: TaskTracker::new(),
         })
     }
@@ -268,6 +271,11 @@ impl super::Runtime for Runtime {
     async fn start_container(&self, container_id: &str) -> Result<(), Error> {
         let (inner, container_id) = (Arc::clone(&self.0), container_id.to_owned());
         self.complete("start a container", async move { inner.start_container(&container_id).await }).await
+    }
+
+    async fn limit_cpu(&self, task_id: &str, cpu: u32) -> Result<(), Error> {
+        let (inner, task_id) = (Arc::clone(&self.0), task_id.to_owned());
+        self.complete("limit the CPU of a task", async move { inner.limit_cpu(&task_id, cpu).await }).await
     }
 
     async fn stop_container(&self, container_id: &str, timeout: Duration) -> Result<(), Error> {

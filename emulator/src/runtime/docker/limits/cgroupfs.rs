@@ -70,7 +70,6 @@ impl Tree {
         for mount in self.limiting() {
             writer.make(&mount.join(&task)).await?;
         }
-        let quota = cpu_quota(cpu).to_string();
         let memory = bytes(memory).to_string();
         let processes = processes(cpu).to_string();
         match &self.layout {
@@ -79,8 +78,6 @@ impl Tree {
                     writer.write(&pids.join(&task).join("pids.max"), &processes).await?;
                 }
                 let directory = cpu_mount.join(&task);
-                writer.write(&directory.join("cpu.cfs_period_us"), &CPU_PERIOD.to_string()).await?;
-                writer.write(&directory.join("cpu.cfs_quota_us"), &quota).await?;
                 writer.write(&directory.join("cpu.shares"), &cpu.max(2).to_string()).await?;
                 let directory = memory_mount.join(&task);
                 // Linux 5.11 and newer always do it; older ones only if asked before the cgroup has children.
@@ -94,7 +91,6 @@ impl Tree {
             Layout::V2 { mount } => {
                 self.delegate(mount, &task).await?;
                 let directory = mount.join(&task);
-                writer.write(&directory.join("cpu.max"), &format!("{quota} {CPU_PERIOD}")).await?;
                 writer.write(&directory.join("cpu.weight"), &weight(cpu).to_string()).await?;
                 writer.write(&directory.join("memory.max"), &memory).await?;
                 let pids = directory.join("pids.max");
@@ -108,6 +104,22 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> io::Result<()> {
+        let task = self.root.join(task_id);
+        let quota = cpu_quota(cpu);
+        match &self.layout {
+            Layout::V1 { cpu, .. } => {
+                let directory = cpu.join(&task);
+                self.writer.write(&directory.join("cpu.cfs_period_us"), &CPU_PERIOD.to_string()).await?;
+                self.writer.write(&directory.join("cpu.cfs_quota_us"), &quota.to_string()).await
+            }
+            Layout::V2 { mount } => {
+                let file = mount.join(&task).join("cpu.max");
+                self.writer.write(&file, &format!("{quota} {CPU_PERIOD}")).await
+            }
+        }
     }
 
     pub(super) async fn release(&self, task_id: &str, clock: &Clock) -> io::Result<()> {

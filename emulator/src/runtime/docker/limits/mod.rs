@@ -126,6 +126,15 @@ impl Limits {
         }
     }
 
+    /// Limits the CPU of the task's cgroup. `cpu` in units.
+    pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> io::Result<()> {
+        match self {
+            Self::Cgroupfs(tree) => tree.limit_cpu(task_id, cpu).await,
+            Self::Systemd(slices) => slices.limit_cpu(task_id, cpu).await,
+            Self::PerContainer { .. } => Ok(()),
+        }
+    }
+
     /// Removes the task's cgroup, which must be empty.
     pub(super) async fn release(&self, task_id: &str, clock: &Clock) -> io::Result<()> {
         match self {

@@ -55,13 +55,13 @@ impl Slices {
         let limits = properties(self.cgroup_version, cpu, memory);
         match self.start(&unit, &limits).await {
             // An earlier attempt of this process created it.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let set = (unit.as_str(), true, variants(&limits));
-                let set = self.manager.call("SetUnitProperties", &set).await;
-                set.map(drop).map_err(attempted(format!("cannot set the limits of {unit}")))
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.set(&unit, &limits).await,
             started => started,
         }
+    }
+
+    pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> io::Result<()> {
+        self.set(&self.name(task_id), &[cpu_limit(cpu)]).await
     }
 
     pub(super) async fn release(&self, task_id: &str) -> io::Result<()> {
@@ -118,6 +118,11 @@ impl Slices {
         started.map(drop).map_err(attempted(format!("cannot create {unit}")))
     }
 
+    async fn set(&self, unit: &str, limits: &[Property]) -> io::Result<()> {
+        let set = self.manager.call("SetUnitProperties", &(unit, true, variants(limits))).await;
+        set.map(drop).map_err(attempted(format!("cannot set the limits of {unit}")))
+    }
+
     async fn stop(&self, unit: &str) -> io::Result<()> {
         match self.manager.call("StopUnit", &(unit, "replace")).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -153,12 +158,15 @@ fn properties(cgroup_version: u8, cpu: u32, memory: u32) -> Vec<Property> {
             1 => ("CPUShares", u64::from(cpu.max(2))),
             _ => ("CPUWeight", u64::from(weight(cpu))),
         },
-        // Microseconds of CPU per second.
-        ("CPUQuotaPerSecUSec", unsigned(cpu_quota(cpu) * 10)),
         ("MemoryMax", unsigned(bytes(memory))),
         ("MemorySwapMax", 0),
         ("TasksMax", unsigned(processes(cpu))),
     ]
+}
+
+/// Microseconds of CPU time per second.
+fn cpu_limit(cpu: u32) -> Property {
+    ("CPUQuotaPerSecUSec", (cpu_quota(cpu) * 10).unsigned_abs())
 }
 
 fn variants(properties: &[Property]) -> Vec<(&'static str, Variant<'static>)> {
@@ -184,16 +192,12 @@ mod tests {
 
     #[test]
     fn a_slice_has_every_limit_of_its_task() {
-        let limits = [
-            ("CPUQuotaPerSecUSec", 500_000),
-            ("MemoryMax", 1024 * 1024 * 1024),
-            ("MemorySwapMax", 0),
-            ("TasksMax", 1024),
-        ];
+        let limits = [("MemoryMax", 1024 * 1024 * 1024), ("MemorySwapMax", 0), ("TasksMax", 1024)];
         for (version, weight) in [(2, ("CPUWeight", 20)), (1, ("CPUShares", 512))] {
             let expected: Vec<Property> = [weight].into_iter().chain(limits).collect();
             assert_eq!(properties(version, 512, 1024), expected, "cgroup v{version}");
         }
+        assert_eq!(cpu_limit(512), ("CPUQuotaPerSecUSec", 500_000));
         assert_eq!(properties(2, 1024, 2048)[0], ("CPUWeight", 39));
     }
 }

@@ -106,9 +106,9 @@ pub struct Serve {
     pub activating: bool,
 
     /// Sandboxes kept ready in the first subnet and in each subnet in use, so that a task does not wait for its network. After
-    /// a burst there are as many as it needed at once, at most 32, for six minutes. An idle sandbox costs about 15 MB of
-    /// memory, the container engine's own; 0 creates each on demand
-    #[arg(long, env = "NEARGATE_SANDBOX_POOL", value_name = "COUNT", default_value_t = 10)]
+    /// a burst there are as many as it needed at once, at most 32, for six minutes. An idle sandbox costs about 4 MB of
+    /// memory, nearly all of it the container engine's (`ps` counts shared pages too, and shows 15 MB). 0 creates each on demand
+    #[arg(long, env = "NEARGATE_SANDBOX_POOL", value_name = "COUNT", default_value_t = 16)]
     pub sandbox_pool: usize,
 
     /// Another host name that requests may use, besides localhost and the address it listens on. Other names are refused

@@ -10,6 +10,7 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HealthConfig,
     HostConfig, HostConfigLogConfig, NetworkingConfig,
 };
+use serde_json::json;
 
 use super::client::{failed, reason, status, unless};
 use super::names::{PROTOCOL, SANDBOX};
@@ -25,6 +26,56 @@ const MEMORY: i64 = 128 * 1024 * 1024;
 
 /// For netlink; for the sockets of AF_XDP; and for the memory that these pin, which may exceed the user's limit.
 const CAPABILITIES: [&str; 3] = ["NET_ADMIN", "NET_RAW", "IPC_LOCK"];
+
+/// System calls that a sandbox's program has no use for and that its capabilities could make dangerous. The engine's own
+/// profile allows some 350 system calls by name, which runc compiles for 30 ms at each start: a sandbox runs no program of a
+/// user, so it does without.
+const FORBIDDEN: &[&str] = &[
+    "acct",
+    "add_key",
+    "bpf",
+    "clock_adjtime",
+    "clock_settime",
+    "create_module",
+    "delete_module",
+    "finit_module",
+    "init_module",
+    "ioperm",
+    "iopl",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lookup_dcookie",
+    "mount",
+    "move_mount",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "personality",
+    "pivot_root",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "reboot",
+    "request_key",
+    "setns",
+    "settimeofday",
+    "swapoff",
+    "swapon",
+    "syslog",
+    "umount2",
+    "unshare",
+    "userfaultfd",
+    "vhangup",
+];
+
+/// The seccomp profile of a sandbox, as the engine's API takes it.
+fn seccomp() -> String {
+    let denied = json!({"names": FORBIDDEN, "action": "SCMP_ACT_ERRNO"});
+    format!("seccomp={}", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}))
+}
 
 /// The capabilities of a sandbox on this engine.
 #[derive(Debug)]
@@ -190,7 +241,7 @@ impl Inner {
                 log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
-                security_opt: Some(vec!["no-new-privileges".to_owned()]),
+                security_opt: Some(vec!["no-new-privileges".to_owned(), seccomp()]),
                 readonly_rootfs: Some(true),
                 // No /dev/shm to mount.
                 ipc_mode: Some("none".to_owned()),

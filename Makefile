@@ -27,7 +27,7 @@ test-kind: prepare ## run the Kubernetes suites and the scenarios on a kind clus
 	NEARGATE_CLUSTER=kind cargo test --workspace --no-fail-fast --test kubernetes --test scenarios; tested=$$?; \
 		$(if $(KEEP),true,$(scripts)/kind-cluster.sh down neargate-test); exit $$tested
 
-test-vm: tools engine images ## kill, stop and fill a container engine under running tasks, in a virtual machine (outside `make test`; ARGS="NAME")
+test-vm: tools engine images ## run suites on a newer engine under systemd and cgroup v2, in a virtual machine (outside `make test`; ARGS="PHASE [NAME]")
 	cargo build --workspace --bins
 	@$(scripts)/test-vm.sh $(ARGS)
 

@@ -1,26 +1,122 @@
 #!/usr/bin/env bash
-# Runs the suite that kills and fills a container engine, in a virtual machine with its own engine. The arguments are the
-# suite's: names of tests, --list.
+# Runs suites in a virtual machine with systemd, cgroup v2 and a newer Docker engine of its own: what most users have, and what
+# tests may kill and fill.
+#   test-vm.sh                 all phases
+#   test-vm.sh PHASE [NAME…]   one phase, or only those of its tests whose names contain NAME
+# The phases, each on the engine that it configures:
+#   systemd      limits, sandboxes, filters, stops, logs and restarts with the systemd cgroup driver, as root
+#   cgroupfs     limits with the cgroupfs driver
+#   containerd   images and containers with the containerd image store
+#   rootless     doctor and containers on a rootless engine
+#   engine       the suite that kills, hangs and fills the engine, with a member of group docker
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 vm=$root/integration-tests/scripts/vm.sh
+there=/opt/neargate
+tool=$root/emulator/tests/docker_runtime/tool.rs
 
-# The name of the suite's program has a hash; cargo reports it.
-suite=$(cd "$root" && cargo test --workspace --no-run --test own_engine --message-format=json 2>/dev/null |
-    python3 -c 'import json, sys
+inside() { "$vm" ssh "cd $there && export CI=true NEARGATE_OWN_ENGINE=1 TMPDIR=/run && $*"; }
+
+# program SUITE: the path of the suite's program, whose name has a hash that cargo reports.
+program() {
+    (cd "$root" && cargo test --workspace --no-run --test "$1" --message-format=json 2>/dev/null) |
+        python3 -c 'import json, sys
 for line in sys.stdin:
     message = json.loads(line)
-    if message.get("target", {}).get("name") == "own_engine" and message.get("executable"):
-        print(message["executable"])')
-[ -x "$suite" ] || die "the suite own_engine is not built: cargo test --workspace --no-run --test own_engine"
-neargate=$(dirname "$(dirname "$suite")")/neargate
+    if message.get("target", {}).get("name") == sys.argv[1] and message.get("executable"):
+        print(message["executable"])' "$1"
+}
+
+# engine JSON: restarts the engine with these settings.
+engine() {
+    "$vm" ssh "mkdir -p /etc/docker && echo '$1' >/etc/docker/daemon.json && systemctl reset-failed docker && systemctl restart docker"
+    within 120 "$vm" ssh "docker version" >/dev/null || die "the engine does not start with $1"
+    load "docker load"
+    inside "./neargate doctor" >&2
+}
+
+# load COMMAND: gives the images to an engine.
+load() { "$vm" ssh "cd $there && $1 --quiet --input images.tar" >&2; }
+
+# check WHAT COMMAND…: runs it, and remembers that it failed.
+failed=()
+check() {
+    local what=$1
+    shift
+    "$@" || failed+=("$phase: $what")
+}
+
+# runtime NAME…: tests of the runtime whose names contain one of these. containers NAME…: the suite, once per name.
+runtime() { check "docker_runtime $*" inside "./docker_runtime --test-threads 2 $*"; }
+containers() {
+    local name
+    for name in "$@"; do check "containers $name" inside "./containers $name"; done
+}
+
+phase_systemd() {
+    engine '{}'
+    [ $# -gt 0 ] || set -- limits:: oom:: network:: containers:: logs:: clean:: restart::
+    runtime "$@"
+    containers "$@"
+}
+
+phase_cgroupfs() {
+    engine '{"exec-opts": ["native.cgroupdriver=cgroupfs"]}'
+    [ $# -gt 0 ] || set -- limits:: oom::
+    runtime "$@"
+    containers "$@"
+}
+
+phase_containerd() {
+    engine '{"features": {"containerd-snapshotter": true}}'
+    [ $# -gt 0 ] || set -- images:: containers:: limits::
+    runtime "$@"
+}
+
+phase_rootless() {
+    local socket=unix:///run/user/1000/docker.sock as_dev
+    as_dev="runuser -u dev -- env CI=true XDG_RUNTIME_DIR=/run/user/1000 DOCKER_HOST=$socket TMPDIR=/home/dev HOME=/home/dev"
+    "$vm" ssh "loginctl enable-linger dev && within=60; until [ -d /run/user/1000 ] || [ \$((within--)) = 0 ]; do sleep 1; done
+        systemd-run --quiet --unit rootless --uid dev --setenv XDG_RUNTIME_DIR=/run/user/1000 \
+            --setenv PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/share/docker.io/contrib /usr/share/docker.io/contrib/dockerd-rootless.sh"
+    within 180 "$vm" ssh "$as_dev docker version" >/dev/null || die "the rootless engine does not start"
+    load "$as_dev docker load"
+    "$vm" ssh "cd $there && $as_dev ./neargate doctor" >&2
+    check docker_runtime "$vm" ssh "cd $there && $as_dev ./docker_runtime --test-threads 2 ${*:-containers::}"
+    "$vm" ssh "systemctl stop rootless"
+}
+
+phase_engine() {
+    engine '{}'
+    check own_engine inside "./own_engine $*"
+}
+
+phases=(systemd cgroupfs containerd rootless engine)
+if [ $# -gt 0 ]; then
+    phases=("$1")
+    shift
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"; "$vm" down' EXIT
+for suite in docker_runtime containers own_engine; do
+    built=$(program $suite)
+    [ -x "$built" ] || die "the suite $suite is not built: cargo test --workspace --no-run"
+    cp "$built" "$work/$suite"
+    neargate=$(dirname "$(dirname "$built")")/neargate
+done
+# The runtime's suite builds the image of its tool with rustc, which the machine does not have.
+tag=$(sha256sum "$tool" | cut -c1-12)
+docker image inspect "neargate-test-tool:$tag" >/dev/null 2>&1 || "$work/docker_runtime" limits:: >&2
+docker save neargate/fixture:latest neargate/busybox:latest "neargate-test-tool:$tag" >"$work/images.tar"
+
 "$vm" up >/dev/null
 say "copying the programs and the images into the virtual machine"
-cp "$suite" "$work/own_engine"
-docker save neargate/fixture:latest neargate/busybox:latest >"$work/images.tar"
-"$vm" put "$work/own_engine" "$neargate" "$work/images.tar" /opt/neargate
-"$vm" ssh "docker load --quiet --input /opt/neargate/images.tar" >&2
-"$vm" ssh "cd /opt/neargate && CI=true NEARGATE_OWN_ENGINE=1 TMPDIR=/run ./own_engine $*"
+"$vm" put "$work"/* "$neargate" $there
+"$vm" put "$tool" "$(dirname "$tool")"
+for phase in "${phases[@]}"; do
+    say "phase $phase"
+    "phase_$phase" "$@"
+done
+[ ${#failed[@]} = 0 ] || die "failed: $(printf '%s; ' "${failed[@]}")"
+say "all phases passed: ${phases[*]}"

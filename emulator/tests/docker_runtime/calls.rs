@@ -207,7 +207,7 @@ async fn a_word_to_a_program_that_does_not_answer_ends_with_a_reason_and_holds_u
         assert!(futures::poll!(&mut word).is_pending());
         world.runtime.set_filter(&well.sandbox_id, &filter).await.unwrap();
         let refused = within("a reason", word).await.unwrap_err().to_string();
-        assert!(refused.contains(&sick.sandbox_name()) && refused.contains("did not answer"), "{refused}");
+        assert!(refused.contains(&sick.sandbox_name()) && refused.contains("did not respond"), "{refused}");
         docker().unpause_container(&sick.sandbox_name()).await.unwrap();
         world.runtime.set_filter(&sick.sandbox_id, &filter).await.unwrap();
     })
@@ -223,7 +223,7 @@ async fn a_word_to_a_sandbox_that_does_not_run_is_refused_at_once() {
         for runtime in [&world.runtime, &again] {
             let word = runtime.set_filter(&task.sandbox_id, &Arc::default()).await;
             let refused = word.unwrap_err().to_string();
-            assert!(refused.contains("does not run"), "{refused}");
+            assert!(refused.contains("is not running"), "{refused}");
         }
     })
     .await;

@@ -125,7 +125,7 @@ async fn reach(connection: &mut Connection, tasks: &[String], status: &str) -> a
 
 /// The same with the engine's API; returns the containers' ids.
 async fn containers(engine: &Docker) -> anyhow::Result<Vec<String>> {
-    let started = stream::iter(0..TASKS).map(|_| run_task::create_and_start(engine));
+    let started = stream::iter(0..TASKS).map(|_| run_task::create_and_start(engine, run_task::BRIDGE));
     started.buffer_unordered(AT_ONCE).try_collect().await
 }
 

@@ -15,7 +15,7 @@ vm=$root/integration-tests/scripts/vm.sh
 there=/opt/neargate
 tool=$root/emulator/tests/docker_runtime/tool.rs
 
-inside() { "$vm" ssh "cd $there && export CI=true NEARGATE_OWN_ENGINE=1 TMPDIR=/run && $*"; }
+inside() { "$vm" ssh "cd $there && export CI=true NEARGATE_OWN_ENGINE=1 NEARGATE_SLOWNESS=6 TMPDIR=/run && $*"; }
 
 # program SUITE: the path of the suite's program, whose name has a hash that cargo reports.
 program() {

@@ -1,9 +1,21 @@
 //! Waits: level-triggered ("has reached X"), each with a deadline, and the last status in the error.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Between two looks. Short enough not to slow down a test, long enough to leave two cores to what is observed.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How many times as long as here a state may take on this machine: `NEARGATE_SLOWNESS`, for a machine that is emulated.
+static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
+    std::env::var("NEARGATE_SLOWNESS").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+});
+
+/// A deadline as this machine needs it.
+#[must_use]
+pub fn scaled(deadline: Duration) -> Duration {
+    deadline.saturating_mul(*SLOWNESS)
+}
 
 /// Looks until `look` returns `Ok`. Its `Err` is the current status: the last one is reported if
 /// `within` passes first.
@@ -12,6 +24,7 @@ pub async fn until<T>(
     within: Duration,
     mut look: impl AsyncFnMut() -> Result<T, String>,
 ) -> anyhow::Result<T> {
+    let within = scaled(within);
     let began = Instant::now();
     loop {
         let status = match look().await {

@@ -12,8 +12,8 @@ use harness::work::Work;
 use harness::{aws, chain, docker, wait};
 use tokio::process::Command;
 
-/// The deadline of all waits for the engine. Long: the VM has no hardware acceleration.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(300);
+/// The deadline of all waits for the engine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// StopTask returns within a second, in any state of the engine. The rest is for the slow VM and the client.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);

@@ -224,7 +224,11 @@ async fn health_reports_what_runs_and_reset_deletes_everything() {
     assert_eq!(health["runtime"]["name"], "simulated");
     assert_eq!(health["instance"].as_str().map(str::len), Some(32));
 
+    let described = async || ecs.describe_clusters().clusters("mine").send().await.unwrap();
+    assert_eq!(described().await.clusters().len(), 1);
+
     assert_eq!(emulator.raw(path("POST", "/_neargate/reset")).await.0, 204);
+    assert!(described().await.clusters().is_empty(), "a cluster that was read before is not remembered");
     let clusters = ecs.list_clusters().send().await.unwrap();
     assert_eq!(clusters.cluster_arns(), ["arn:aws:ecs:us-east-1:000000000000:cluster/default"]);
     let (_, _, after) = emulator.raw(path("GET", "/_neargate/health")).await;

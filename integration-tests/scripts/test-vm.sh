@@ -55,16 +55,16 @@ containers() {
 
 phase_systemd() {
     engine '{}'
-    [ $# -gt 0 ] || set -- limits:: oom:: network:: containers:: logs:: clean:: restart::
-    runtime "$@"
-    containers "$@"
+    if [ $# -gt 0 ]; then runtime "$@"; containers "$@"; return; fi
+    runtime limits:: oom:: network:: containers:: logs:: clean::
+    containers limits:: vpc:: isolation:: logs:: restart::
 }
 
 phase_cgroupfs() {
     engine '{"exec-opts": ["native.cgroupdriver=cgroupfs"]}'
-    [ $# -gt 0 ] || set -- limits:: oom::
-    runtime "$@"
-    containers "$@"
+    if [ $# -gt 0 ]; then runtime "$@"; containers "$@"; return; fi
+    runtime limits:: oom::
+    containers limits::
 }
 
 phase_containerd() {
@@ -100,8 +100,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"; "$vm" down' EXIT
 for suite in docker_runtime containers own_engine; do
-    built=$(program $suite)
-    [ -x "$built" ] || die "the suite $suite is not built: cargo test --workspace --no-run"
+    built=$(program $suite) && [ -x "$built" ] || die "the suite $suite is not built: cargo test --workspace --no-run"
     cp "$built" "$work/$suite"
     neargate=$(dirname "$(dirname "$built")")/neargate
 done

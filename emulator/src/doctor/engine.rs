@@ -220,6 +220,7 @@ mod tests {
             limits_swap: true,
             limits_cpu: true,
             rootless: false,
+            seccomp: true,
             local: true,
         }
     }

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::leaving::Leaving;
 use super::pool::Pool;
-use super::subnet::{Ledger, Slot};
+use super::subnet::Ledger;
 use crate::runtime::{self, Error};
 use crate::store::sandboxes;
 
@@ -30,25 +30,30 @@ impl Pool {
         let pool = self.clone();
         self.finish(async move {
             let subnet_id = leaving.subnet_id.clone();
-            let removed = pool.attempt_removal(&leaving).await;
+            let removed = pool.attempt_removal(&leaving, Ledger::end_removal).await;
             if removed.is_err() {
                 // Before the attempt ends, so that a caller that needs the address always sees one or the other.
                 pool.leave(leaving);
+                pool.with(&subnet_id, Ledger::end_removal);
             }
-            pool.with(&subnet_id, Ledger::end_removal);
             removed
         })
         .await
     }
 
-    /// Must not be dropped halfway: the slot would stay taken.
-    async fn attempt_removal(&self, leaving: &Leaving) -> Result<(), Error> {
+    /// Must not be dropped halfway: the slot would stay taken. The slot is given back together with `end` of the ledger.
+    async fn attempt_removal(&self, leaving: &Leaving, end: fn(&mut Ledger)) -> Result<(), Error> {
         let Leaving { sandbox_id, subnet_id, slot } = leaving;
         self.0.filters.removed(sandbox_id);
         self.remove_now(sandbox_id, BOUND).await.inspect_err(|error| {
             warn!(%sandbox_id, %error, "could not remove a sandbox, its address stays taken; retrying in {RETRY:?}");
         })?;
-        self.free_slot(subnet_id, *slot);
+        self.with(subnet_id, |ledger| {
+            end(ledger);
+            ledger.give_back(*slot);
+        });
+        self.0.refill.notify_one();
+        self.relieve();
         Ok(())
     }
 
@@ -61,7 +66,10 @@ impl Pool {
 
     /// Leaves the sandbox to [`Pool::removals`].
     pub(super) fn leave(&self, leaving: Leaving) {
-        self.0.leaving.lock().insert(leaving.sandbox_id.clone(), leaving);
+        let subnet_id = leaving.subnet_id.clone();
+        if self.0.leaving.lock().insert(leaving.sandbox_id.clone(), leaving).is_none() {
+            self.with(&subnet_id, Ledger::begin_leaving);
+        }
         self.0.removal.notify_one();
     }
 
@@ -98,7 +106,7 @@ impl Pool {
         let pool = self.clone();
         let removed = self
             .finish(async move {
-                let removed = pool.attempt_removal(&leaving).await;
+                let removed = pool.attempt_removal(&leaving, Ledger::end_leaving).await;
                 if removed.is_ok() {
                     pool.0.leaving.lock().remove(&leaving.sandbox_id);
                 }
@@ -116,11 +124,5 @@ impl Pool {
     /// free after that.
     pub(in crate::engine) fn retire(&self, row: &sandboxes::Row) {
         self.leave(Leaving::of(row));
-    }
-
-    fn free_slot(&self, subnet_id: &str, slot: Slot) {
-        self.with(subnet_id, |ledger| ledger.give_back(slot));
-        self.0.refill.notify_one();
-        self.relieve();
     }
 }

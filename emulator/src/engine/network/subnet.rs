@@ -18,8 +18,9 @@ pub(in crate::engine) struct Ledger {
     need: Need,
     /// Accepted tasks that have not claimed their address.
     promised: usize,
-    /// Sandboxes whose removal is under way.
+    /// Sandboxes whose removal is under way, and those that wait for theirs: no task's any more.
     removing: usize,
+    leaving: usize,
 }
 
 /// What a sandbox occupies in a subnet: its address, unless the runtime has yet to assign one.
@@ -27,7 +28,16 @@ pub(in crate::engine) type Slot = Option<Ipv4Addr>;
 
 impl Ledger {
     pub(in crate::engine) fn new(addresses: Addresses, assigned_elsewhere: bool, need: Need) -> Self {
-        Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, need, promised: 0, removing: 0 }
+        Self {
+            addresses,
+            assigned_elsewhere,
+            unassigned: 0,
+            idle: 0,
+            need,
+            promised: 0,
+            removing: 0,
+            leaving: 0,
+        }
     }
 
     /// Counts a sandbox that an earlier process left.
@@ -41,9 +51,10 @@ impl Ledger {
         self.addresses.used() + self.unassigned
     }
 
-    /// Addresses that a task could still have: idle sandboxes give theirs up.
+    /// Addresses that a task could still have: those of idle sandboxes, and of sandboxes that are removed anyway, become free.
     pub(in crate::engine) fn free(&self) -> usize {
-        let taken = self.taken().saturating_sub(self.idle) + self.promised;
+        let yielding = self.idle + self.removing + self.leaving;
+        let taken = self.taken().saturating_sub(yielding) + self.promised;
         self.addresses.capacity().saturating_sub(taken)
     }
 
@@ -115,6 +126,14 @@ impl Ledger {
 
     pub(in crate::engine) fn end_removal(&mut self) {
         self.removing = self.removing.saturating_sub(1);
+    }
+
+    pub(in crate::engine) fn begin_leaving(&mut self) {
+        self.leaving += 1;
+    }
+
+    pub(in crate::engine) fn end_leaving(&mut self) {
+        self.leaving = self.leaving.saturating_sub(1);
     }
 
     /// Whether an address becomes free without any task: an idle sandbox gives it up, or one is being removed.

@@ -286,6 +286,26 @@ async fn a_removal_that_fails_once_costs_no_address() {
 }
 
 #[tokio::test]
+async fn the_address_of_a_stopped_task_can_be_had_though_its_sandbox_is_still_being_removed() {
+    let vpc = small();
+    let (world, faulty) = troubled(given(vpc.clone())).await;
+    let subnet = vpc.subnets[0].subnet_id.clone();
+    faulty.on_call(|call, _| (call == Call::RemoveSandbox).then_some(Fault::Slow(Duration::from_secs(20))));
+    let spec = Template { subnets: vec![subnet], ..template(vec![container("app", &[])]) };
+    let order = || Order { count: 11, ..order_of(spec.clone()) };
+    for _ in 0..2 {
+        let ran = world.engine.run(order()).await.expect("answered");
+        assert_eq!((ran.tasks.len(), ran.failures.len()), (11, 0));
+        for task in &ran.tasks {
+            world.running(&task.arn).await;
+        }
+        for task in &ran.tasks {
+            world.end(task).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_removal_that_hangs_delays_no_retry_of_another() {
     let (world, faulty, subnet, task) = promised().await;
     let pool = world.pool().await;

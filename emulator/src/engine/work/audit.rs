@@ -41,7 +41,6 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
             let _ = supervisor.send(Message::Observed(observation));
         }
     }
-    limit_cpu(context, &tasks).await;
     strangers::remove_of_tasks(context, &inventory).await;
     // `docker network prune` removes the network while no sandbox is on it.
     let vpc = pool.vpc();
@@ -58,12 +57,14 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
             "could not compare the sandboxes with those that run; the next audit retries it"
         );
     }
+    limit_cpu(context).await;
     Ok(())
 }
 
 /// A task's CPU is limited as soon as its first container has started. This finds the tasks for which that failed, and those
 /// whose emulator was killed in between.
-async fn limit_cpu(context: &Context, tasks: &[Arc<Task>]) {
+async fn limit_cpu(context: &Context) {
+    let tasks = context.registry.live();
     let runs = |task: &&Arc<Task>| {
         task.containers.iter().any(|container| container.last_status == ContainerStatus::Running)
     };

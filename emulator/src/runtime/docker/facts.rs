@@ -15,6 +15,7 @@ pub(crate) struct Facts {
     /// 1 or 2.
     pub(crate) cgroup_version: u8,
     pub(crate) rootless: bool,
+    pub(crate) seccomp: bool,
     /// Whether the kernel can limit memory and swap, and cpu by quota. Some distributions disable a part of it.
     pub(crate) limits_memory: bool,
     pub(crate) limits_swap: bool,
@@ -48,6 +49,7 @@ impl Facts {
             limits_memory: info.memory_limit.unwrap_or_default(),
             limits_swap: info.swap_limit.unwrap_or_default(),
             limits_cpu: info.cpu_cfs_quota.unwrap_or_default(),
+            seccomp: security.iter().any(|option| option.contains("name=seccomp")),
             rootless: security.iter().any(|option| option.contains("name=rootless")),
             local: host.starts_with("unix://")
                 && info.name.as_ref().is_some_and(|name| *name == this_host())

@@ -64,8 +64,10 @@ impl Inner {
     /// errors.
     pub(crate) async fn remove_all(&self) -> Vec<Error> {
         let mut failures = Vec::new();
-        let is_helper = |container: &ContainerSummary| label(container, HELPER).is_some();
         let of_task = |container: &ContainerSummary| label(container, CONTAINER).is_some();
+        // A task's container may have any other label, of its definition or its image.
+        let is_helper =
+            |container: &ContainerSummary| label(container, HELPER).is_some() && !of_task(container);
         // The containers of tasks before the sandboxes that they joined.
         failures.extend(self.remove_containers(of_task).await);
         failures.extend(self.remove_containers(|container| !is_helper(container)).await);
@@ -112,14 +114,21 @@ impl Inner {
     }
 
     pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> Result<(), Error> {
-        if !self.cpu_limited.lock().insert(task_id.to_owned()) {
+        if self.cpu_limited.lock().contains(task_id) {
             return Ok(());
         }
-        self.limits.limit_cpu(task_id, cpu).await.map_err(|error| {
-            self.cpu_limited.lock().remove(task_id);
-            let attempted = format!("limit the CPU of the task {task_id}");
-            Error::Failed { attempted, reason: error.to_string() }
-        })
+        match self.limits.limit_cpu(task_id, cpu).await {
+            Ok(()) => {
+                self.cpu_limited.lock().insert(task_id.to_owned());
+                Ok(())
+            }
+            // The task was released meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => {
+                let attempted = format!("limit the CPU of the task {task_id}");
+                Err(Error::Failed { attempted, reason: error.to_string() })
+            }
+        }
     }
 
     pub(super) async fn release_cgroup(&self, task_id: &str) -> Result<(), Error> {

@@ -180,9 +180,15 @@ impl Inner {
 impl Inner {
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
         let TaskSpec { task_id, cpu, memory, volumes, containers: _ } = task;
-        self.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| Error::Failed {
-            attempted: format!("create the cgroup of the task {task_id}"),
-            reason: error.to_string(),
+        self.cpu_limited.lock().remove(task_id);
+        self.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| {
+            let attempted = format!("create the cgroup of the task {task_id}");
+            let reason = error.to_string();
+            if limits::may_pass(&error) {
+                Error::NoAnswer { attempted, reason }
+            } else {
+                Error::Failed { attempted, reason }
+            }
         })?;
         for volume in volumes {
             self.create_volume(task_id, volume).await?;

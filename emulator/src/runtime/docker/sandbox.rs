@@ -13,6 +13,7 @@ use bollard::models::{
 use serde_json::json;
 
 use super::client::{failed, reason, status, unless};
+use super::facts::Facts;
 use super::names::{PROTOCOL, SANDBOX};
 use super::program::{Program, line};
 use super::ulimits::Ceiling;
@@ -27,6 +28,10 @@ const MEMORY: i64 = 128 * 1024 * 1024;
 /// For netlink; for the sockets of AF_XDP; and for the memory that these pin, which may exceed the user's limit.
 const CAPABILITIES: [&str; 3] = ["NET_ADMIN", "NET_RAW", "IPC_LOCK"];
 
+/// `CLONE_NEWUSER` and `ENOSYS` of Linux's headers.
+const CLONE_NEWUSER: u64 = 0x1000_0000;
+const ENOSYS: u32 = 38;
+
 /// System calls that a sandbox's program has no use for and that its capabilities could make dangerous. The engine's own
 /// profile allows some 350 system calls by name, which runc compiles for 30 ms at each start: a sandbox runs no program of a
 /// user, so it does without.
@@ -39,6 +44,14 @@ const FORBIDDEN: &[&str] = &[
     "create_module",
     "delete_module",
     "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "mount_setattr",
     "init_module",
     "ioperm",
     "iopl",
@@ -71,10 +84,19 @@ const FORBIDDEN: &[&str] = &[
     "vhangup",
 ];
 
-/// The seccomp profile of a sandbox, as the engine's API takes it.
-fn seccomp() -> String {
-    let denied = json!({"names": FORBIDDEN, "action": "SCMP_ACT_ERRNO"});
-    format!("seccomp={}", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}))
+/// Without a profile of its own on an engine whose kernel has no seccomp, which refuses any.
+fn security_options(facts: &Facts) -> Vec<String> {
+    let new_namespace =
+        |mask: u64| json!({"index": 0, "value": mask, "valueTwo": mask, "op": "SCMP_CMP_MASKED_EQ"});
+    let errno = |names: &[&str]| json!({"names": names, "action": "SCMP_ACT_ERRNO"});
+    let user_namespace =
+        json!({"names": ["clone"], "action": "SCMP_ACT_ERRNO", "args": [new_namespace(CLONE_NEWUSER)]});
+    // Programs then use clone, whose flags can be checked.
+    let clone3 = json!({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS});
+    let denied = [errno(FORBIDDEN), user_namespace, clone3];
+    let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": denied});
+    let profile = facts.seccomp.then(|| format!("seccomp={profile}"));
+    std::iter::once("no-new-privileges".to_owned()).chain(profile).collect()
 }
 
 /// The capabilities of a sandbox on this engine.
@@ -241,7 +263,7 @@ impl Inner {
                 log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
-                security_opt: Some(vec!["no-new-privileges".to_owned(), seccomp()]),
+                security_opt: Some(security_options(&self.facts)),
                 readonly_rootfs: Some(true),
                 // No /dev/shm to mount.
                 ipc_mode: Some("none".to_owned()),

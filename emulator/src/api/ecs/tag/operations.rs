@@ -19,7 +19,7 @@ use crate::engine::update;
 enum Resource {
     Cluster(Arc<Cluster>),
     Task(Arc<Task>),
-    TaskDefinition(Definition),
+    TaskDefinition(Box<Definition>),
 }
 
 impl Resource {
@@ -33,7 +33,7 @@ impl Resource {
                 context.engine().task(&arn).map(Self::Task).ok_or_else(|| not_found("task"))
             }
             Some("task-definition") => match task_definition::find(context, arn).await? {
-                Some(definition) => Ok(Self::TaskDefinition(definition)),
+                Some(definition) => Ok(Self::TaskDefinition(Box::new(definition))),
                 None => Err(not_found("task definition")),
             },
             Some("service" | "container-instance" | "task-set" | "capacity-provider") => {

@@ -206,6 +206,11 @@ pub(crate) fn instances() -> BTreeSet<(String, String)> {
         .collect()
 }
 
+/// Whether a cgroup exists in a hierarchy.
+pub(crate) fn exists(path: &Path) -> bool {
+    mounts().iter().any(|mount| mount.join(path).exists())
+}
+
 /// Whether a process runs in a cgroup of the instance.
 pub(crate) fn has_processes(instance: &str) -> bool {
     let paths = instances().into_iter().filter(|(id, _)| id == instance).map(|(_, path)| path);

@@ -30,7 +30,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::super::client::{reason, status, unless};
-use super::super::names::{HELPER, Instance};
+use super::super::names::{CONTAINER, HELPER, Instance};
 use super::super::sandbox_image;
 
 /// How long the start of one may take: three requests to an engine that may be very busy. Together with the time of a call
@@ -86,9 +86,10 @@ impl Helper {
     pub(super) async fn start(&self) -> io::Result<UnixStream> {
         let started = tokio::time::timeout(START_TIMEOUT, self.make()).await;
         let late = || Err(format!("the engine did not start it within {} s", START_TIMEOUT.as_secs()));
-        started
-            .unwrap_or_else(|_| late())
-            .map_err(|reason| io::Error::other(format!("cannot run a helper container: {reason}")))
+        started.unwrap_or_else(|_| late()).map_err(|reason| {
+            // An engine that restarts runs one again a moment later.
+            io::Error::new(io::ErrorKind::NotConnected, format!("cannot run a helper container: {reason}"))
+        })
     }
 
     async fn make(&self) -> Result<UnixStream, String> {
@@ -122,7 +123,10 @@ impl Helper {
         filters.entry("label".to_owned()).or_default().push(HELPER.to_owned());
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = docker.list_containers(Some(options)).await.map_err(|error| reason(&error))?;
-        for id in listed.into_iter().filter_map(|container| container.id) {
+        // A task's container may have any other label, of its definition or its image.
+        let of_task = |labels: &HashMap<String, String>| labels.contains_key(CONTAINER);
+        let left = listed.into_iter().filter(|container| !container.labels.as_ref().is_some_and(of_task));
+        for id in left.filter_map(|container| container.id) {
             let force = RemoveContainerOptions { force: true, v: true, link: false };
             // 409: the engine is already removing it.
             unless(docker.remove_container(&id, Some(force)).await, &[404, 409])

@@ -4,13 +4,14 @@
 //! its name nest it: `neargate.slice/neargate-INSTANCE.slice/…`.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use zbus::{OwnedObjectPath, Variant};
 
 use super::bus::Manager;
 use super::helper::Engine;
-use super::{attempted, bytes, cgroup_instances, cpu_quota, processes, weight};
+use super::{attempted, bytes, cgroup_exists, cgroup_instances, cpu_quota, processes, weight};
 use crate::clock::Clock;
 
 /// How many checks there are at most whether systemd has stopped a slice, and the pause between them.
@@ -61,7 +62,13 @@ impl Slices {
     }
 
     pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> io::Result<()> {
-        self.set(&self.name(task_id), &[cpu_limit(cpu)]).await
+        let unit = self.name(task_id);
+        // For a slice that has ended, systemd would keep the property in a file.
+        let path = format!("neargate.slice/{}/{unit}", self.own());
+        if !cgroup_exists(Path::new(&path)) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no cgroup of {unit}")));
+        }
+        self.set(&unit, &[cpu_limit(cpu)]).await
     }
 
     pub(super) async fn release(&self, task_id: &str) -> io::Result<()> {

@@ -165,7 +165,7 @@ impl Pool {
     /// Whether an address of the subnet will become free without any task: an idle sandbox is being created, or one is being
     /// removed.
     fn expects_relief(&self, subnet_id: &str) -> bool {
-        self.with(subnet_id, |ledger| ledger.expects_relief()).unwrap_or(false) || self.is_leaving(subnet_id)
+        self.with(subnet_id, |ledger| ledger.expects_relief()).unwrap_or(false)
     }
 
     /// Commits a sandbox that [`Pool::make_for`] created, in the transaction that commits the state that `connect` returns.
@@ -212,7 +212,7 @@ impl Pool {
         let subnet_id = self.subnet_of(task);
         self.promise_anyway(&subnet_id);
         // Its address becomes free, which the task's next claim may wait for.
-        self.with(&subnet_id, Ledger::begin_removal);
+        self.with(&subnet_id, Ledger::begin_leaving);
         let pool = self.clone();
         self.0.under_way.spawn(async move {
             let id = sandbox_id.clone();
@@ -221,16 +221,18 @@ impl Pool {
                 .store
                 .write(move |connection| Box::pin(async move { sandboxes::delete(connection, &id).await }))
                 .await;
-            match deleted {
-                // A removal that fails is retried.
-                Ok(Some(row)) => drop(pool.remove(Leaving::of(&row)).await),
-                Ok(None) => {}
-                Err(error) => warn!(
+            let row = deleted.unwrap_or_else(|error| {
+                warn!(
                     error = &error as &dyn std::error::Error,
                     "could not forget the sandbox {sandbox_id}, which its task has lost; the next full pass retries it"
-                ),
+                );
+                None
+            });
+            match row {
+                // A removal that fails is retried.
+                Some(row) => drop(pool.remove_leaving(Leaving::of(&row)).await),
+                None => drop(pool.with(&subnet_id, Ledger::end_leaving)),
             }
-            pool.with(&subnet_id, Ledger::end_removal);
         });
     }
 }

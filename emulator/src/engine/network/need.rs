@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// Claims within this time count as simultaneous: the pool is not refilled while tasks start.
+/// Claims within this time count as simultaneous: the pool is hardly refilled while tasks start.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// How long a burst is remembered.

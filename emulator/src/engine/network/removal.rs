@@ -26,32 +26,31 @@ const BOUND: Duration = Duration::from_secs(180);
 impl Pool {
     /// Removes the sandbox now; if that fails, it is retried by [`Pool::removals`].
     pub(super) async fn remove(&self, leaving: Leaving) -> Result<(), Error> {
-        self.with(&leaving.subnet_id, Ledger::begin_removal);
+        self.with(&leaving.subnet_id, Ledger::begin_leaving);
+        self.remove_leaving(leaving).await
+    }
+
+    /// [`Pool::remove`] of a sandbox that the ledger counts as leaving already.
+    pub(super) async fn remove_leaving(&self, leaving: Leaving) -> Result<(), Error> {
         let pool = self.clone();
         self.finish(async move {
-            let subnet_id = leaving.subnet_id.clone();
-            let removed = pool.attempt_removal(&leaving, Ledger::end_removal).await;
+            let removed = pool.attempt_removal(&leaving).await;
             if removed.is_err() {
-                // Before the attempt ends, so that a caller that needs the address always sees one or the other.
-                pool.leave(leaving);
-                pool.with(&subnet_id, Ledger::end_removal);
+                pool.queue(leaving);
             }
             removed
         })
         .await
     }
 
-    /// Must not be dropped halfway: the slot would stay taken. The slot is given back together with `end` of the ledger.
-    async fn attempt_removal(&self, leaving: &Leaving, end: fn(&mut Ledger)) -> Result<(), Error> {
+    /// Must not be dropped halfway: the slot would stay taken.
+    async fn attempt_removal(&self, leaving: &Leaving) -> Result<(), Error> {
         let Leaving { sandbox_id, subnet_id, slot } = leaving;
         self.0.filters.removed(sandbox_id);
         self.remove_now(sandbox_id, BOUND).await.inspect_err(|error| {
             warn!(%sandbox_id, %error, "could not remove a sandbox, its address stays taken; retrying in {RETRY:?}");
         })?;
-        self.with(subnet_id, |ledger| {
-            end(ledger);
-            ledger.give_back(*slot);
-        });
+        self.with(subnet_id, |ledger| ledger.left(*slot));
         self.0.refill.notify_one();
         self.relieve();
         Ok(())
@@ -66,16 +65,13 @@ impl Pool {
 
     /// Leaves the sandbox to [`Pool::removals`].
     pub(super) fn leave(&self, leaving: Leaving) {
-        let subnet_id = leaving.subnet_id.clone();
-        if self.0.leaving.lock().insert(leaving.sandbox_id.clone(), leaving).is_none() {
-            self.with(&subnet_id, Ledger::begin_leaving);
-        }
-        self.0.removal.notify_one();
+        self.with(&leaving.subnet_id, Ledger::begin_leaving);
+        self.queue(leaving);
     }
 
-    /// Whether an address of the subnet waits for a removal.
-    pub(super) fn is_leaving(&self, subnet_id: &str) -> bool {
-        self.0.leaving.lock().values().any(|leaving| leaving.subnet_id == subnet_id)
+    fn queue(&self, leaving: Leaving) {
+        self.0.leaving.lock().insert(leaving.sandbox_id.clone(), leaving);
+        self.0.removal.notify_one();
     }
 
     /// Removes the sandboxes that are leaving, for as long as it is polled. One that waits for a retry delays no other.
@@ -106,7 +102,7 @@ impl Pool {
         let pool = self.clone();
         let removed = self
             .finish(async move {
-                let removed = pool.attempt_removal(&leaving, Ledger::end_leaving).await;
+                let removed = pool.attempt_removal(&leaving).await;
                 if removed.is_ok() {
                     pool.0.leaving.lock().remove(&leaving.sandbox_id);
                 }

@@ -18,8 +18,7 @@ pub(in crate::engine) struct Ledger {
     need: Need,
     /// Accepted tasks that have not claimed their address.
     promised: usize,
-    /// Sandboxes whose removal is under way, and those that wait for theirs: no task's any more.
-    removing: usize,
+    /// Sandboxes that are no longer idle and no task's: their removal is under way or waits for its next attempt.
     leaving: usize,
 }
 
@@ -28,16 +27,7 @@ pub(in crate::engine) type Slot = Option<Ipv4Addr>;
 
 impl Ledger {
     pub(in crate::engine) fn new(addresses: Addresses, assigned_elsewhere: bool, need: Need) -> Self {
-        Self {
-            addresses,
-            assigned_elsewhere,
-            unassigned: 0,
-            idle: 0,
-            need,
-            promised: 0,
-            removing: 0,
-            leaving: 0,
-        }
+        Self { addresses, assigned_elsewhere, unassigned: 0, idle: 0, need, promised: 0, leaving: 0 }
     }
 
     /// Counts a sandbox that an earlier process left.
@@ -51,10 +41,9 @@ impl Ledger {
         self.addresses.used() + self.unassigned
     }
 
-    /// Addresses that a task could still have: those of idle sandboxes, and of sandboxes that are removed anyway, become free.
+    /// Addresses that a task could still have: idle sandboxes give theirs up, and leaving ones are about to.
     pub(in crate::engine) fn free(&self) -> usize {
-        let yielding = self.idle + self.removing + self.leaving;
-        let taken = self.taken().saturating_sub(yielding) + self.promised;
+        let taken = self.taken().saturating_sub(self.idle + self.leaving) + self.promised;
         self.addresses.capacity().saturating_sub(taken)
     }
 
@@ -113,36 +102,56 @@ impl Ledger {
     }
 
     /// The slot is empty again.
-    pub(in crate::engine) fn give_back(&mut self, slot: Slot) {
+    fn give_back(&mut self, slot: Slot) {
         match slot {
             Some(address) => self.addresses.give_back(address),
             None => self.unassigned = self.unassigned.saturating_sub(1),
         }
     }
 
-    pub(in crate::engine) fn begin_removal(&mut self) {
-        self.removing += 1;
-    }
-
-    pub(in crate::engine) fn end_removal(&mut self) {
-        self.removing = self.removing.saturating_sub(1);
-    }
-
+    /// A sandbox is to be removed. It keeps its slot until then.
     pub(in crate::engine) fn begin_leaving(&mut self) {
         self.leaving += 1;
     }
 
+    /// The sandbox is not to be removed after all, or without this pool.
     pub(in crate::engine) fn end_leaving(&mut self) {
         self.leaving = self.leaving.saturating_sub(1);
     }
 
+    /// A leaving sandbox is removed: its slot is empty.
+    pub(in crate::engine) fn left(&mut self, slot: Slot) {
+        self.end_leaving();
+        self.give_back(slot);
+    }
+
     /// Whether an address becomes free without any task: an idle sandbox gives it up, or one is being removed.
     pub(in crate::engine) fn expects_relief(&self) -> bool {
-        self.idle > 0 || self.removing > 0
+        self.idle > 0 || self.leaving > 0
     }
 
     /// An idle sandbox is claimed, withdrawn, or could not be created.
     pub(in crate::engine) fn one_idle_less(&mut self) {
         self.idle = self.idle.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_leaving_sandbox_can_be_promised_once_and_is_taken_until_it_has_left() {
+        let addresses = Addresses::new("10.9.0.0/28".parse().expect("a block"));
+        let capacity = addresses.capacity();
+        let mut ledger = Ledger::new(addresses, false, Need::new(0, 0));
+        let slots: Vec<Slot> = (0..capacity).map(|_| ledger.take().expect("a free address")).collect();
+        assert!(!ledger.promise(), "all are taken");
+        ledger.begin_leaving();
+        assert!(ledger.promise() && !ledger.promise());
+        assert_eq!(ledger.take(), None, "the sandbox still has it");
+        ledger.left(slots[0]);
+        assert!(!ledger.promise(), "it is promised already");
+        assert_eq!(ledger.take(), Some(slots[0]));
     }
 }

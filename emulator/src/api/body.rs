@@ -46,10 +46,7 @@ async fn collect(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Err
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         length = length.saturating_add(data.len());
-        if length <= most && length == announced && length == data.len() {
-            // Nearly every request: its body is one frame, which needs no copy.
-            whole = BytesMut::from(data);
-        } else if length <= most && announced <= most {
+        if length <= most && announced <= most {
             whole.extend_from_slice(&data);
         } else if length > LARGEST_DRAINED {
             break;

@@ -21,7 +21,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
         http::Connection::open(&endpoint).await?.ecs("ListTasks", &json!({"maxResults": 100})).await?;
     let tasks = listed["taskArns"].as_array().context("ListTasks returned no list")?;
     let bodies: Vec<Bytes> = tasks.iter().map(|task| json!({"tasks": [task]}).to_string().into()).collect();
-    let target = "AmazonEC2ContainerServiceV20141113.DescribeTasks";
+    let target = http::ecs("DescribeTasks");
     let body = move |user: usize, call: u64| {
         let place = user.wrapping_add(usize::try_from(call).unwrap_or(0)) % bodies.len();
         bodies[place].clone()

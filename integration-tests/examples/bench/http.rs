@@ -27,6 +27,11 @@ pub(crate) fn headers(target: &str) -> [(&'static str, &str); 3] {
     ]
 }
 
+/// The target of an ECS operation.
+pub(crate) fn ecs(operation: &str) -> String {
+    format!("AmazonEC2ContainerServiceV20141113.{operation}")
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -60,8 +65,7 @@ impl Connection {
 
     /// An ECS operation with JSON in and out.
     pub(crate) async fn ecs(&mut self, operation: &str, input: &Value) -> anyhow::Result<Value> {
-        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
-        let output = self.call(&target, input.to_string().into()).await?;
+        let output = self.call(&ecs(operation), input.to_string().into()).await?;
         serde_json::from_slice(&output).with_context(|| format!("reading the response of {operation}"))
     }
 

@@ -33,8 +33,8 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     }])
 }
 
-/// The CPU time that the emulator has had, in seconds.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+/// The CPU time that a process has had, in seconds.
+pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = read(pid, "stat")?;
     // Behind the name in parentheses, utime and stime are the 12th and 13th fields (proc(5)), in ticks of 10 ms.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

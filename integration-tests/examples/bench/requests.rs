@@ -12,7 +12,7 @@ use harness::{chain, wait};
 use serde_json::{Value, json};
 
 use super::report::Row;
-use super::{http, plain, scale};
+use super::{http, idle, plain, scale};
 
 const CONNECTIONS: usize = 16;
 /// Tasks that run: one per caller of [`scale::fill`].
@@ -59,7 +59,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
 async fn row(work: &Work, endpoint: &str, pid: u32, case: Case) -> anyhow::Result<Row> {
     let Case { operation, input, cpu, per_second } = case;
     let mut connection = http::Connection::open(endpoint).await?;
-    let bytes = connection.call(&target(operation), input.to_string().into()).await?.len();
+    let bytes = connection.call(&http::ecs(operation), input.to_string().into()).await?.len();
     let ours = cost(work, endpoint, pid, operation, &input).await?;
 
     let log = work.log(&format!("plain-{operation}"))?;
@@ -104,17 +104,18 @@ async fn cost(
     operation: &'static str,
     input: &Value,
 ) -> anyhow::Result<Cost> {
-    let before = cpu_seconds(pid)?;
+    let before = idle::cpu_seconds(pid)?;
     let (generator, calls, per_second) = match wrk(work, endpoint, operation, input)? {
         Some((calls, per_second)) => ("wrk", calls, per_second),
         None => {
             let body = Bytes::from(input.to_string());
-            let load = http::load(endpoint, CONNECTIONS, TIME, target(operation), move |_, _| body.clone());
+            let load =
+                http::load(endpoint, CONNECTIONS, TIME, http::ecs(operation), move |_, _| body.clone());
             let load = load.await?;
             ("no wrk: own load", load.calls, load.per_second)
         }
     };
-    let cpu = (cpu_seconds(pid)? - before) * 1e6 / calls;
+    let cpu = (idle::cpu_seconds(pid)? - before) * 1e6 / calls;
     Ok(Cost { cpu, per_second, generator })
 }
 
@@ -147,24 +148,9 @@ fn wrk(work: &Work, endpoint: &str, operation: &str, input: &Value) -> anyhow::R
 /// The script from which wrk builds the request.
 fn script(folder: &Path, operation: &str, input: &Value) -> anyhow::Result<PathBuf> {
     let path = folder.join(format!("{operation}.lua"));
-    let headers =
-        http::headers(&target(operation)).map(|(name, value)| format!("wrk.headers['{name}'] = '{value}'\n"));
+    let headers = http::headers(&http::ecs(operation))
+        .map(|(name, value)| format!("wrk.headers['{name}'] = '{value}'\n"));
     let text = format!("wrk.method = 'POST'\n{}wrk.body = [[{input}]]\n", headers.concat());
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     Ok(path)
-}
-
-fn target(operation: &str) -> String {
-    format!("AmazonEC2ContainerServiceV20141113.{operation}")
-}
-
-/// The CPU time that a process has had, in seconds.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let path = format!("/proc/{pid}/stat");
-    let stat = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    // Behind the name in parentheses, utime and stime are the 12th and 13th fields (proc(5)), in ticks of 10 ms.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-    let ticks =
-        fields.map(str::parse::<f64>).sum::<Result<f64, _>>().with_context(|| format!("reading {stat}"))?;
-    Ok(ticks / 100.0)
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::awslogs::{self, Follower, Source};
+use super::cpu_limit;
 use super::mailbox::{Message, Route};
 use super::seen::{runtime_id, seen, seen_stopped};
 use crate::engine::context::Context;
@@ -178,17 +179,10 @@ impl Work {
         }
         // When it started by the engine's clock, to distinguish its exit from one of an earlier run.
         let known = &self.task.containers[container];
-        let (observed, limited) = tokio::join!(
+        let (observed, ()) = tokio::join!(
             self.bounded(LOOK, "inspect the container", runtime.inspect_container(&container_id)),
-            self.bounded(LOOK, "limit the CPU", runtime.limit_cpu(&self.task.id, self.task.cpu)),
+            cpu_limit::set(&self.context, &self.task),
         );
-        if let Err(error) = limited {
-            warn!(
-                task = self.task.id,
-                error = &error as &dyn std::error::Error,
-                "could not limit the CPU of a task's containers together; the next audit retries it"
-            );
-        }
         match observed.map(|observed| seen(container, known, observed.as_ref())) {
             Ok(seen) if !seen.is_empty() => events.extend(seen),
             _ => {

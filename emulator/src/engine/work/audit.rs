@@ -4,26 +4,20 @@
 //! sandbox that exited while it was idle, a container that was created after its caller had stopped waiting. It runs once after
 //! the start, after each gap in the events, and every minute.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
 use tracing::warn;
 
 use super::boot;
+use super::cpu_limit;
 use super::mailbox::Message;
 use super::observation::ByTask;
 use super::strangers;
 use crate::engine::context::Context;
-use crate::engine::task::{ContainerStatus, Task};
 use crate::runtime;
 
 /// The time limit for ensuring the network.
 const NETWORK: Duration = Duration::from_secs(60);
-
-/// The time limit for limiting the CPU of a task, and how many tasks are limited at once.
-const LIMIT: Duration = Duration::from_secs(30);
-const LIMITED_AT_ONCE: usize = 8;
 
 /// One audit. It does nothing until the engine is ready: the start does its own comparison.
 pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Error> {
@@ -57,27 +51,6 @@ pub(in crate::engine) async fn pass(context: &Context) -> Result<(), runtime::Er
             "could not compare the sandboxes with those that run; the next audit retries it"
         );
     }
-    limit_cpu(context).await;
+    cpu_limit::set_all(context).await;
     Ok(())
-}
-
-/// A task's CPU is limited as soon as its first container has started. This finds the tasks for which that failed, and those
-/// whose emulator was killed in between.
-async fn limit_cpu(context: &Context) {
-    let tasks = context.registry.live();
-    let runs = |task: &&Arc<Task>| {
-        task.containers.iter().any(|container| container.last_status == ContainerStatus::Running)
-    };
-    let limit = async |task: &Arc<Task>| {
-        let attempted = || format!("limit the CPU of the task {}", task.id);
-        let limited = context.runtime.limit_cpu(&task.id, task.cpu);
-        if let Err(error) = runtime::within(&context.clock, LIMIT, attempted, limited).await {
-            warn!(
-                task = task.id,
-                error = &error as &dyn std::error::Error,
-                "could not limit the CPU of a task's containers together; the next audit retries it"
-            );
-        }
-    };
-    stream::iter(tasks.iter().filter(runs)).for_each_concurrent(LIMITED_AT_ONCE, limit).await;
 }

@@ -12,6 +12,7 @@ pub(in crate::engine) mod action;
 pub(in crate::engine) mod audit;
 pub(in crate::engine) mod awslogs;
 pub(in crate::engine) mod boot;
+mod cpu_limit;
 pub(in crate::engine) mod idle;
 pub(in crate::engine) mod mailbox;
 pub(in crate::engine) mod observation;

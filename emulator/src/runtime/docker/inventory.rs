@@ -9,7 +9,6 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
 use super::client::failed;
-use super::limits::{self, Engine};
 use super::names::{CONTAINER, HELPER, SANDBOX, TASK, is_id};
 use crate::runtime::{Error, Inventory, Observed, ObservedSandbox, State, within};
 
@@ -97,53 +96,6 @@ impl Inner {
         let removals = ids.into_iter().map(|id| async move { self.remove_container(&id).await });
         let removed: Vec<_> = stream::iter(removals).buffer_unordered(AT_ONCE).collect().await;
         removed.into_iter().filter_map(Result::err).collect()
-    }
-
-    /// Removes the cgroups above those of the tasks, and the cgroups that another driver has left.
-    async fn remove_cgroups(&self) -> Result<(), Error> {
-        let Self { docker, host, instance, facts, .. } = self;
-        let engine = Engine { docker: docker.clone(), host: host.clone(), instance: instance.clone() };
-        let removed = async {
-            self.limits.remove(&self.clock).await?;
-            limits::remove_left(facts, engine, &self.clock).await
-        };
-        removed.await.map_err(|error| Error::Failed {
-            attempted: format!("remove the cgroups of the instance {}", instance.id),
-            reason: error.to_string(),
-        })
-    }
-
-    pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> Result<(), Error> {
-        if self.cpu_limited.lock().contains(task_id) {
-            return Ok(());
-        }
-        match self.limits.limit_cpu(task_id, cpu).await {
-            Ok(()) => {
-                self.cpu_limited.lock().insert(task_id.to_owned());
-                Ok(())
-            }
-            // The task was released meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => {
-                let attempted = format!("limit the CPU of the task {task_id}");
-                Err(Error::Failed { attempted, reason: error.to_string() })
-            }
-        }
-    }
-
-    pub(super) async fn release_cgroup(&self, task_id: &str) -> Result<(), Error> {
-        self.cpu_limited.lock().remove(task_id);
-        self.limits.release(task_id, &self.clock).await.map_err(|error| Error::Failed {
-            attempted: format!("remove the cgroup of the task {task_id}"),
-            reason: error.to_string(),
-        })
-    }
-
-    async fn task_cgroups(&self) -> Result<Vec<String>, Error> {
-        self.limits.tasks().await.map_err(|error| Error::Failed {
-            attempted: "list the tasks' cgroups".to_owned(),
-            reason: error.to_string(),
-        })
     }
 
     async fn list_containers(&self) -> Result<Vec<ContainerSummary>, Error> {

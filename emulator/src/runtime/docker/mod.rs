@@ -13,6 +13,7 @@
 //! instances of Neargate can share an engine. A removal succeeds if the object does not exist.
 
 pub(crate) mod census;
+mod cgroups;
 pub(crate) mod client;
 mod container;
 mod events;
@@ -179,19 +180,9 @@ impl Inner {
 
 impl Inner {
     async fn prepare_task(&self, task: &TaskSpec) -> Result<(), Error> {
-        let TaskSpec { task_id, cpu, memory, volumes, containers: _ } = task;
-        self.cpu_limited.lock().remove(task_id);
-        self.limits.prepare(task_id, *cpu, *memory).await.map_err(|error| {
-            let attempted = format!("create the cgroup of the task {task_id}");
-            let reason = error.to_string();
-            if limits::may_pass(&error) {
-                Error::NoAnswer { attempted, reason }
-            } else {
-                Error::Failed { attempted, reason }
-            }
-        })?;
-        for volume in volumes {
-            self.create_volume(task_id, volume).await?;
+        self.prepare_cgroup(task).await?;
+        for volume in &task.volumes {
+            self.create_volume(&task.task_id, volume).await?;
         }
         Ok(())
     }

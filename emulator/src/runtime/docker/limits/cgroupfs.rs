@@ -207,7 +207,7 @@ pub(crate) fn instances() -> BTreeSet<(String, String)> {
 }
 
 /// Whether a cgroup exists in a hierarchy.
-pub(crate) fn exists(path: &Path) -> bool {
+pub(super) fn exists(path: &Path) -> bool {
     mounts().iter().any(|mount| mount.join(path).exists())
 }
 

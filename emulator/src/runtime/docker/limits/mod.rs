@@ -19,7 +19,7 @@ use std::io;
 
 use super::facts::{Driver, Facts};
 use crate::clock::Clock;
-pub(crate) use cgroupfs::{exists as cgroup_exists, has_processes, instances as cgroup_instances};
+pub(crate) use cgroupfs::{has_processes, instances as cgroup_instances};
 pub(crate) use helper::Engine;
 
 use cgroupfs::Tree;
@@ -178,25 +178,6 @@ fn reaches_kernel(facts: &Facts) -> Result<(), &'static str> {
         Facts { rootless: true, .. } => Err("the engine runs rootless"),
         _ => Ok(()),
     }
-}
-
-/// Whether an attempt may succeed a moment later: the helper, the bus or the connection to one of them was lost or slow, as
-/// while the engine or the bus restarts.
-pub(super) fn may_pass(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
-        UnexpectedEof,
-    };
-    let kinds = [
-        BrokenPipe,
-        ConnectionAborted,
-        ConnectionRefused,
-        ConnectionReset,
-        NotConnected,
-        TimedOut,
-        UnexpectedEof,
-    ];
-    kinds.contains(&error.kind())
 }
 
 /// Prefixes an I/O error with what was attempted on which path or unit.

@@ -4,14 +4,15 @@
 //! its name nest it: `neargate.slice/neargate-INSTANCE.slice/…`.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zbus::{OwnedObjectPath, Variant};
 
 use super::bus::Manager;
+use super::cgroupfs;
 use super::helper::Engine;
-use super::{attempted, bytes, cgroup_exists, cgroup_instances, cpu_quota, processes, weight};
+use super::{attempted, bytes, cpu_quota, processes, weight};
 use crate::clock::Clock;
 
 /// How many checks there are at most whether systemd has stopped a slice, and the pause between them.
@@ -64,8 +65,7 @@ impl Slices {
     pub(super) async fn limit_cpu(&self, task_id: &str, cpu: u32) -> io::Result<()> {
         let unit = self.name(task_id);
         // For a slice that has ended, systemd would keep the property in a file.
-        let path = format!("neargate.slice/{}/{unit}", self.own());
-        if !cgroup_exists(Path::new(&path)) {
+        if !cgroupfs::exists(&self.directory().join(&unit)) {
             return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no cgroup of {unit}")));
         }
         self.set(&unit, &[cpu_limit(cpu)]).await
@@ -110,8 +110,12 @@ impl Slices {
     /// Whether the instance's slice has a cgroup, which any user can see. If it has none, systemd is not called: if nothing
     /// is left, nothing can fail.
     fn is_there(&self) -> bool {
-        let own = format!("/neargate.slice/{}", self.own());
-        cgroup_instances().iter().any(|(_, path)| *path == own)
+        cgroupfs::exists(&self.directory())
+    }
+
+    /// The cgroup of the instance's slice, from the root of a hierarchy.
+    fn directory(&self) -> PathBuf {
+        Path::new("neargate.slice").join(self.own())
     }
 
     fn own(&self) -> String {

@@ -15,7 +15,9 @@ vm=$root/integration-tests/scripts/vm.sh
 there=/opt/neargate
 tool=$root/emulator/tests/docker_runtime/tool.rs
 
-inside() { "$vm" ssh "cd $there && export CI=true NEARGATE_OWN_ENGINE=1 NEARGATE_SLOWNESS=6 TMPDIR=/run && $*"; }
+# inside COMMAND: runs it in the machine, with $as before it, which makes it another user's.
+as=
+inside() { "$vm" ssh "cd $there && export CI=true NEARGATE_OWN_ENGINE=1 NEARGATE_SLOWNESS=6 TMPDIR=/run && $as $*"; }
 
 # program SUITE: the path of the suite's program, whose name has a hash that cargo reports.
 program() {
@@ -31,12 +33,12 @@ for line in sys.stdin:
 engine() {
     "$vm" ssh "mkdir -p /etc/docker && echo '$1' >/etc/docker/daemon.json && systemctl reset-failed docker && systemctl restart docker"
     within 120 "$vm" ssh "docker version" >/dev/null || die "the engine does not start with $1"
-    load "docker load"
+    load
     inside "./neargate doctor" >&2
 }
 
-# load COMMAND: gives the images to an engine.
-load() { "$vm" ssh "cd $there && $1 --quiet --input images.tar" >&2; }
+# load: gives the images to the engine.
+load() { inside "docker load --quiet --input images.tar" >&2; }
 
 # check WHAT COMMAND…: runs it, and remembers that it failed.
 failed=()
@@ -46,56 +48,77 @@ check() {
     "$@" || failed+=("$phase: $what")
 }
 
+# choose SUITE NAME…: lets wanted be these names, or those given for the phase, as far as a test of the suite has them. That none
+# has one of the phase's own is an error: a run of no test proves nothing.
+wanted=()
+choose() {
+    local suite=$1 name
+    shift
+    [ ${#given[@]} = 0 ] || set -- "${given[@]}"
+    wanted=()
+    for name in "$@"; do
+        if inside "./$suite --list $name" | grep ': test$' >/dev/null; then
+            wanted+=("$name")
+        elif [ ${#given[@]} = 0 ]; then
+            failed+=("$phase: no test of $suite is named $name")
+        fi
+    done
+    chosen=$((chosen + ${#wanted[@]}))
+}
+
 # runtime NAME…: tests of the runtime whose names contain one of these. containers NAME…: the suite, once per name.
-runtime() { check "docker_runtime $*" inside "./docker_runtime --test-threads 2 $*"; }
+chosen=0
+runtime() {
+    choose docker_runtime "$@"
+    [ ${#wanted[@]} = 0 ] || check "docker_runtime ${wanted[*]}" inside "./docker_runtime --test-threads 2 ${wanted[*]}"
+}
 containers() {
     local name
-    for name in "$@"; do check "containers $name" inside "./containers $name"; done
+    choose containers "$@"
+    for name in "${wanted[@]}"; do check "containers $name" inside "./containers $name"; done
 }
 
 phase_systemd() {
     engine '{}'
-    if [ $# -gt 0 ]; then runtime "$@"; containers "$@"; return; fi
     runtime limits:: oom:: network:: containers:: logs:: clean::
     containers limits:: vpc:: isolation:: logs:: restart::
 }
 
 phase_cgroupfs() {
     engine '{"exec-opts": ["native.cgroupdriver=cgroupfs"]}'
-    if [ $# -gt 0 ]; then runtime "$@"; containers "$@"; return; fi
     runtime limits:: oom::
     containers limits::
 }
 
 phase_containerd() {
     engine '{"features": {"containerd-snapshotter": true}}'
-    [ $# -gt 0 ] || set -- images:: containers:: limits::
-    runtime "$@"
+    runtime images:: containers:: limits::
 }
 
 phase_rootless() {
-    local socket=unix:///run/user/1000/docker.sock as_dev
-    as_dev="runuser -u dev -- env CI=true XDG_RUNTIME_DIR=/run/user/1000 DOCKER_HOST=$socket TMPDIR=/home/dev HOME=/home/dev"
+    local socket=unix:///run/user/1000/docker.sock
     "$vm" ssh "loginctl enable-linger dev && within=60; until [ -d /run/user/1000 ] || [ \$((within--)) = 0 ]; do sleep 1; done
         systemd-run --quiet --unit rootless --uid dev --setenv XDG_RUNTIME_DIR=/run/user/1000 \
             --setenv PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/share/docker.io/contrib /usr/share/docker.io/contrib/dockerd-rootless.sh"
-    within 180 "$vm" ssh "$as_dev docker version" >/dev/null || die "the rootless engine does not start"
-    load "$as_dev docker load"
-    "$vm" ssh "cd $there && $as_dev ./neargate doctor" >&2
-    check docker_runtime "$vm" ssh "cd $there && $as_dev ./docker_runtime --test-threads 2 ${*:-containers::}"
+    as="runuser -u dev -- env XDG_RUNTIME_DIR=/run/user/1000 DOCKER_HOST=$socket TMPDIR=/home/dev HOME=/home/dev"
+    within 180 inside "docker version" >/dev/null || die "the rootless engine does not start"
+    load
+    inside "./neargate doctor" >&2
+    runtime containers::
+    as=
     "$vm" ssh "systemctl stop rootless"
 }
 
 phase_engine() {
     engine '{}'
-    check own_engine inside "./own_engine $*"
+    # Every name has it: the whole suite.
+    choose own_engine ::
+    for name in "${wanted[@]}"; do check "own_engine $name" inside "./own_engine $name"; done
 }
 
 phases=(systemd cgroupfs containerd rootless engine)
-if [ $# -gt 0 ]; then
-    phases=("$1")
-    shift
-fi
+[ $# = 0 ] || phases=("$1")
+given=("${@:2}")
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"; "$vm" down' EXIT
@@ -115,7 +138,8 @@ say "copying the programs and the images into the virtual machine"
 "$vm" put "$tool" "$(dirname "$tool")"
 for phase in "${phases[@]}"; do
     say "phase $phase"
-    "phase_$phase" "$@"
+    "phase_$phase"
 done
+[ "$chosen" -gt 0 ] || die "no test of the phase ${phases[*]} is named ${given[*]}"
 [ ${#failed[@]} = 0 ] || die "failed: $(printf '%s; ' "${failed[@]}")"
 say "all phases passed: ${phases[*]}"

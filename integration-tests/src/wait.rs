@@ -8,7 +8,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How many times as long as here a state may take on this machine: `NEARGATE_SLOWNESS`, for a machine that is emulated.
 static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
-    std::env::var("NEARGATE_SLOWNESS").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+    let Ok(times) = std::env::var("NEARGATE_SLOWNESS") else { return 1 };
+    times.parse().ok().filter(|times| *times > 0).unwrap_or_else(|| {
+        panic!("NEARGATE_SLOWNESS is {times:?}: use a whole number of 1 or more");
+    })
 });
 
 /// A deadline as this machine needs it.

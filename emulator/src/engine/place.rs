@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::network::pool::Pool;
 use super::run::{self, Order, Ran};
 use super::task::{
-    Attachment, AttachmentStatus, Container, ContainerSpec, ContainerStatus, Desired, Health, Json, Status,
-    Task,
+    Attachment, AttachmentStatus, Container, ContainerSpec, ContainerStatus, Desired, Health, KeptJson,
+    Status, Task,
 };
 use crate::clock::Timestamp;
 
@@ -128,6 +128,6 @@ fn task(
         containers: template.spec.containers.iter().map(container).collect(),
         spec: template.spec.clone(),
         id,
-        json: Json::default(),
+        json: KeptJson::default(),
     }
 }

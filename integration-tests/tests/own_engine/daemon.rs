@@ -29,7 +29,8 @@ pub(crate) async fn usual_engine() -> anyhow::Result<()> {
     engine_with("{}\n").await
 }
 
-async fn die_and_return() -> anyhow::Result<()> {
+/// Kills the daemon and starts it again.
+pub(crate) async fn die_and_return() -> anyhow::Result<()> {
     systemctl(&["kill", "--signal=KILL", "docker"]).await?;
     systemctl(&["start", "docker"]).await?;
     engine_responds().await

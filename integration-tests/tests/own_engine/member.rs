@@ -9,7 +9,7 @@ use harness::aws::{container, describe};
 use harness::emulator::Options;
 use harness::{aws, chain, docker, wait};
 
-use crate::daemon::{engine_with, usual_engine};
+use crate::daemon::{die_and_return, engine_with, usual_engine};
 use crate::world::{Fleet, TIMEOUT, World};
 
 pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
@@ -32,6 +32,9 @@ pub(crate) async fn a_member_of_group_docker_gets_the_limit_of_the_task(
         let helper = helper_of(&instance).await?;
         // If that helper is removed, the next task still gets its limit.
         docker::docker(&["rm", "--force", &helper]).await?;
+        has_its_limits(&fleet).await?;
+        // The same if the engine takes the helper with it.
+        die_and_return().await?;
         has_its_limits(&fleet).await?;
 
         let helper = helper_of(&instance).await?;

@@ -14,6 +14,9 @@ const MEMORY: Duration = Duration::from_mins(6);
 /// Idle sandboxes of a subnet that a burst can lead to. `--sandbox-pool` may be above it.
 pub(super) const MOST: usize = 32;
 
+/// Claims that are kept. More than [`MOST`], so that single ones after a burst do not replace it.
+const KEPT: usize = 4 * MOST;
+
 #[derive(Debug)]
 pub(super) struct Need {
     /// The least, once tasks have been started in the subnet.
@@ -21,7 +24,7 @@ pub(super) struct Need {
     /// The least before that.
     at_first: usize,
     is_used: bool,
-    /// The latest claims, [`MOST`] of them at most.
+    /// The claims of the last [`MEMORY`], [`KEPT`] of them at most.
     claims: VecDeque<Timestamp>,
 }
 
@@ -33,7 +36,8 @@ impl Need {
     /// A task has claimed a sandbox.
     pub(super) fn claimed(&mut self, now: Timestamp) {
         self.is_used = true;
-        if self.claims.len() == MOST {
+        while self.claims.front().is_some_and(|claim| now.since(*claim) > MEMORY) || self.claims.len() >= KEPT
+        {
             self.claims.pop_front();
         }
         self.claims.push_back(now);
@@ -52,7 +56,7 @@ impl Need {
         let after = |first: Timestamp| {
             recent().filter(move |claim| **claim >= first && claim.since(first) <= AT_ONCE)
         };
-        recent().map(|first| after(*first).count()).max().unwrap_or(0)
+        recent().map(|first| after(*first).count()).max().unwrap_or(0).min(MOST)
     }
 }
 
@@ -85,6 +89,13 @@ mod tests {
         assert_eq!(after(&burst).target(at(370)), 4);
         let apart: Vec<i64> = (0..20).map(|nth| nth * 16).collect();
         assert_eq!(after(&apart).target(at(310)), 4);
+    }
+
+    #[test]
+    fn single_tasks_after_a_burst_do_not_hide_it() {
+        let claims: Vec<i64> = std::iter::repeat_n(0, 20).chain((1..=20).map(|nth| nth * 16)).collect();
+        assert_eq!(after(&claims).target(at(350)), 20);
+        assert_eq!(after(&claims).target(at(361)), 4);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | idle | does not run | withdrawn and removed |
 //! | of a live task | any | the audit of tasks reports it to the task |
 //! | of no task that names it | any | deleted, the sandbox removed |
-//! | none | any | removed, unless it is being created |
+//! | none | any | removed, unless it is being created or its removal is being retried |
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -71,7 +71,8 @@ impl Pool {
         });
         stream::iter(looks).for_each_concurrent(AT_ONCE, |look| look).await;
         let ids = inventory.sandboxes.iter().map(|sandbox| sandbox.sandbox_id.as_str());
-        let strangers = ids.filter(|id| !known.contains(id) && !drafts.contains(*id));
+        let leaving = |id: &str| self.0.leaving.lock().contains_key(id);
+        let strangers = ids.filter(|id| !known.contains(id) && !drafts.contains(*id) && !leaving(id));
         let removals = strangers.map(|sandbox_id| async move {
             info!(sandbox_id, "removing a sandbox that belongs to no task and not to the pool");
             if let Err(error) = self.remove_now(sandbox_id, LOOK).await {

@@ -208,29 +208,30 @@ impl Pool {
     async fn shrink(&self) {
         loop {
             self.0.clock.sleep(SHRINK).await;
-            while let Some(subnet_id) = self.rich() {
-                match self.give_up_idle(&subnet_id).await {
-                    Ok(true) => {}
-                    // Claimed meanwhile.
-                    Ok(false) => break,
-                    Err(error) => {
-                        warn!(
-                            error = &error as &dyn std::error::Error,
-                            "could not give up an idle sandbox in {subnet_id}; retrying in {SHRINK:?}"
-                        );
-                        break;
-                    }
+            for subnet_id in self.rich() {
+                if let Err(error) = self.give_up_surplus(&subnet_id).await {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "could not give up an idle sandbox in {subnet_id}; retrying in {SHRINK:?}"
+                    );
                 }
             }
         }
     }
 
-    /// A subnet with more idle sandboxes than are needed.
-    fn rich(&self) -> Option<String> {
+    /// The subnets with more idle sandboxes than are needed.
+    fn rich(&self) -> Vec<String> {
         let now = self.0.clock.now();
         let ledgers = self.0.ledgers.lock();
-        let rich = ledgers.iter().find(|(_, ledger)| ledger.surplus(now) > 0);
-        rich.map(|(subnet_id, _)| subnet_id.clone())
+        let rich = ledgers.iter().filter(|(_, ledger)| ledger.surplus(now) > 0);
+        rich.map(|(subnet_id, _)| subnet_id.clone()).collect()
+    }
+
+    async fn give_up_surplus(&self, subnet_id: &str) -> Result<(), Error> {
+        let surplus = || self.with(subnet_id, |ledger| ledger.surplus(self.0.clock.now())).unwrap_or(0);
+        // There is none to give up if tasks have claimed them meanwhile.
+        while surplus() > 0 && self.give_up_idle(subnet_id).await? {}
+        Ok(())
     }
 
     async fn make_idle(&self, subnet_id: &str, slot: Slot) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 //! ```
 
 pub mod depends;
-mod json;
+mod kept_json;
 mod lost;
 mod model;
 mod next;
@@ -17,7 +17,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use json::Json;
+pub use kept_json::KeptJson;
 pub use lost::lost;
 pub use model::{
     Attachment, AttachmentStatus, Connectivity, Container, ContainerStatus, Desired, Health, Status,

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Json, Spec};
+use super::{KeptJson, Spec};
 use crate::clock::Timestamp;
 
 /// `lastStatus`, in the order in which a task passes through them.
@@ -131,7 +131,7 @@ pub struct Task {
     pub containers: Vec<Container>,
     pub spec: Spec,
     #[serde(skip)]
-    pub json: Json,
+    pub json: KeptJson,
 }
 
 impl Task {

@@ -37,8 +37,8 @@ impl Inner {
     }
 
     /// The tasks that have one.
-    pub(super) async fn task_cgroups(&self) -> Result<Vec<String>, Error> {
-        self.limits.tasks().await.map_err(failed(|| "list the tasks' cgroups".to_owned()))
+    pub(super) fn task_cgroups(&self) -> Result<Vec<String>, Error> {
+        self.limits.tasks().map_err(failed(|| "list the tasks' cgroups".to_owned()))
     }
 
     /// Removes the cgroups above those of the tasks, and the cgroups that another driver has left.
@@ -56,29 +56,10 @@ impl Inner {
 fn failed(attempted: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> Error {
     move |error| {
         let (attempted, reason) = (attempted(), error.to_string());
-        if may_pass(error.kind()) {
+        if limits::may_pass(error.kind()) {
             Error::NoAnswer { attempted, reason }
         } else {
             Error::Failed { attempted, reason }
         }
     }
-}
-
-/// Whether a retry may succeed: the helper, the bus or the connection to one of them was lost or slow, as while the engine or
-/// the bus restarts.
-fn may_pass(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
-        UnexpectedEof,
-    };
-    matches!(
-        kind,
-        BrokenPipe
-            | ConnectionAborted
-            | ConnectionRefused
-            | ConnectionReset
-            | NotConnected
-            | TimedOut
-            | UnexpectedEof
-    )
 }

@@ -25,7 +25,7 @@ impl Inner {
         let inspections = of_tasks.into_iter().map(|listed| self.inspect_listed(listed));
         let containers: Vec<_> = stream::iter(inspections).buffer_unordered(AT_ONCE).try_collect().await?;
 
-        let mut tasks: BTreeSet<String> = self.task_cgroups().await?.into_iter().collect();
+        let mut tasks: BTreeSet<String> = self.task_cgroups()?.into_iter().collect();
         tasks.extend(self.list_volumes(&[]).await?.into_iter().filter_map(|(_, task)| task));
         tasks.retain(|task_id| {
             let valid = is_id(task_id);
@@ -71,7 +71,7 @@ impl Inner {
         failures.extend(self.remove_containers(of_task).await);
         failures.extend(self.remove_containers(|container| !is_helper(container)).await);
         failures.extend(self.remove_volumes(&[]).await);
-        match self.task_cgroups().await {
+        match self.task_cgroups() {
             Ok(tasks) => {
                 for task in tasks {
                     failures.extend(self.release_cgroup(&task).await.err());

@@ -102,9 +102,6 @@ pub(crate) struct Inner {
     running: TaskTracker,
 }
 
-/// How long connecting waits for the cgroup of the instance. The server's own timeout for connecting includes it.
-const CLAIM_TIMEOUT: Duration = Duration::from_secs(8);
-
 /// Facts about a container from which its cause of exit is derived later.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trace {
@@ -124,9 +121,7 @@ impl Runtime {
         let Options { docker_host, instance_id, data_dir } = options;
         let instance = Instance::here(instance_id, data_dir);
         let mut inner = Inner::connect(&client::host(docker_host.as_deref()), instance).await?;
-        // A timeout is no refusal: if the engine is slow to start the helper, the first task waits for it.
-        let chosen = inner.limits.clone();
-        inner.limits = inner.clock.timeout(CLAIM_TIMEOUT, chosen.clone().claim()).await.unwrap_or(chosen);
+        inner.limits = inner.limits.clone().claim(&inner.clock).await;
         inner.facts.runs_this_build().map_err(|reason| Error::Failed {
             attempted: format!("use the container engine at {}", inner.host),
             reason,

@@ -1,5 +1,6 @@
-//! How far a container's limits can be raised. An engine without CAP_SYS_RESOURCE (in a sandboxed CI machine) can't
-//! raise a container's limits above its own, and then fails the start. So the limits are capped to what is possible.
+//! How far a container's limits can be raised. An engine without CAP_SYS_RESOURCE in the first user namespace (a rootless
+//! one, or one in a sandboxed CI machine) can't raise a container's limits above its own, and then fails the start. So the
+//! limits are capped to what is possible.
 
 use std::collections::HashMap;
 
@@ -29,18 +30,18 @@ impl Ceiling {
         };
         let of_child = read(&pid.to_string(), "status");
         let Some(shim) = field(&of_child, "PPid:") else { return Self::default() };
-        let open_files = std::fs::read_to_string("/proc/sys/fs/nr_open").ok();
-        Self::of(&read(shim, "status"), &read(shim, "limits"), open_files.as_deref().unwrap_or_default())
+        let open_files = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+        let may = may_raise(&read(shim, "status"), &read(shim, "uid_map"));
+        Self::of(may, &read(shim, "limits"), &open_files)
     }
 
-    /// From `/proc/PID/status`, `/proc/PID/limits` and `/proc/sys/fs/nr_open`, the kernel's maximum.
-    fn of(status: &str, limits: &str, nr_open: &str) -> Self {
-        let capabilities = field(status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    /// From `/proc/PID/limits` and `/proc/sys/fs/nr_open`, the kernel's maximum.
+    fn of(may_raise: bool, limits: &str, nr_open: &str) -> Self {
         let mut ceiling = Self::default();
         if let Ok(most) = nr_open.trim().parse() {
             ceiling.0.insert("nofile", most);
         }
-        if capabilities.is_some_and(|mask| mask & (1 << CAP_SYS_RESOURCE) == 0) {
+        if !may_raise {
             ceiling.0.extend(limits.lines().filter_map(hard_limit));
         }
         ceiling
@@ -72,6 +73,14 @@ impl Ceiling {
             _ => value,
         }
     }
+}
+
+/// From `/proc/PID/status` and `/proc/PID/uid_map`: whether the process may raise hard limits. The kernel requires the
+/// capability in the first user namespace, which maps each of the 2³² - 1 users to itself (user_namespaces(7)).
+fn may_raise(status: &str, uid_map: &str) -> bool {
+    let capabilities = field(status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    let has_capability = capabilities.is_none_or(|mask| mask & (1 << CAP_SYS_RESOURCE) != 0);
+    has_capability && (uid_map.is_empty() || uid_map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
@@ -131,8 +140,22 @@ Max open files            20000                20000                files
     }
 
     #[test]
+    fn only_the_capability_in_the_first_user_namespace_raises_limits() {
+        const FIRST: &str = "         0          0 4294967295\n";
+        const ROOTLESS: &str = "         0       1000          1\n         1     100000      65536\n";
+        for (status, uid_map, expected) in [
+            ("CapEff:\t000001ffffffffff\n", FIRST, true),
+            ("CapEff:\t000001fffeffffff\n", FIRST, false),
+            ("CapEff:\t000001ffffffffff\n", ROOTLESS, false),
+            ("", "", true),
+        ] {
+            assert_eq!(may_raise(status, uid_map), expected, "{status}{uid_map}");
+        }
+    }
+
+    #[test]
     fn without_the_capability_limits_are_capped_to_the_engines_own() {
-        let ceiling = Ceiling::of("CapEff:\t000001fffeffffff\n", LIMITS, "1048576\n");
+        let ceiling = Ceiling::of(false, LIMITS, "1048576\n");
         assert_eq!(applied(&ceiling, &[]), [("nofile".to_owned(), 20_000, 20_000)]);
         assert_eq!(applied(&ceiling, &[nofile(1024, -1)]), [("nofile".to_owned(), 1024, 20_000)]);
         let core = Ulimit { name: "core".to_owned(), soft: -1, hard: -1 };
@@ -142,7 +165,7 @@ Max open files            20000                20000                files
 
     #[test]
     fn with_the_capability_only_the_kernel_caps_limits() {
-        let ceiling = Ceiling::of("CapEff:\t000001ffffffffff\n", LIMITS, "1048576\n");
+        let ceiling = Ceiling::of(true, LIMITS, "1048576\n");
         assert_eq!(applied(&ceiling, &[nofile(-1, -1)]), [("nofile".to_owned(), 1_048_576, 1_048_576)]);
         assert_eq!(ceiling.open_files(), None);
     }

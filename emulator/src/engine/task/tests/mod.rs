@@ -105,7 +105,7 @@ fn task(specs: Vec<ContainerSpec>) -> Task {
             })
             .collect(),
         spec: Spec { containers: specs, volumes: Vec::new(), shared_pid: false },
-        json: Json::default(),
+        json: KeptJson::default(),
     }
 }
 

@@ -47,8 +47,8 @@ impl Manager {
         matches!(self.way, Way::Helper(_))
     }
 
-    /// Calls a method of the manager. A refusal is [`io::ErrorKind::AlreadyExists`] or [`io::ErrorKind::NotFound`] if that
-    /// is its reason.
+    /// Calls a method of the manager. A refusal has the [`io::ErrorKind`] of its reason:
+    /// a unit that exists or does not, a permission.
     pub(super) async fn call<B>(&self, method: &str, body: &B) -> io::Result<Message>
     where
         B: Serialize + DynamicType + Sync,
@@ -136,6 +136,17 @@ fn refused(error: zbus::Error) -> io::Error {
             let kind = match name.as_str() {
                 "org.freedesktop.systemd1.UnitExists" => io::ErrorKind::AlreadyExists,
                 "org.freedesktop.systemd1.NoSuchUnit" => io::ErrorKind::NotFound,
+                // Of the bus, while systemd restarts or is very busy (D-Bus specification, "Standard errors").
+                "org.freedesktop.DBus.Error.NoReply"
+                | "org.freedesktop.DBus.Error.Timeout"
+                | "org.freedesktop.DBus.Error.TimedOut" => io::ErrorKind::TimedOut,
+                "org.freedesktop.DBus.Error.ServiceUnknown"
+                | "org.freedesktop.DBus.Error.NameHasNoOwner"
+                | "org.freedesktop.DBus.Error.Disconnected" => io::ErrorKind::ConnectionRefused,
+                "org.freedesktop.DBus.Error.AccessDenied"
+                | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => {
+                    io::ErrorKind::PermissionDenied
+                }
                 _ => io::ErrorKind::Other,
             };
             io::Error::new(kind, message.unwrap_or_else(|| name.to_string()))

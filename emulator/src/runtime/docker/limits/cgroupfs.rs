@@ -32,12 +32,7 @@ enum Layout {
 impl Tree {
     /// Finds the hierarchies. If this process can't write to them, a helper of `engine` does it.
     pub(super) fn find(version: u8, instance: &str, engine: Option<Engine>) -> io::Result<Self> {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo")
-            .map_err(attempted("cannot read /proc/self/mountinfo"))?;
-        let layout = Layout::find(version, &mounts).ok_or_else(|| {
-            io::Error::other(format!("no cgroup v{version} hierarchy with cpu and memory is mounted"))
-        })?;
-        Ok(Self::new(layout, instance, engine))
+        Ok(Self::new(Layout::here(version)?, instance, engine))
     }
 
     fn new(layout: Layout, instance: &str, engine: Option<Engine>) -> Self {
@@ -51,7 +46,7 @@ impl Tree {
 
     /// Creates the instance's directory in the hierarchies that limit.
     pub(super) async fn claim(&self) -> io::Result<()> {
-        for mount in self.limiting() {
+        for mount in self.layout.limiting() {
             self.writer.make(&mount.join(&self.root)).await?;
         }
         match &self.layout {
@@ -67,7 +62,7 @@ impl Tree {
     pub(super) async fn prepare(&self, task_id: &str, cpu: u32, memory: u32) -> io::Result<()> {
         let task = self.root.join(task_id);
         let writer = &self.writer;
-        for mount in self.limiting() {
+        for mount in self.layout.limiting() {
             writer.make(&mount.join(&task)).await?;
         }
         let memory = bytes(memory).to_string();
@@ -165,8 +160,7 @@ impl Tree {
     }
 
     pub(super) fn tasks(&self) -> io::Result<Vec<String>> {
-        let Some(mount) = self.limiting().next() else { return Ok(Vec::new()) };
-        children(&mount.join(&self.root))
+        self.layout.children(&self.root)
     }
 
     pub(super) async fn remove(&self) -> io::Result<()> {
@@ -177,16 +171,6 @@ impl Tree {
             let _ = self.writer.remove(&mount.join("neargate")).await;
         }
         Ok(())
-    }
-
-    fn limiting(&self) -> impl Iterator<Item = &PathBuf> {
-        match &self.layout {
-            Layout::V1 { cpu, memory, pids, .. } => {
-                [Some(cpu), Some(memory), pids.as_ref()].into_iter().flatten().collect()
-            }
-            Layout::V2 { mount } => vec![mount],
-        }
-        .into_iter()
     }
 }
 
@@ -204,6 +188,17 @@ pub(crate) fn instances() -> BTreeSet<(String, String)> {
             names.into_iter().filter_map(move |name| Some((instance_of(&name)?, format!("/{folder}/{name}"))))
         })
         .collect()
+}
+
+/// # Errors
+/// This process sees no hierarchy that limits, as in a container without one.
+pub(super) fn limiting(version: u8) -> io::Result<()> {
+    Layout::here(version).map(drop)
+}
+
+/// The cgroups below one, in a hierarchy of this machine that limits.
+pub(super) fn limited_children(version: u8, cgroup: &Path) -> io::Result<Vec<String>> {
+    Layout::here(version)?.children(cgroup)
 }
 
 /// Whether a cgroup exists in a hierarchy.
@@ -254,11 +249,37 @@ fn populated(directory: &Path) -> bool {
 }
 
 impl Layout {
+    /// The hierarchies in which a task's cgroup has limits.
+    fn limiting(&self) -> impl Iterator<Item = &PathBuf> {
+        match self {
+            Self::V1 { cpu, memory, pids, .. } => {
+                [Some(cpu), Some(memory), pids.as_ref()].into_iter().flatten().collect()
+            }
+            Self::V2 { mount } => vec![mount],
+        }
+        .into_iter()
+    }
+
     fn all(&self) -> &[PathBuf] {
         match self {
             Self::V1 { all, .. } => all,
             Self::V2 { mount } => std::slice::from_ref(mount),
         }
+    }
+
+    /// That of this machine.
+    fn here(version: u8) -> io::Result<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo")
+            .map_err(attempted("cannot read /proc/self/mountinfo"))?;
+        Self::find(version, &mounts).ok_or_else(|| {
+            io::Error::other(format!("no cgroup v{version} hierarchy with cpu and memory is mounted"))
+        })
+    }
+
+    /// The cgroups below one, in a hierarchy that limits: in others an engine may leave some behind. None if it does not exist.
+    fn children(&self, cgroup: &Path) -> io::Result<Vec<String>> {
+        let Some(mount) = self.limiting().next() else { return Ok(Vec::new()) };
+        children(&mount.join(cgroup))
     }
 
     /// From `/proc/self/mountinfo` (proc(5)): the fifth field is the mount point; after the lone `-` come the file

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -32,10 +33,15 @@ use tokio::net::UnixStream;
 use super::super::client::{reason, status, unless};
 use super::super::names::{CONTAINER, HELPER, Instance};
 use super::super::sandbox_image;
+use super::attempted;
+use crate::runtime::Error;
 
 /// How long the start of one may take: three requests to an engine that may be very busy. Together with the time of a call
 /// it is less than what the preparation of a task may take.
 const START_TIMEOUT: Duration = Duration::from_secs(100);
+
+/// How long the removal of one that did not start may take. If it takes longer, the next start or `neargate clean` removes it.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes. The program needs some hundred KiB; the OCI runtime, which prepares the container inside this limit, about 20 MiB.
 const MEMORY: i64 = 64 * 1024 * 1024;
@@ -82,47 +88,63 @@ impl Helper {
     }
 
     /// Starts one, in place of any that exists, and returns the stream that its program reads and writes. It ends when the
-    /// stream is closed.
-    pub(super) async fn start(&self) -> io::Result<UnixStream> {
-        let started = tokio::time::timeout(START_TIMEOUT, self.make()).await;
-        let late = || Err(format!("the engine did not start it within {} s", START_TIMEOUT.as_secs()));
-        started.unwrap_or_else(|_| late()).map_err(|reason| {
-            // An engine that restarts runs one again a moment later.
-            io::Error::new(io::ErrorKind::NotConnected, format!("cannot run a helper container: {reason}"))
-        })
+    /// stream is closed, or when the caller does not wait for it any longer.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionRefused`] if the engine or the program answered with an error,
+    /// [`io::ErrorKind::NotConnected`] if there was no answer. An engine that restarts may run one a moment later.
+    pub(super) async fn start(self: &Arc<Self>) -> io::Result<UnixStream> {
+        let helper = Arc::clone(self);
+        // Not by the caller, who may be dropped between two of the requests.
+        let started = tokio::spawn(async move {
+            let started = tokio::time::timeout(START_TIMEOUT, helper.make()).await;
+            let Ok(Ok(stream)) = started else {
+                let _ = tokio::time::timeout(REMOVE_TIMEOUT, helper.remove_left()).await;
+                let seconds = START_TIMEOUT.as_secs();
+                return started.unwrap_or_else(|_| {
+                    Err(no_answer(format!("the engine did not start it within {seconds} s")))
+                });
+            };
+            Ok(stream)
+        });
+        let started = started.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        started.map_err(attempted("cannot run a helper container"))
     }
 
-    async fn make(&self) -> Result<UnixStream, String> {
+    async fn make(&self) -> io::Result<UnixStream> {
         self.remove_left().await?;
         let docker = &self.engine.docker;
         let id = match self.create().await {
             Err(error) if status(&error) == Some(404) => {
                 // Most often the image is missing.
                 let loaded = sandbox_image::ensure(docker, &self.engine.host).await;
-                loaded.map_err(|error| error.to_string())?;
+                loaded.map_err(|error| match error {
+                    Error::Unreachable { .. } | Error::NoAnswer { .. } => no_answer(error.to_string()),
+                    other => refused(other.to_string()),
+                })?;
                 self.create().await
             }
             created => created,
         }
-        .map_err(|error| reason(&error))?;
+        .map_err(|error| failed(&error))?;
         // Before its start, so that none of its output is missed.
         let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).build();
-        let attached = docker.attach_container(&id, Some(options)).await.map_err(|error| reason(&error))?;
+        let attached = docker.attach_container(&id, Some(options)).await.map_err(|error| failed(&error))?;
         let AttachContainerResults { mut output, input } = attached;
-        docker.start_container(&id, None).await.map_err(|error| reason(&error))?;
+        docker.start_container(&id, None).await.map_err(|error| failed(&error))?;
         let first = wait_until_ready(&mut output).await?;
-        let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
+        let (ours, theirs) = UnixStream::pair()?;
         tokio::spawn(carry(theirs, first, output, input));
         Ok(ours)
     }
 
     /// Removes those that ended together with their engine, or whose connection was lost.
-    async fn remove_left(&self) -> Result<(), String> {
+    async fn remove_left(&self) -> io::Result<()> {
         let Engine { docker, instance, .. } = &self.engine;
         let mut filters = instance.filters(&[]);
         filters.entry("label".to_owned()).or_default().push(HELPER.to_owned());
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = docker.list_containers(Some(options)).await.map_err(|error| reason(&error))?;
+        let listed = docker.list_containers(Some(options)).await.map_err(|error| failed(&error))?;
         // A task's container may have any other label, of its definition or its image.
         let of_task = |labels: &HashMap<String, String>| labels.contains_key(CONTAINER);
         let left = listed.into_iter().filter(|container| !container.labels.as_ref().is_some_and(of_task));
@@ -130,7 +152,7 @@ impl Helper {
             let force = RemoveContainerOptions { force: true, v: true, link: false };
             // 409: the engine is already removing it.
             unless(docker.remove_container(&id, Some(force)).await, &[404, 409])
-                .map_err(|error| reason(&error))?;
+                .map_err(|error| failed(&error))?;
         }
         Ok(())
     }
@@ -191,7 +213,7 @@ impl Helper {
 }
 
 /// Waits for the program's first line, and returns the bytes that it has written after it.
-async fn wait_until_ready(output: &mut Output) -> Result<Vec<u8>, String> {
+async fn wait_until_ready(output: &mut Output) -> io::Result<Vec<u8>> {
     let mut received = Vec::new();
     loop {
         if let Some(end) = received.iter().position(|byte| *byte == b'\n') {
@@ -199,12 +221,25 @@ async fn wait_until_ready(output: &mut Output) -> Result<Vec<u8>, String> {
             let line = String::from_utf8_lossy(&received);
             return match line.trim().strip_prefix("failed ") {
                 None => Ok(rest),
-                Some(reason) => Err(format!("its program failed: {reason}")),
+                Some(reason) => Err(refused(format!("its program failed: {reason}"))),
             };
         }
-        let output = output.next().await.ok_or("its program ended before it was ready")?;
-        received.extend(output.map_err(|error| reason(&error))?.into_bytes());
+        let ended = || refused("its program ended before it was ready".to_owned());
+        let output = output.next().await.ok_or_else(ended)?;
+        received.extend(output.map_err(|error| failed(&error))?.into_bytes());
     }
+}
+
+fn failed(error: &bollard::errors::Error) -> io::Error {
+    if status(error).is_some() { refused(reason(error)) } else { no_answer(reason(error)) }
+}
+
+fn refused(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, reason)
+}
+
+fn no_answer(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, reason)
 }
 
 /// Copies in both directions until one of them has ended.

@@ -16,6 +16,7 @@ mod systemd;
 mod writer;
 
 use std::io;
+use std::time::Duration;
 
 use super::facts::{Driver, Facts};
 use crate::clock::Clock;
@@ -24,6 +25,10 @@ pub(crate) use helper::Engine;
 
 use cgroupfs::Tree;
 use systemd::Slices;
+
+/// How long [`Limits::claim`] tries, and its pause between two attempts.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(8);
+const BETWEEN_CLAIMS: Duration = Duration::from_millis(500);
 
 /// Microseconds; the kernel's default. A container's quota and its task's use the same period, because cgroup v1 compares
 /// their ratios and refuses a child with more than its parent.
@@ -71,22 +76,43 @@ impl Limits {
                 Ok(tree) => Self::Cgroupfs(tree),
                 Err(error) => per_container(error.to_string()),
             },
-            Driver::Systemd => Self::Systemd(Slices::new(facts.cgroup_version, &instance, Some(engine))),
+            Driver::Systemd => match cgroupfs::limiting(facts.cgroup_version) {
+                Ok(()) => Self::Systemd(Slices::new(facts.cgroup_version, &instance, Some(engine))),
+                Err(error) => per_container(error.to_string()),
+            },
             Driver::None => per_container("the engine has no cgroup driver".to_owned()),
         }
     }
 
-    /// Creates the instance's own cgroup, to find out whether that is allowed. If it is not, the limits are enforced per
-    /// container, instead of an error for each task later.
-    pub(crate) async fn claim(self) -> Self {
-        let claimed = match &self {
+    /// Creates the instance's own cgroup, to find out whether that is allowed. If it is refused, the limits are enforced per
+    /// container, instead of an error for each task later. Silence is no refusal: then the first task tries again. Takes
+    /// 8 s at most, which the server's own timeout for connecting includes.
+    pub(crate) async fn claim(self, clock: &Clock) -> Self {
+        let mut last = None;
+        let claimed = clock.timeout(CLAIM_TIMEOUT, async {
+            while let Err(error) = self.try_claim().await {
+                let may_pass = may_pass(error.kind());
+                last = Some(error);
+                if !may_pass {
+                    return;
+                }
+                clock.sleep(BETWEEN_CLAIMS).await;
+            }
+            last = None;
+        });
+        // The reason is in `last`.
+        let _ = claimed.await;
+        match last {
+            Some(error) if is_refusal(error.kind()) => Self::PerContainer { why: error.to_string() },
+            _ => self,
+        }
+    }
+
+    async fn try_claim(&self) -> io::Result<()> {
+        match self {
             Self::Cgroupfs(tree) => tree.claim().await,
             Self::Systemd(slices) => slices.claim().await,
             Self::PerContainer { .. } => Ok(()),
-        };
-        match claimed {
-            Ok(()) => self,
-            Err(error) => Self::PerContainer { why: error.to_string() },
         }
     }
 
@@ -145,10 +171,10 @@ impl Limits {
     }
 
     /// The tasks of this instance that have a cgroup.
-    pub(super) async fn tasks(&self) -> io::Result<Vec<String>> {
+    pub(super) fn tasks(&self) -> io::Result<Vec<String>> {
         match self {
             Self::Cgroupfs(tree) => tree.tasks(),
-            Self::Systemd(slices) => slices.tasks().await,
+            Self::Systemd(slices) => slices.tasks(),
             Self::PerContainer { .. } => Ok(Vec::new()),
         }
     }
@@ -180,6 +206,30 @@ fn reaches_kernel(facts: &Facts) -> Result<(), &'static str> {
     }
 }
 
+/// Whether a retry may succeed: the helper, the bus or the connection to one of them was lost or slow, or refused to be opened,
+/// as while the engine or the bus restarts.
+pub(super) fn may_pass(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
+        UnexpectedEof,
+    };
+    matches!(
+        kind,
+        BrokenPipe
+            | ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | NotConnected
+            | TimedOut
+            | UnexpectedEof
+    )
+}
+
+/// Whether an error that has lasted says that the limits are not to be had: something answered, with an error.
+fn is_refusal(kind: io::ErrorKind) -> bool {
+    kind == io::ErrorKind::ConnectionRefused || !may_pass(kind)
+}
+
 /// Prefixes an I/O error with what was attempted on which path or unit.
 fn attempted(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
@@ -188,6 +238,20 @@ fn attempted(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> io::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silence_is_no_refusal() {
+        use io::ErrorKind::{ConnectionRefused, NotConnected, Other, PermissionDenied, TimedOut};
+        for (kind, passes, refuses) in [
+            (PermissionDenied, false, true),
+            (Other, false, true),
+            (ConnectionRefused, true, true),
+            (NotConnected, true, false),
+            (TimedOut, true, false),
+        ] {
+            assert_eq!((may_pass(kind), is_refusal(kind)), (passes, refuses), "{kind:?}");
+        }
+    }
 
     #[test]
     fn weights_are_runcs() {

@@ -7,13 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zbus::{OwnedObjectPath, Variant};
+use zbus::Variant;
 
 use super::bus::Manager;
 use super::cgroupfs;
 use super::helper::Engine;
 use super::{attempted, bytes, cpu_quota, processes, weight};
 use crate::clock::Clock;
+
+/// The slice above those of all instances.
+const ABOVE: &str = "neargate.slice";
 
 /// How many checks there are at most whether systemd has stopped a slice, and the pause between them.
 const LOOKS: u32 = 40;
@@ -75,11 +78,9 @@ impl Slices {
         self.stop(&self.name(task_id)).await
     }
 
-    pub(super) async fn tasks(&self) -> io::Result<Vec<String>> {
-        if !self.is_there() {
-            return Ok(Vec::new());
-        }
-        Ok(task_ids(&self.active(&format!("{}-*.slice", self.prefix)).await?, &self.prefix))
+    /// Those with a slice. The cgroups show them to any user, without a call of systemd.
+    pub(super) fn tasks(&self) -> io::Result<Vec<String>> {
+        Ok(task_ids(&self.slices_in(&self.directory())?, &self.prefix))
     }
 
     /// Removes the instance's slice with all in it, and the one above it if no other instance has a slice: systemd never
@@ -93,10 +94,10 @@ impl Slices {
         self.stop(&own).await?;
         let mut looks = 0;
         let others = loop {
-            let active = self.active("neargate-*.slice").await?;
+            let all = self.slices_in(Path::new(ABOVE))?;
             looks += 1;
-            if !active.iter().any(|unit| unit.starts_with(&self.prefix)) {
-                break active;
+            if !all.contains(&own) {
+                break all;
             }
             // Systemd responds before the slice is stopped.
             if looks == LOOKS {
@@ -104,7 +105,14 @@ impl Slices {
             }
             clock.sleep(BETWEEN_LOOKS).await;
         };
-        if others.is_empty() { self.stop("neargate.slice").await } else { Ok(()) }
+        if others.is_empty() { self.stop(ABOVE).await } else { Ok(()) }
+    }
+
+    /// The slices whose cgroups are directly below this one.
+    fn slices_in(&self, cgroup: &Path) -> io::Result<Vec<String>> {
+        let mut names = cgroupfs::limited_children(self.cgroup_version, cgroup)?;
+        names.retain(|name| name.starts_with("neargate-") && name.ends_with(".slice"));
+        Ok(names)
     }
 
     /// Whether the instance's slice has a cgroup, which any user can see. If it has none, systemd is not called: if nothing
@@ -115,7 +123,7 @@ impl Slices {
 
     /// The cgroup of the instance's slice, from the root of a hierarchy.
     fn directory(&self) -> PathBuf {
-        Path::new("neargate.slice").join(self.own())
+        Path::new(ABOVE).join(self.own())
     }
 
     fn own(&self) -> String {
@@ -141,22 +149,6 @@ impl Slices {
             }
             _ => Ok(()),
         }
-    }
-
-    /// The names of the units that match and hold a cgroup.
-    async fn active(&self, pattern: &str) -> io::Result<Vec<String>> {
-        /// A unit in `ListUnitsByPatterns` (org.freedesktop.systemd1(5)): its name, description, load state, active state and
-        /// sub state; what it follows, its path; its job's number, type and path.
-        type Unit =
-            (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
-        // Of any state.
-        let list: (&[&str], &[&str]) = (&[], &[pattern]);
-        let listed = self.manager.call("ListUnitsByPatterns", &list).await;
-        let listed = listed.map_err(attempted(format!("cannot list the units {pattern}")))?;
-        let units: Vec<Unit> = listed.body().deserialize().map_err(|error| {
-            io::Error::other(format!("cannot read the list of the units {pattern}: {error}"))
-        })?;
-        Ok(units.into_iter().filter(|unit| unit.3 != "inactive").map(|unit| unit.0).collect())
     }
 }
 

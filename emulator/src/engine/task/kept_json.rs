@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 
 /// JSON that follows from the rest of a task alone. A clone has none, because it is about to be changed.
 #[derive(Debug, Default)]
-pub struct Json(OnceLock<Box<RawValue>>);
+pub struct KeptJson(OnceLock<Box<RawValue>>);
 
-impl Json {
+impl KeptJson {
     /// The kept text, or what `render` returns, which is kept from then on.
     ///
     /// # Errors
@@ -25,13 +25,13 @@ impl Json {
     }
 }
 
-impl Clone for Json {
+impl Clone for KeptJson {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl PartialEq for Json {
+impl PartialEq for KeptJson {
     /// It is no property of a task.
     fn eq(&self, _: &Self) -> bool {
         true

@@ -79,7 +79,13 @@ async fn row(work: &Work, endpoint: &str, pid: u32, case: Case) -> anyhow::Resul
     let of = if operation == "DescribeTasks" { format!(" of {DESCRIBED}") } else { String::new() };
     Ok(Row {
         what: format!("{operation}{of}, {CONNECTIONS} connections"),
-        measured: format!("{:.1} µs CPU, {:.0}/s", ours.cpu, ours.per_second),
+        measured: format!(
+            "{:.1} µs CPU = {:.2} ×, {:.0}/s = {:.2} ×",
+            ours.cpu,
+            ours.cpu / reference.cpu,
+            ours.per_second,
+            ours.per_second / reference.per_second
+        ),
         reference: format!(
             "hyper: {:.1} µs, {:.0}/s ({} B, {})",
             reference.cpu, reference.per_second, bytes, ours.generator

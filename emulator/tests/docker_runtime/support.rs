@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -21,7 +21,11 @@ use tokio::sync::OnceCell;
 pub(crate) const VPC: &str = "vpc-0a1b2c3d";
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/docker_runtime/tool.rs");
 const TOOL_REPOSITORY: &str = "neargate-test-tool";
-const DEADLINE: Duration = Duration::from_secs(60);
+/// A minute; longer by the factor `NEARGATE_SLOWNESS` on a machine that is emulated, as in the end-to-end suites.
+static DEADLINE: LazyLock<Duration> = LazyLock::new(|| {
+    let times = std::env::var("NEARGATE_SLOWNESS").map_or(1, |times| times.parse().expect("a whole number"));
+    Duration::from_secs(60) * times
+});
 
 /// One instance and its network.
 pub(crate) struct World {
@@ -197,7 +201,7 @@ pub(crate) fn sandbox_name(world: &World, sandbox_id: &str) -> String {
 /// Every frame until the container has ended.
 pub(crate) async fn whole_log(runtime: &Runtime, id: &str) -> Vec<Frame> {
     let frames = runtime.logs(id, &Cursor::default()).try_collect();
-    tokio::time::timeout(DEADLINE, frames).await.expect("the container ends").unwrap()
+    tokio::time::timeout(*DEADLINE, frames).await.expect("the container ends").unwrap()
 }
 
 /// Waits until the container has ended.
@@ -205,7 +209,7 @@ pub(crate) async fn exit(runtime: &Runtime, id: &str) -> Exit {
     // Its log ends when it does.
     let mut log = runtime.logs(id, &Cursor::default());
     let drained = async { while log.try_next().await.unwrap().is_some() {} };
-    tokio::time::timeout(DEADLINE, drained).await.expect("the container ends");
+    tokio::time::timeout(*DEADLINE, drained).await.expect("the container ends");
     match runtime.inspect_container(id).await.unwrap().map(|observed| observed.state) {
         Some(State::Exited { exit, .. }) => exit,
         other => panic!("the log of {id} has ended and its state is {other:?}"),
@@ -225,7 +229,7 @@ pub(crate) async fn wait_for_output(runtime: &Runtime, id: &str, text: &str) {
         }
         false
     };
-    let found = tokio::time::timeout(DEADLINE, search).await;
+    let found = tokio::time::timeout(*DEADLINE, search).await;
     assert_eq!(found, Ok(true), "waited for {text:?}; the output is {output:?}");
 }
 
@@ -244,7 +248,7 @@ pub(crate) async fn event<T>(
         }
         unreachable!("the events do not end")
     };
-    match tokio::time::timeout(DEADLINE, found).await {
+    match tokio::time::timeout(*DEADLINE, found).await {
         Ok(found) => found,
         Err(_) => panic!("the awaited event did not arrive; these did: {passed:?}"),
     }
@@ -255,7 +259,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Result<T, String>>>(
     what: &str,
     mut probe: impl FnMut() -> F,
 ) -> T {
-    let deadline = tokio::time::Instant::now() + DEADLINE;
+    let deadline = tokio::time::Instant::now() + *DEADLINE;
     loop {
         match probe().await {
             Ok(found) => return found,

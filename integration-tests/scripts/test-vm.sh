@@ -75,7 +75,7 @@ runtime() {
 containers() {
     local name
     choose containers "$@"
-    for name in "${wanted[@]}"; do check "containers $name" inside "./containers $name"; done
+    for name in "${wanted[@]}"; do check "containers $name" inside "./containers --test-threads 2 $name"; done
 }
 
 phase_systemd() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_sdk_ecs::types::{ContainerCondition, ContainerDependency, Task};
 use harness::aws::{Aws, LOG_GROUP, awslogs, container, describe};
 use harness::emulator::{Emulator, Options};
+use harness::wait;
 
 use crate::Shared;
 
@@ -55,7 +56,8 @@ pub(crate) async fn a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oo
     let answer = container("answer", &["serve", "--port", "8080"])
         .essential(false)
         .set_depends_on(Some(vec![after("glutton", ContainerCondition::Complete)?]));
-    let sibling = container("sibling", &["get", "http://127.0.0.1:8080/", "--within", "120"]);
+    let within = wait::scaled(wait::seconds(120)).as_secs().to_string();
+    let sibling = container("sibling", &["get", "http://127.0.0.1:8080/", "--within", &within]);
     let definition = aws.register("sibling", [glutton.build(), answer.build(), sibling.build()]).await?;
     let task = aws.stopped(&aws.run(&definition).await?).await?;
     assert_eq!(end(&task, "glutton"), (Some(137), Some(OUT_OF_MEMORY)), "{}", describe(&task));
@@ -66,8 +68,10 @@ pub(crate) async fn a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oo
 pub(crate) async fn the_containers_of_a_task_share_its_cpu_quota(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let aws = &shared.aws;
     // Neither is essential: the first to end would stop the other before it has printed its share.
+    // The quota is set right after the start of the first container.
+    let after = wait::scaled(wait::seconds(2)).as_secs().to_string();
     let burners = ["one", "two"].map(|name| {
-        let burner = container(name, &["burn", "4", "--threads", "2"]).essential(false);
+        let burner = container(name, &["burn", "4", "--threads", "2", "--after", &after]).essential(false);
         burner.log_configuration(awslogs(LOG_GROUP)).build()
     });
     let after = ["one", "two"].map(|name| {

@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{AwsVpcConfiguration, LaunchType, NetworkConfiguration, 
 use harness::aws::{self, Aws, container};
 use harness::docker::{self, docker};
 use harness::emulator::{Emulator, Options};
-use harness::process;
+use harness::{process, wait};
 use tokio::process::Command;
 
 use crate::Shared;
@@ -51,9 +51,10 @@ async fn run(aws: &Aws, task_definition: &str, groups: &[&str]) -> anyhow::Resul
     arn.with_context(|| format!("RunTask returned failures: {:?}", ran.failures()))
 }
 
-/// Whether a task of these groups gets the page.
-async fn gets(aws: &Aws, groups: &[&str], url: &str, within: &str) -> anyhow::Result<bool> {
-    let asks = container("main", &["get", url, "--within", within]).build();
+/// Whether a task of these groups gets the page within so many seconds.
+async fn gets(aws: &Aws, groups: &[&str], url: &str, within: u64) -> anyhow::Result<bool> {
+    let within = wait::scaled(wait::seconds(within)).as_secs().to_string();
+    let asks = container("main", &["get", url, "--within", &within]).build();
     let task = run(aws, &aws.register("asks", [asks]).await?, groups).await?;
     Ok(aws.stopped(&task).await?.containers()[0].exit_code() == Some(0))
 }
@@ -71,24 +72,24 @@ pub(crate) async fn security_groups_decide_who_reaches_whom(shared: &Arc<Shared>
     let app = aws.running(&run(&aws, &definition, &[APP]).await?).await?;
     let url = format!("http://{}:8080/", aws::address(&app)?);
 
-    assert!(gets(&aws, &[WEB], &url, "20").await?, "a member of the group that is let in");
-    assert!(gets(&aws, &[OTHER, WEB], &url, "20").await?, "a member of it among others");
-    assert!(!gets(&aws, &[OTHER], &url, "3").await?, "a member of another group");
-    assert!(!gets(&aws, &[MUTE, OTHER], &url, "3").await?, "rules only allow, and none does");
-    assert!(!gets(&aws, &[MUTE], &url, "3").await?, "a member without egress");
+    assert!(gets(&aws, &[WEB], &url, 20).await?, "a member of the group that is let in");
+    assert!(gets(&aws, &[OTHER, WEB], &url, 20).await?, "a member of it among others");
+    assert!(!gets(&aws, &[OTHER], &url, 3).await?, "a member of another group");
+    assert!(!gets(&aws, &[MUTE, OTHER], &url, 3).await?, "rules only allow, and none does");
+    assert!(!gets(&aws, &[MUTE], &url, 3).await?, "a member without egress");
 
     // The VPC's resolver is always reachable; another listener on its port is not.
     let names = container("main", &["serve", "--port", "53"]).build();
     let names = aws.register("names", [names]).await?;
     let names = aws.running(&run(&aws, &names, &[APP]).await?).await?;
     let names = format!("http://{}:53/", aws::address(&names)?);
-    assert!(gets(&aws, &[WEB], &names, "20").await?, "a member with open egress");
-    assert!(!gets(&aws, &[MUTE], &names, "3").await?, "port 53 is a port like any");
+    assert!(gets(&aws, &[WEB], &names, 20).await?, "a member with open egress");
+    assert!(!gets(&aws, &[MUTE], &names, 3).await?, "port 53 is a port like any");
 
     emulator.kill()?;
     emulator.resume().await?;
-    assert!(gets(&aws, &[WEB], &url, "20").await?, "an adopted task gets the new member in its filter");
-    assert!(!gets(&aws, &[OTHER], &url, "3").await?, "and stays closed to others");
+    assert!(gets(&aws, &[WEB], &url, 20).await?, "an adopted task gets the new member in its filter");
+    assert!(!gets(&aws, &[OTHER], &url, 3).await?, "and stays closed to others");
     let refused = run(&aws, &definition, &["sg-00000000"]).await;
     assert!(refused.is_err(), "a VPC from a file has only its own groups");
     emulator.close().await

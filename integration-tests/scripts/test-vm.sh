@@ -21,7 +21,7 @@ inside() { "$vm" ssh "cd $there && export CI=true NEARGATE_OWN_ENGINE=1 NEARGATE
 
 # program SUITE: the path of the suite's program, whose name has a hash that cargo reports.
 program() {
-    (cd "$root" && cargo test --workspace --no-run --test "$1" --message-format=json 2>/dev/null) |
+    (cd "$root" && cargo test --workspace --profile vm --no-run --test "$1" --message-format=json 2>/dev/null) |
         python3 -c 'import json, sys
 for line in sys.stdin:
     message = json.loads(line)
@@ -123,7 +123,7 @@ given=("${@:2}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"; "$vm" down' EXIT
 for suite in docker_runtime containers own_engine; do
-    built=$(program $suite) && [ -x "$built" ] || die "the suite $suite is not built: cargo test --workspace --no-run"
+    built=$(program $suite) && [ -x "$built" ] || die "the suite $suite is not built: cargo test --workspace --profile vm --no-run"
     cp "$built" "$work/$suite"
     neargate=$(dirname "$(dirname "$built")")/neargate
 done

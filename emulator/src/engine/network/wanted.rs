@@ -159,11 +159,13 @@ impl Wanted {
     }
 
     /// The sandboxes whose filter must be set and for which no attempt is under way, and whether the last one failed. They
-    /// count as under way from now on.
+    /// count as under way from now on. One that has joined since the last drawing is due after the next: its filter is not
+    /// known before, and an attempt would take it out of those that are drawn.
     pub(super) fn due(&mut self) -> Vec<(String, bool)> {
         let mut due = Vec::new();
         for sandbox_id in &self.stale {
-            if let Some(joined) = self.sandboxes.get_mut(sandbox_id).filter(|joined| !joined.in_flight) {
+            let joined = self.sandboxes.get_mut(sandbox_id);
+            if let Some(joined) = joined.filter(|joined| joined.since.is_some() && !joined.in_flight) {
                 joined.in_flight = true;
                 due.push((sandbox_id.clone(), joined.failed.is_some()));
             }
@@ -293,6 +295,19 @@ mod tests {
         assert!(matches!(wanted.progress("failing"), Progress::Ready));
         wanted.draw(&vpc());
         assert_eq!(wanted.due(), []);
+    }
+
+    #[test]
+    fn a_task_that_joins_between_two_drawings_is_due_after_the_second() {
+        let mut wanted = Wanted::default();
+        joined(&mut wanted, "first", 4, OTHER);
+        send_all_but(&mut wanted, "");
+        // The loop may look for what is due before it draws again, because an attempt at another filter has ended.
+        wanted.join("second", "task", Ipv4Addr::new(10, 0, 0, 5), vec![OTHER.to_owned()]);
+        assert_eq!(wanted.due(), []);
+        wanted.draw(&vpc());
+        send_all_but(&mut wanted, "");
+        assert!(matches!(wanted.progress("second"), Progress::Ready));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The container engine and what it can enforce.
 
 use super::Check;
-use crate::clock::Clock;
 use crate::runtime::Error;
 use crate::runtime::docker::facts::Facts;
 use crate::runtime::docker::limits::Limits;
@@ -49,7 +48,7 @@ impl Probe {
             directory.as_ref().and_then(|directory| crate::store::Lock::acquire(directory.path()).ok());
         let id = uuid::Uuid::new_v4().simple().to_string();
         let mut inner = Inner::connect(host, Instance::here(id, path)).await?;
-        inner.limits = inner.limits.claim(&Clock::system()).await;
+        inner.claim_limits().await;
         Ok(Self { inner, _lock: lock, _directory: directory })
     }
 

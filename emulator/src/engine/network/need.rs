@@ -52,11 +52,13 @@ impl Need {
     /// The most claims of the last [`MEMORY`] that lie within [`AT_ONCE`].
     fn lately_at_once(&self, now: Timestamp) -> usize {
         // After the clock was set back, a claim may be in the future: it counts until newer ones replace it.
-        let recent = || self.claims.iter().filter(|claim| now.since(**claim) <= MEMORY);
-        let after = |first: Timestamp| {
-            recent().filter(move |claim| **claim >= first && claim.since(first) <= AT_ONCE)
+        let mut recent: Vec<Timestamp> =
+            self.claims.iter().copied().filter(|claim| now.since(*claim) <= MEMORY).collect();
+        recent.sort_unstable();
+        let at_once = |(before, first): (usize, &Timestamp)| {
+            recent.partition_point(|claim| claim.since(*first) <= AT_ONCE) - before
         };
-        recent().map(|first| after(*first).count()).max().unwrap_or(0).min(MOST)
+        recent.iter().enumerate().map(at_once).max().unwrap_or(0).min(MOST)
     }
 }
 

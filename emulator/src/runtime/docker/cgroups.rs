@@ -7,6 +7,11 @@ use super::{Inner, TaskSpec};
 use crate::runtime::Error;
 
 impl Inner {
+    /// Enforces the limits in the chosen way, unless that is refused; see [`limits::Limits::claim`].
+    pub(crate) async fn claim_limits(&mut self) {
+        self.limits = self.limits.clone().claim(&self.clock).await;
+    }
+
     /// Creates the task's cgroup with its limits, but for its CPU.
     pub(super) async fn prepare_cgroup(&self, task: &TaskSpec) -> Result<(), Error> {
         let TaskSpec { task_id, cpu, memory, .. } = task;

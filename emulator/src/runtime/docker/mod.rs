@@ -121,7 +121,7 @@ impl Runtime {
         let Options { docker_host, instance_id, data_dir } = options;
         let instance = Instance::here(instance_id, data_dir);
         let mut inner = Inner::connect(&client::host(docker_host.as_deref()), instance).await?;
-        inner.limits = inner.limits.clone().claim(&inner.clock).await;
+        inner.claim_limits().await;
         inner.facts.runs_this_build().map_err(|reason| Error::Failed {
             attempted: format!("use the container engine at {}", inner.host),
             reason,

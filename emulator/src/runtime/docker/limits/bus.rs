@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use zbus::connection::Builder;
 use zbus::{Connection, DynamicType, Message};
 
-use super::helper::{Engine, Helper};
+use super::helper::{self, Engine, Helper};
 
 /// The same on every system (D-Bus specification, "Well-known Message Bus Instances").
 const SOCKET: &str = "/run/dbus/system_bus_socket";
@@ -47,13 +47,13 @@ impl Manager {
         matches!(self.way, Way::Helper(_))
     }
 
-    /// Calls a method of the manager. A refusal has the [`io::ErrorKind`] of its reason:
-    /// a unit that exists or does not, a permission.
+    /// Calls a method of the manager. A refusal has the [`io::ErrorKind`] of its reason: a unit that exists or does not, a
+    /// permission.
     pub(super) async fn call<B>(&self, method: &str, body: &B) -> io::Result<Message>
     where
         B: Serialize + DynamicType + Sync,
     {
-        let mut kept = self.connection.lock().await.clone();
+        let mut kept = helper::turn(&self.connection).await?.clone();
         loop {
             let is_kept = kept.is_some();
             let connection = match kept.take() {
@@ -77,7 +77,7 @@ impl Manager {
 
     /// The connection that another call has opened meanwhile, or a new one.
     async fn connect(&self) -> io::Result<Connection> {
-        let mut held = self.connection.lock().await;
+        let mut held = helper::turn(&self.connection).await?;
         if let Some(connection) = held.as_ref() {
             return Ok(connection.clone());
         }

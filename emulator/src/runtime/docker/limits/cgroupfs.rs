@@ -23,8 +23,9 @@ pub(crate) struct Tree {
     writer: Writer,
 }
 
+/// The hierarchies of this machine.
 #[derive(Clone, Debug)]
-enum Layout {
+pub(super) enum Layout {
     V1 { cpu: PathBuf, memory: PathBuf, pids: Option<PathBuf>, all: Vec<PathBuf> },
     V2 { mount: PathBuf },
 }
@@ -190,17 +191,6 @@ pub(crate) fn instances() -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// # Errors
-/// This process sees no hierarchy that limits, as in a container without one.
-pub(super) fn limiting(version: u8) -> io::Result<()> {
-    Layout::here(version).map(drop)
-}
-
-/// The cgroups below one, in a hierarchy of this machine that limits.
-pub(super) fn limited_children(version: u8, cgroup: &Path) -> io::Result<Vec<String>> {
-    Layout::here(version)?.children(cgroup)
-}
-
 /// Whether a cgroup exists in a hierarchy.
 pub(super) fn exists(path: &Path) -> bool {
     mounts().iter().any(|mount| mount.join(path).exists())
@@ -268,7 +258,7 @@ impl Layout {
     }
 
     /// That of this machine.
-    fn here(version: u8) -> io::Result<Self> {
+    pub(super) fn here(version: u8) -> io::Result<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")
             .map_err(attempted("cannot read /proc/self/mountinfo"))?;
         Self::find(version, &mounts).ok_or_else(|| {
@@ -277,7 +267,7 @@ impl Layout {
     }
 
     /// The cgroups below one, in a hierarchy that limits: in others an engine may leave some behind. None if it does not exist.
-    fn children(&self, cgroup: &Path) -> io::Result<Vec<String>> {
+    pub(super) fn children(&self, cgroup: &Path) -> io::Result<Vec<String>> {
         let Some(mount) = self.limiting().next() else { return Ok(Vec::new()) };
         children(&mount.join(cgroup))
     }

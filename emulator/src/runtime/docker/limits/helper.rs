@@ -29,12 +29,12 @@ use bollard::query_parameters::{
 use futures::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::client::{reason, status, unless};
 use super::super::names::{CONTAINER, HELPER, Instance};
 use super::super::sandbox_image;
 use super::attempted;
-use crate::runtime::Error;
 
 /// How long the start of one may take: three requests to an engine that may be very busy. Together with the time of a call
 /// it is less than what the preparation of a task may take.
@@ -98,14 +98,13 @@ impl Helper {
         // Not by the caller, who may be dropped between two of the requests.
         let started = tokio::spawn(async move {
             let started = tokio::time::timeout(START_TIMEOUT, helper.make()).await;
-            let Ok(Ok(stream)) = started else {
+            let late =
+                || no_answer(format!("the engine did not start it within {} s", START_TIMEOUT.as_secs()));
+            let started = started.unwrap_or_else(|_| Err(late()));
+            if started.is_err() {
                 let _ = tokio::time::timeout(REMOVE_TIMEOUT, helper.remove_left()).await;
-                let seconds = START_TIMEOUT.as_secs();
-                return started.unwrap_or_else(|_| {
-                    Err(no_answer(format!("the engine did not start it within {seconds} s")))
-                });
-            };
-            Ok(stream)
+            }
+            started
         });
         let started = started.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         started.map_err(attempted("cannot run a helper container"))
@@ -118,9 +117,8 @@ impl Helper {
             Err(error) if status(&error) == Some(404) => {
                 // Most often the image is missing.
                 let loaded = sandbox_image::ensure(docker, &self.engine.host).await;
-                loaded.map_err(|error| match error {
-                    Error::Unreachable { .. } | Error::NoAnswer { .. } => no_answer(error.to_string()),
-                    other => refused(other.to_string()),
+                loaded.map_err(|error| {
+                    if error.may_pass() { no_answer(error.to_string()) } else { refused(error.to_string()) }
                 })?;
                 self.create().await
             }
@@ -210,6 +208,15 @@ impl Helper {
             ..ContainerCreateBody::default()
         }
     }
+}
+
+/// The turn to use the connection to a helper, once those before have theirs. The first of them may have to start it.
+pub(super) async fn turn<T>(connection: &Mutex<T>) -> io::Result<MutexGuard<'_, T>> {
+    let turn = tokio::time::timeout(START_TIMEOUT, connection.lock()).await;
+    turn.map_err(|_| {
+        let seconds = START_TIMEOUT.as_secs();
+        io::Error::new(io::ErrorKind::TimedOut, format!("the helper container was busy for {seconds} s"))
+    })
 }
 
 /// Waits for the program's first line, and returns the bytes that it has written after it.

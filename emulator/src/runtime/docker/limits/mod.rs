@@ -66,22 +66,16 @@ pub(crate) enum Limits {
 impl Limits {
     /// Chooses by what the engine reports. Changes nothing.
     pub(crate) fn choose(facts: &Facts, engine: Engine) -> Self {
-        let per_container = |why: String| Self::PerContainer { why };
         if let Err(why) = reaches_kernel(facts) {
-            return per_container(why.to_owned());
+            return Self::PerContainer { why: why.to_owned() };
         }
-        let instance = engine.instance.id.clone();
-        match facts.cgroup_driver {
-            Driver::Cgroupfs => match Tree::find(facts.cgroup_version, &instance, Some(engine)) {
-                Ok(tree) => Self::Cgroupfs(tree),
-                Err(error) => per_container(error.to_string()),
-            },
-            Driver::Systemd => match cgroupfs::limiting(facts.cgroup_version) {
-                Ok(()) => Self::Systemd(Slices::new(facts.cgroup_version, &instance, Some(engine))),
-                Err(error) => per_container(error.to_string()),
-            },
-            Driver::None => per_container("the engine has no cgroup driver".to_owned()),
-        }
+        let (version, instance) = (facts.cgroup_version, engine.instance.id.clone());
+        let chosen = match facts.cgroup_driver {
+            Driver::Cgroupfs => Tree::find(version, &instance, Some(engine)).map(Self::Cgroupfs),
+            Driver::Systemd => Slices::find(version, &instance, Some(engine)).map(Self::Systemd),
+            Driver::None => Err(io::Error::other("the engine has no cgroup driver")),
+        };
+        chosen.unwrap_or_else(|error| Self::PerContainer { why: error.to_string() })
     }
 
     /// Creates the instance's own cgroup, to find out whether that is allowed. If it is refused, the limits are enforced per
@@ -194,7 +188,11 @@ pub(super) async fn remove_left(facts: &Facts, engine: Engine, clock: &Clock) ->
     let instance = engine.instance.id.clone();
     let engine = reaches_kernel(facts).is_ok().then_some(engine);
     cgroupfs::remove_all(&instance, engine.as_ref()).await?;
-    Slices::new(facts.cgroup_version, &instance, engine).remove(clock).await
+    match Slices::find(facts.cgroup_version, &instance, engine) {
+        Ok(slices) => slices.remove(clock).await,
+        // Where no hierarchy is seen, no slice is.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Whether root of this kernel can limit the engine's containers; else the reason.

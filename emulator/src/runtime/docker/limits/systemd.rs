@@ -10,7 +10,7 @@ use std::time::Duration;
 use zbus::Variant;
 
 use super::bus::Manager;
-use super::cgroupfs;
+use super::cgroupfs::{self, Layout};
 use super::helper::Engine;
 use super::{attempted, bytes, cpu_quota, processes, weight};
 use crate::clock::Clock;
@@ -30,13 +30,19 @@ pub(crate) struct Slices {
     /// `neargate-INSTANCE`.
     prefix: String,
     cgroup_version: u8,
+    layout: Layout,
     manager: Manager,
 }
 
 impl Slices {
     /// Through a helper of `engine`, if there is one and systemd would refuse this process.
-    pub(super) fn new(cgroup_version: u8, instance: &str, engine: Option<Engine>) -> Self {
-        Self { prefix: format!("neargate-{instance}"), cgroup_version, manager: Manager::new(engine) }
+    ///
+    /// # Errors
+    /// This process sees no hierarchy that limits, as in a container without one.
+    pub(super) fn find(cgroup_version: u8, instance: &str, engine: Option<Engine>) -> io::Result<Self> {
+        let layout = Layout::here(cgroup_version)?;
+        let manager = Manager::new(engine);
+        Ok(Self { prefix: format!("neargate-{instance}"), cgroup_version, layout, manager })
     }
 
     pub(super) fn is_helped(&self) -> bool {
@@ -110,7 +116,7 @@ impl Slices {
 
     /// The slices whose cgroups are directly below this one.
     fn slices_in(&self, cgroup: &Path) -> io::Result<Vec<String>> {
-        let mut names = cgroupfs::limited_children(self.cgroup_version, cgroup)?;
+        let mut names = self.layout.children(cgroup)?;
         names.retain(|name| name.starts_with("neargate-") && name.ends_with(".slice"));
         Ok(names)
     }

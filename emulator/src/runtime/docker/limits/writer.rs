@@ -12,13 +12,10 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use super::attempted;
-use super::helper::{Engine, Helper};
+use super::helper::{self, Engine, Helper};
 
 /// How long a change may take. It usually takes milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(25);
-
-/// How long a change may wait for those before it, of which the first may have to start the helper.
-const TURN_TIMEOUT: Duration = Duration::from_secs(100);
 
 #[derive(Clone, Debug)]
 pub(super) enum Writer {
@@ -82,11 +79,7 @@ impl Writer {
 
 impl Lines {
     async fn ask(&self, line: &str) -> io::Result<()> {
-        let turn = tokio::time::timeout(TURN_TIMEOUT, self.stream.lock()).await;
-        let mut kept = turn.map_err(|_| {
-            let seconds = TURN_TIMEOUT.as_secs();
-            io::Error::new(io::ErrorKind::TimedOut, format!("the helper container was busy for {seconds} s"))
-        })?;
+        let mut kept = helper::turn(&self.stream).await?;
         loop {
             // Taken out, so that the next caller never reads a response that an earlier one did not wait for.
             let (mut stream, is_kept) = match kept.take() {

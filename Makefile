@@ -28,7 +28,7 @@ test-kind: prepare ## run the Kubernetes suites and the scenarios on a kind clus
 		$(if $(KEEP),true,$(scripts)/kind-cluster.sh down neargate-test); exit $$tested
 
 test-vm: tools engine images ## run suites on a newer engine under systemd and cgroup v2, in a virtual machine (outside `make test`; ARGS="PHASE [NAME]")
-	cargo build --workspace --bins --profile vm
+	cargo test --workspace --profile vm --no-run --test docker_runtime --test containers --test own_engine
 	@$(scripts)/test-vm.sh $(ARGS)
 
 kind: tools engine images python ## make a kind cluster whose node "fargate" runs pods as Fargate tasks, and print how to use it

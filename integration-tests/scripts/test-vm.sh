@@ -66,28 +66,31 @@ choose() {
     chosen=$((chosen + ${#wanted[@]}))
 }
 
-# runtime NAME…: tests of the runtime whose names contain one of these. containers NAME…: the suite, once per name.
+# runtime NAME…: tests of the runtime whose names contain one of these.
 chosen=0
 runtime() {
     choose docker_runtime "$@"
     [ ${#wanted[@]} = 0 ] || check "docker_runtime ${wanted[*]}" inside "./docker_runtime --test-threads 2 ${wanted[*]}"
 }
-containers() {
-    local name
-    choose containers "$@"
-    for name in "${wanted[@]}"; do check "containers $name" inside "./containers --test-threads 2 $name"; done
+
+# suite SUITE THREADS NAME…: a suite with a world of its own, which takes one name: once per name.
+suite() {
+    local suite=$1 threads=$2 name
+    shift 2
+    choose "$suite" "$@"
+    for name in "${wanted[@]}"; do check "$suite $name" inside "./$suite --test-threads $threads $name"; done
 }
 
 phase_systemd() {
     engine '{}'
     runtime limits:: oom:: network:: containers:: logs:: clean::
-    containers limits:: vpc:: isolation:: logs:: restart::
+    suite containers 2 limits:: vpc:: isolation:: logs:: restart::
 }
 
 phase_cgroupfs() {
     engine '{"exec-opts": ["native.cgroupdriver=cgroupfs"]}'
     runtime limits:: oom::
-    containers limits::
+    suite containers 2 limits::
 }
 
 phase_containerd() {
@@ -112,8 +115,7 @@ phase_rootless() {
 phase_engine() {
     engine '{}'
     # Every name has it: the whole suite.
-    choose own_engine ::
-    for name in "${wanted[@]}"; do check "own_engine $name" inside "./own_engine $name"; done
+    suite own_engine 1 ::
 }
 
 phases=(systemd cgroupfs containerd rootless engine)

@@ -88,7 +88,7 @@ pub(crate) async fn measure(work: &Work) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         fresh.row("20 tasks at once, fresh server", "create + start, 8 in parallel", 1.0),
         again.row("20 tasks at once, again", "create + start, 8 in parallel", 0.6),
-        stop.row("20 tasks stopped at once, sandboxes removed after it", "stop + remove, 8 in parallel", 1.2),
+        stop.row("20 tasks stopped, sandboxes removed later", "stop + remove, 8 in parallel", 1.2),
     ])
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn begin() -> Self {
-        println!("{:<8}{:<46}{:<34}{:<40}budget", "", "what", "measured", "reference");
+        println!("{:<8}{:<47}{:<45}{:<65}budget", "", "what", "measured", "reference");
         Self { rows: 0, over: 0, failed: 0 }
     }
 
@@ -31,7 +31,7 @@ impl Report {
             Ok(rows) => {
                 for Row { what, measured, reference, budget, within } in rows {
                     let mark = if within { "ok" } else { "OVER" };
-                    println!("{mark:<8}{what:<46}{measured:<34}{reference:<40}{budget}");
+                    println!("{mark:<8}{what:<46} {measured:<44} {reference:<64} {budget}");
                     self.rows += 1;
                     self.over += usize::from(!within);
                 }

@@ -67,9 +67,9 @@ pub(crate) async fn a_sibling_that_exits_0_after_the_others_oom_is_not_marked_oo
 
 pub(crate) async fn the_containers_of_a_task_share_its_cpu_quota(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let aws = &shared.aws;
-    // Neither is essential: the first to end would stop the other before it has printed its share.
-    // The quota is set right after the start of the first container.
+    // The task's quota is set right after the start of the first container. Until then each container has only its own.
     let after = wait::scaled(wait::seconds(2)).as_secs().to_string();
+    // Neither is essential: the first to end would stop the other before it has printed its share.
     let burners = ["one", "two"].map(|name| {
         let burner = container(name, &["burn", "4", "--threads", "2", "--after", &after]).essential(false);
         burner.log_configuration(awslogs(LOG_GROUP)).build()
